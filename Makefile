@@ -1,0 +1,53 @@
+# `make` lists what there is. Everything runs in .venv, which `make setup` makes.
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down scan test check gen lint types walls bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The small environment: what `up`, `scan` and `demo` need.
+.venv/.run: pyproject.toml constraints.txt
+	@test -x $(PY) || python3 -m venv .venv || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)."; exit 1; }
+	@$(PY) -m pip install -q uv -c constraints.txt
+	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[aws]'
+	@touch $@
+
+# The full one: tests, checks, benchmarks.
+.venv/.dev: .venv/.run
+	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: .venv/.dev ## install everything that tests and checks need
+	@bash tests/setup.sh
+
+demo: .venv/.run ## a sample company, scanned: start here
+	@.venv/bin/pursight demo
+
+up: .venv/.run ## start the stack
+	@.venv/bin/pursight up
+
+down: .venv/.run ## stop it
+	@.venv/bin/pursight down
+
+test: setup check ## everything that CI runs
+	@$(PY) -m pytest -n 2 --dist loadgroup
+
+check: .venv/.dev ## format, lint, types, import walls, generated files
+	@.venv/bin/ruff format --check -q .
+	@.venv/bin/ruff check -q .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@$(PY) -m shared.docs --check
+
+gen: .venv/.dev ## write every generated file
+	@$(PY) -m shared.docs
+	@.venv/bin/ruff format -q .
+
+bench: .venv/.dev ## measure side by side; the table is bench/results.md
+	@$(PY) -m bench
+
+clean: ## remove the environment
+	@rm -rf .venv

@@ -1,0 +1,153 @@
+"""The catalog's door for tools: everything the pages show, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from services.catalog.domain import shown
+from services.catalog.domain.wanted import clean, moment, number, wanted
+from services.catalog.store import export, read, search
+from services.catalog.store import progress as steps
+from shared.web.problems import problem
+
+_CHUNK_BYTES = 64 * 1024
+
+
+def answer(document: object, status: int = 200) -> Response:
+    """JSON; times as ISO 8601."""
+    return Response(orjson.dumps(document), status, media_type="application/json")
+
+
+class Api:
+    """The routes' functions over one pool."""
+
+    def __init__(self, pool: asyncpg.Pool, *, stuck_after_seconds: float) -> None:
+        self._pool, self._stuck = pool, stuck_after_seconds
+
+    async def search(self, request: Request) -> Response:
+        """`GET /search?q=&class=&framework=&source=&sensitivity=&review=&limit=&offset=`"""
+        return answer(await search.search(self._pool, wanted(request.query_params)))
+
+    async def sources(self, request: Request) -> Response:
+        """`GET /sources-view`: sources with reachability and figures."""
+        return answer({"sources": await read.sources(self._pool), **await read.figures(self._pool)})
+
+    async def asset(self, request: Request) -> Response:
+        """`GET /assets/{key}`: columns with class and why, violations, tags, lineage."""
+        key = clean(request.path_params["key"])
+        if (found := await read.asset(self._pool, key)) is None:
+            return problem(404, "asset_unknown", "No such asset", "GET /search finds assets by name.")
+        described, verdict, judgement = found.pop("doc"), found.pop("verdict"), found.pop("judgement")
+        return answer(
+            {
+                **found,
+                **{name: value for name, value in described.items() if name != "columns"},
+                "columns": shown.columns(described, verdict),
+                "identifying_together": (verdict or {}).get("identifying_together", []),
+                "controls": (judgement or {}).get("controls", []),
+                "obligations": (judgement or {}).get("obligations", []),
+                "violations": await read.violations(self._pool, asset=key, states=("open", "waived")),
+                "tags": await read.tags(self._pool, asset=key),
+                "lineage": await read.lineage(self._pool, key),
+            }
+        )
+
+    async def lineage(self, request: Request) -> Response:
+        """`GET /lineage/{asset}?depth=`: edges by foreign keys and views."""
+        key = clean(request.path_params["key"])
+        edges = await read.lineage(self._pool, key, depth=max(1, number(request.query_params, "depth", 1, 10)))
+        return answer({"asset": key, "edges": edges})
+
+    async def timeline(self, request: Request) -> Response:
+        """`GET /timeline/{subject}`: who said what, when, after which event, in which trace; an asset's with its source's."""
+        subject = clean(request.path_params["subject"])
+        events = await read.timeline(self._pool, read.subjects_of(subject), limit=number(request.query_params, "limit", 500, 5000))
+        return answer({"subject": subject, "events": shown.with_causes(events)})
+
+    async def trace(self, request: Request) -> Response:
+        """`GET /traces/{trace_id}`: the same across a trace and the traces linked to it."""
+        found = await read.trace(
+            self._pool, clean(request.path_params["trace_id"]), limit=number(request.query_params, "limit", 1000, 20_000)
+        )
+        if not found["events"]:
+            return problem(
+                404, "trace_unknown", "No event of this trace is known", "Trace ids are 32 hexadecimal digits; old lines are dropped."
+            )
+        return answer({**found, "events": shown.with_causes(found["events"])})
+
+    async def progress(self, request: Request) -> Response:
+        """`GET /progress/{source or scan_id}?since=`: how far the newest scan is, whether it is done, where it is stuck."""
+        return answer(await self._progress(clean(request.path_params["subject"]), moment(request.query_params, "since")))
+
+    async def _progress(self, subject: str, since: datetime | None = None) -> dict[str, Any]:
+        return await steps.progress_of(self._pool, subject, now=datetime.now(UTC), stuck_after_seconds=self._stuck, since=since)
+
+    async def stats(self, request: Request) -> Response:
+        """`GET /stats?source=`: sources, classes, sensitivities, compliance by framework, riskiest tables, worst violations."""
+        source = clean(request.query_params.get("source", "")) or None
+        figures = await read.figures(self._pool, source)
+        return answer(
+            {
+                **figures,
+                "riskiest": await read.riskiest(self._pool, source),
+                "violations": await read.violations(self._pool, source=source, limit=20),
+            }
+        )
+
+    async def digest(self, request: Request) -> Response:
+        """`GET /digest?source=`: one hash over all facts, without times, ids and traces."""
+        return answer(await export.digest(self._pool, clean(request.query_params.get("source", "")) or None))
+
+    async def export_scan(self, request: Request) -> Response:
+        """`GET /export/scan/{source}`: the object that `pursight scan --json` prints, streamed."""
+        source = clean(request.path_params["source"])
+        if not await read.sources(self._pool, source):
+            return problem(404, "source_unknown", "No such source", "GET /sources-view lists them.")
+        return StreamingResponse(self._scan_object(source), media_type="application/json")
+
+    async def _scan_object(self, source: str) -> AsyncIterator[bytes]:
+        told = await self._progress(source)
+        head = {"source": source, "trace_id": told["trace_id"], "scan_id": told["scan_id"], "seconds": told.get("seconds", {})}
+        yield orjson.dumps(head)[:-1]
+        lists = {
+            "assets": self._exported_assets(source),
+            "violations": export.violations(self._pool, source),
+            "tags": self._exported_tags(source),
+        }
+        for name, documents in lists.items():
+            yield f',"{name}":['.encode()
+            async with aclosing(_members(documents)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            yield b"]"
+        yield b"}"
+
+    async def _exported_assets(self, source: str) -> AsyncIterator[dict[str, Any]]:
+        async for one in export.assets(self._pool, source):
+            described, verdict = orjson.loads(one["doc"]), orjson.loads(one["verdict"] or "null")
+            yield shown.exported_asset(one["asset"], one["schema_name"], one["table_name"], one["kind"], described, verdict)
+
+    async def _exported_tags(self, source: str) -> AsyncIterator[dict[str, Any]]:
+        async for tag_set in export.tags(self._pool, source):
+            for tag in shown.exported_tags(tag_set):
+                yield tag
+
+
+async def _members(documents: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
+    """The members of a JSON array, in chunks: an object of ten thousand tables is never whole in memory."""
+    chunk, first = bytearray(), True
+    async for document in documents:
+        chunk += orjson.dumps(document) if first else b"," + orjson.dumps(document)
+        first = False
+        if len(chunk) > _CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)

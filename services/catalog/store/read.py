@@ -1,0 +1,195 @@
+"""Reads for pages and tools: sources, one asset with all that is known of it, violations, lineage, timeline, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+
+Record = dict[str, Any]
+
+_SOURCES = """
+SELECT r.key AS source, r.sequence AS version, r.at AS registered_at, r.trace_id, r.doc::text AS registered,
+       c.doc::text AS connected, c.at AS connected_at, c.sequence AS connected_sequence, c.trace_id AS connected_trace,
+       u.doc::text AS unreachable, u.at AS unreachable_at, u.sequence AS unreachable_sequence,
+       h.doc::text AS health, h.at AS health_at, o.doc::text AS failed_over
+FROM fact r
+LEFT JOIN fact x ON x.kind = 'source.removed' AND x.key = r.key
+LEFT JOIN fact c ON c.kind = 'source.connected' AND c.key = r.key
+LEFT JOIN fact u ON u.kind = 'source.unreachable' AND u.key = r.key
+LEFT JOIN fact h ON h.kind = 'source.health' AND h.key = r.key
+LEFT JOIN fact o ON o.kind = 'source.failed_over' AND o.key = r.key
+WHERE r.kind = 'source.registered' AND ($1::text IS NULL OR r.key = $1) AND coalesce(x.sequence, -1) < r.sequence
+ORDER BY r.key
+"""
+_REJECTED = "SELECT doc::text AS doc, at FROM fact WHERE kind = 'source.rejected' AND key = $1"
+_FIGURES = """
+SELECT a.source, count(*) AS tables, sum(a.column_count)::bigint AS columns, coalesce(sum(v.review_count), 0)::bigint AS review,
+       max(array_position(ARRAY['public', 'internal', 'confidential', 'restricted'], v.sensitivity)) AS worst,
+       coalesce(max(j.risk), 0) AS risk, coalesce(sum(cardinality(j.failing)), 0)::bigint AS open
+FROM asset a LEFT JOIN verdict v USING (asset) LEFT JOIN judgement j USING (asset)
+WHERE NOT a.removed AND ($1::text IS NULL OR a.source = $1) GROUP BY 1
+"""
+_CLASSES = """
+SELECT a.source, c.key AS class, sum(c.value::bigint)::bigint AS columns, count(*) AS tables
+FROM asset a JOIN verdict v USING (asset), jsonb_each_text(v.class_counts) AS c
+WHERE NOT a.removed AND ($1::text IS NULL OR a.source = $1) GROUP BY 1, 2 ORDER BY 3 DESC, 2
+"""
+_FRAMEWORKS = """
+SELECT f.key AS framework, r.key AS result, sum(r.value::bigint)::bigint AS count
+FROM asset a JOIN judgement j USING (asset), jsonb_each(j.results) AS f, jsonb_each_text(f.value) AS r
+WHERE NOT a.removed AND ($1::text IS NULL OR a.source = $1) GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_SENSITIVITIES = """
+SELECT coalesce(v.sensitivity, 'unknown') AS sensitivity, count(*) AS tables
+FROM asset a LEFT JOIN verdict v USING (asset) WHERE NOT a.removed AND ($1::text IS NULL OR a.source = $1) GROUP BY 1
+"""
+_RISKIEST = """
+SELECT a.asset, a.source, a.schema_name, a.table_name, a.rows_estimated, j.risk, coalesce(v.sensitivity, j.sensitivity) AS sensitivity,
+       coalesce(v.classes, '{}') AS classes, cardinality(j.failing) AS failing, j.frameworks
+FROM judgement j JOIN asset a USING (asset) LEFT JOIN verdict v USING (asset)
+WHERE NOT a.removed AND j.risk > 0 AND ($1::text IS NULL OR a.source = $1) ORDER BY j.risk DESC, j.asset LIMIT $2
+"""
+_RANK = "array_position(ARRAY['critical', 'high', 'medium', 'low'], v.severity)"
+_VIOLATIONS = f"""
+SELECT v.*, a.schema_name, a.table_name, coalesce(j.risk, 0) AS risk
+FROM live_violation v JOIN asset a USING (asset) LEFT JOIN judgement j USING (asset)
+WHERE v.state = ANY ($1) AND ($2::text IS NULL OR v.source = $2) AND ($3::text IS NULL OR v.asset = $3)
+ORDER BY {_RANK}, j.risk DESC NULLS LAST, v.asset, v.control LIMIT $4
+"""
+_CONTROLS = f"""
+SELECT v.severity, v.control, v.title, min(v.message) AS message, min(v.remedy) AS remedy, count(*) AS count,
+       count(DISTINCT v.source) AS sources, (array_agg(v.asset ORDER BY j.risk DESC NULLS LAST, v.asset))[1:$2] AS assets
+FROM live_violation v LEFT JOIN judgement j USING (asset)
+WHERE v.state = 'open' AND ($1::text IS NULL OR v.source = $1) GROUP BY 1, 2, 3
+ORDER BY {_RANK}, count(*) DESC, v.control
+"""
+_ASSET = """
+SELECT a.asset, a.source, a.scan_id, a.schema_name, a.table_name, a.kind, a.owner, a.rows_estimated, a.column_count, a.at, a.doc,
+       v.doc AS verdict, v.at AS classified_at, v.sensitivity, v.classes, v.review_count,
+       j.doc AS judgement, j.at AS judged_at, j.risk, j.regulations, j.frameworks
+FROM asset a LEFT JOIN verdict v USING (asset) LEFT JOIN judgement j USING (asset) WHERE a.asset = $1 AND NOT a.removed
+"""
+_TAGS = """
+SELECT t.target, t.resource, t.provider, t.asset, t.tags, t.at, ok.doc::text AS applied, ok.at AS applied_at,
+       bad.doc::text AS failed, bad.at AS failed_at
+FROM tag_set t
+LEFT JOIN fact ok ON ok.kind = 'tags.applied' AND ok.key = t.target
+LEFT JOIN fact bad ON bad.kind = 'tags.failed' AND bad.key = t.target
+WHERE ($1::text IS NOT NULL AND t.asset = $1) OR ($2::text IS NOT NULL AND t.source = $2 AND t.resource <> '')
+ORDER BY t.asset = '', t.target
+"""
+_LINEAGE = """
+WITH RECURSIVE
+up(asset, depth) AS (
+    SELECT $1::text, 0 UNION
+    SELECT e.target, up.depth + 1 FROM up JOIN edge e ON e.asset = up.asset WHERE up.depth < $2),
+down(asset, depth) AS (
+    SELECT $1::text, 0 UNION
+    SELECT e.asset, down.depth + 1 FROM down JOIN edge e ON e.target = down.asset WHERE down.depth < $2)
+SELECT 'up' AS side, e.* FROM edge e WHERE e.asset IN (SELECT asset FROM up WHERE depth < $2)
+UNION ALL
+SELECT 'down', e.* FROM edge e WHERE e.target IN (SELECT asset FROM down WHERE depth < $2)
+ORDER BY 1, 2, 4 LIMIT 500
+"""
+_TIMELINE = """
+SELECT event_id, type, subject, at, service, causation_id, trace_id, summary FROM (
+    SELECT * FROM timeline WHERE subject = ANY ($1) ORDER BY at DESC, number DESC LIMIT $2) AS latest
+ORDER BY at, number
+"""
+_TRACE = """
+SELECT event_id, type, subject, at, service, causation_id, trace_id, summary FROM timeline
+WHERE trace_id = ANY ($1) ORDER BY at, number LIMIT $2
+"""
+_TRACE_SCANS = """
+SELECT scan_id, source, trace_id, false AS linked FROM scan WHERE trace_id = $1
+UNION SELECT s.scan_id, s.source, s.trace_id, true FROM step JOIN scan s USING (scan_id) WHERE step.trace_id = $1 AND s.trace_id <> $1
+"""
+_SCAN_TRACES = "SELECT DISTINCT trace_id FROM step WHERE scan_id = ANY ($1) AND trace_id <> '' ORDER BY 1 LIMIT $2"
+
+
+def plain(record: asyncpg.Record, *documents: str) -> Record:
+    """A record as a dictionary, its JSON documents parsed."""
+    values = dict(record)
+    for name in documents:
+        values[name] = orjson.loads(values[name]) if values[name] else None
+    return values
+
+
+async def sources(pool: asyncpg.Pool, source: str | None = None) -> list[Record]:
+    """Every registered source with the newest facts about reaching it."""
+    documents = ("registered", "connected", "unreachable", "health", "failed_over")
+    return [plain(record, *documents) for record in await pool.fetch(_SOURCES, source)]
+
+
+async def rejection(pool: asyncpg.Pool, source: str) -> Record | None:
+    """The last refused request for this source."""
+    record = await pool.fetchrow(_REJECTED, source)
+    return plain(record, "doc") if record else None
+
+
+async def figures(pool: asyncpg.Pool, source: str | None = None) -> Record:
+    """Counts of everything: by source, class, sensitivity and framework."""
+    return {
+        "sources": [dict(record) for record in await pool.fetch(_FIGURES, source)],
+        "classes": [dict(record) for record in await pool.fetch(_CLASSES, source)],
+        "frameworks": [dict(record) for record in await pool.fetch(_FRAMEWORKS, source)],
+        "sensitivities": [dict(record) for record in await pool.fetch(_SENSITIVITIES, source)],
+    }
+
+
+async def riskiest(pool: asyncpg.Pool, source: str | None = None, limit: int = 10) -> list[Record]:
+    return [dict(record) for record in await pool.fetch(_RISKIEST, source, limit)]
+
+
+async def violations(
+    pool: asyncpg.Pool, *, source: str | None = None, asset: str | None = None, states: Sequence[str] = ("open",), limit: int = 100
+) -> list[Record]:
+    """Worst first: by severity, then by the risk of the table."""
+    answer = await pool.fetch(_VIOLATIONS, list(states), source, asset, limit)
+    return [plain(record, "facts", "waiver") for record in answer]
+
+
+async def open_controls(pool: asyncpg.Pool, source: str | None = None, *, tables: int = 6) -> list[Record]:
+    """Open violations by control, worst first, each with its riskiest `assets`: a person mends a cause once, not table by table."""
+    return [dict(record) for record in await pool.fetch(_CONTROLS, source, tables)]
+
+
+async def asset(pool: asyncpg.Pool, key: str) -> Record | None:
+    """One asset with what discovery, classifier and compliance last said of it."""
+    record = await pool.fetchrow(_ASSET, key)
+    return plain(record, "doc", "verdict", "judgement") if record else None
+
+
+async def tags(pool: asyncpg.Pool, *, asset: str | None = None, source: str | None = None) -> list[Record]:
+    """The tags of one asset, and of the resources of its source, with what became of writing them."""
+    return [plain(record, "tags", "applied", "failed") for record in await pool.fetch(_TAGS, asset, source)]
+
+
+async def lineage(pool: asyncpg.Pool, key: str, *, depth: int = 1) -> list[Record]:
+    """Edges up to `depth` steps from the asset: `side` up is what it refers to, down is what refers to it."""
+    return [dict(record) for record in await pool.fetch(_LINEAGE, key, depth)]
+
+
+def subjects_of(subject: str) -> list[str]:
+    """An asset's timeline includes its source's: registered, connected, scanned."""
+    parts = subject.split("/")
+    return [subject, "/".join(parts[:2])] if len(parts) == 3 else [subject]
+
+
+async def timeline(pool: asyncpg.Pool, subjects: Sequence[str], *, limit: int = 500) -> list[Record]:
+    """The newest lines about these subjects, oldest first."""
+    return [dict(record) for record in await pool.fetch(_TIMELINE, list(subjects), limit)]
+
+
+async def trace(pool: asyncpg.Pool, trace_id: str, *, limit: int = 1000, traces: int = 200) -> Record:
+    """All lines of a trace; of a scan's trace also those of its assets' own traces; of an asset's, the scan it belongs to."""
+    scans = [dict(record) for record in await pool.fetch(_TRACE_SCANS, trace_id)]
+    own = [scan["scan_id"] for scan in scans if not scan["linked"]]
+    linked = [record[0] for record in await pool.fetch(_SCAN_TRACES, own, traces)] if own else []
+    above = [scan["trace_id"] for scan in scans if scan["linked"]]
+    every = list(dict.fromkeys([trace_id, *above, *linked]))
+    lines = [dict(record) for record in await pool.fetch(_TRACE, every, limit)]
+    return {"trace_id": trace_id, "scans": scans, "traces": every, "events": lines}

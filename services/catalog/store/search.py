@@ -1,0 +1,92 @@
+"""Search: words, facets and one page of results in a single statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.catalog.domain.wanted import Wanted
+from services.catalog.domain.words import prefixes
+
+# The longest query picks candidates by index; then every word must be found in the names or in the classes of an asset.
+_SEARCH = """
+WITH wanted AS (SELECT word::tsquery AS word FROM unnest($1::text[]) AS w(word)),
+hit AS MATERIALIZED (
+    SELECT a.asset, a.source, a.schema_name, a.table_name, a.kind, a.owner, a.rows_estimated, a.column_count, a.scan_id,
+           coalesce(v.sensitivity, 'internal') AS sensitivity, coalesce(v.classes, '{}') AS classes, v.class_counts,
+           coalesce(v.review_count, 0) AS review_count, j.risk, coalesce(j.frameworks, '{}') AS frameworks,
+           coalesce(cardinality(j.failing), 0) AS failing
+    FROM asset a LEFT JOIN verdict v USING (asset) LEFT JOIN judgement j USING (asset)
+    WHERE NOT a.removed
+      AND ($2 = '' OR a.asset IN (
+          SELECT asset FROM asset WHERE words @@ $2::tsquery UNION SELECT asset FROM verdict WHERE words @@ $2::tsquery))
+      AND NOT EXISTS (SELECT FROM wanted WHERE NOT (a.words @@ word OR coalesce(v.words @@ word, false)))
+      AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR $4 = ANY (j.frameworks)) AND ($5 = '' OR a.source = $5)
+      AND ($6 = '' OR v.sensitivity = $6) AND (NOT $7 OR v.review_count > 0)
+), page AS (
+    SELECT * FROM hit ORDER BY risk DESC NULLS LAST, asset LIMIT $8 OFFSET $9
+)
+SELECT json_build_object(
+    'total', (SELECT count(*) FROM hit),
+    'results', (SELECT coalesce(json_agg(page ORDER BY risk DESC NULLS LAST, asset), '[]') FROM page),
+    'facets', json_build_object(
+        'class', (SELECT coalesce(json_agg(f), '[]') FROM (
+            SELECT name, count(*) AS count FROM hit, unnest(classes) AS c(name) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 40) AS f),
+        'framework', (SELECT coalesce(json_agg(f), '[]') FROM (
+            SELECT name, count(*) AS count FROM hit, unnest(frameworks) AS c(name) GROUP BY 1 ORDER BY 2 DESC, 1) AS f),
+        'sensitivity', (SELECT coalesce(json_agg(f), '[]') FROM (
+            SELECT sensitivity AS name, count(*) AS count FROM hit GROUP BY 1
+            ORDER BY array_position(ARRAY['restricted', 'confidential', 'internal', 'public'], sensitivity)) AS f),
+        'source', (SELECT coalesce(json_agg(f), '[]') FROM (
+            SELECT source AS name, count(*) AS count FROM hit GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 100) AS f)
+    ))::text
+"""
+_COLUMNS = "SELECT asset, doc FROM verdict WHERE asset = ANY ($1)"
+_NAMES = "SELECT asset, doc FROM asset WHERE asset = ANY ($1)"
+
+
+_CONTAINING = """
+SELECT word FROM (
+    SELECT word FROM ts_stat('SELECT words FROM asset WHERE NOT removed') UNION SELECT word FROM ts_stat('SELECT words FROM verdict')
+) AS w
+WHERE strpos(word, $1) > 0 ORDER BY length(word), word LIMIT 40
+"""
+_NOTHING: dict[str, Any] = {"total": 0, "results": [], "facets": {"class": [], "framework": [], "sensitivity": [], "source": []}}
+_LONG_ENOUGH = 3  # letters of a word that is also looked for inside of words
+
+
+async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
+    """`{"total", "results", "facets": {class, framework, sensitivity, source}}`, riskiest first; each result has its `columns`.
+
+    A word must begin a word of the table; where nothing is found so, it may also stand inside of one: mail finds email.
+    """
+    words = prefixes(wanted.text)
+    if wanted.text.strip() and not words:
+        return _NOTHING
+    async with pool.acquire() as connection:
+        found = await _find(connection, wanted, words)
+        if not found["total"] and words:
+            found = await _find(connection, wanted, [await _inside(connection, word) for word in words])
+        assets = [result["asset"] for result in found["results"]]
+        verdicts = dict(await connection.fetch(_COLUMNS, assets))
+        names = dict(await connection.fetch(_NAMES, [asset for asset in assets if asset not in verdicts]))
+    for result in found["results"]:
+        result["columns"] = orjson.loads(verdicts.get(result["asset"]) or names[result["asset"]])["columns"]
+    return found
+
+
+async def _find(connection: asyncpg.Connection, wanted: Wanted, words: list[str]) -> dict[str, Any]:
+    filters = (wanted.class_name, wanted.framework, wanted.source, wanted.sensitivity, wanted.review)
+    text = await connection.fetchval(_SEARCH, words, max(words, key=len, default=""), *filters, wanted.limit, wanted.offset)
+    found: dict[str, Any] = orjson.loads(text)
+    return found
+
+
+async def _inside(connection: asyncpg.Connection, prefix: str) -> str:
+    """The known words that contain this one, as a tsquery."""
+    word = prefix.removesuffix(":*")
+    if len(word) < _LONG_ENOUGH:
+        return prefix
+    return " | ".join([prefix, *(record[0] for record in await connection.fetch(_CONTAINING, word))])

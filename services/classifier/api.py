@@ -1,0 +1,136 @@
+"""The classifier's door for HTTP: the rules in force, and the queue of columns that a person should look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from services.classifier.domain.reviews import DECISIONS
+from services.classifier.domain.rulesets import Ruleset
+from services.classifier.store import Store
+from shared.bus.received import Cause
+from shared.contracts.asset import ClassificationReviewed
+from shared.contracts.audit import AuditRecorded
+from shared.contracts.names import AssetName
+from shared.errors import UsageError
+from shared.web.auth import actor_of
+from shared.web.body import body_of
+from shared.web.problems import problem
+
+MAX_BODY_KIB = 64
+MOST = 1000
+_FIELDS = ("asset", "column", "decision", "class_name", "reason")
+
+
+def routes(store: Store, ruleset: Ruleset) -> list[Route]:
+    """Everything under /rulesets and /reviews."""
+    rulesets, reviews = Rulesets(store, ruleset), Reviews(store, ruleset)
+    return [
+        Route("/rulesets", rulesets.list, methods=["GET"]),
+        Route("/rulesets/{name}", rulesets.show, methods=["GET"]),
+        Route("/reviews", reviews.list, methods=["GET"]),
+        Route("/reviews", reviews.submit, methods=["POST"]),
+    ]
+
+
+class Rulesets:
+    """The rules in force."""
+
+    def __init__(self, store: Store, ruleset: Ruleset) -> None:
+        self._store, self._ruleset = store, ruleset
+
+    async def list(self, request: Request) -> Response:
+        return JSONResponse({"rulesets": await self._store.published()})
+
+    async def show(self, request: Request) -> Response:
+        """Its classes with category, sensitivity and the regulations that care."""
+        if request.path_params["name"] != self._ruleset.name:
+            return problem(404, "no_such_ruleset", "There is no rule set of this name", "See GET /rulesets.")
+        return JSONResponse(described(self._ruleset))
+
+
+def described(ruleset: Ruleset) -> dict[str, Any]:
+    """A rule set as the outside sees it."""
+    classes = [
+        {"name": c.name, "category": c.category, "sensitivity": c.sensitivity, "regulations": list(c.regulations)}
+        for c in ruleset.taxonomy.values()
+    ]
+    return {**ruleset.published().model_dump(mode="json", exclude={"classes"}), "classes": classes}
+
+
+class Reviews:
+    """What the rules were not sure of, and a person's word on it."""
+
+    def __init__(self, store: Store, ruleset: Ruleset) -> None:
+        self._store, self._ruleset = store, ruleset
+
+    async def list(self, request: Request) -> Response:
+        """Assets with uncertain columns. Filters: source, limit, offset."""
+        given = request.query_params
+        found, total = await self._store.uncertain(given.get("source"), min(number(given, "limit", 100), MOST), number(given, "offset", 0))
+        return JSONResponse({"reviews": found, "total": total})
+
+    async def submit(self, request: Request) -> Response:
+        """Ask for a review: it travels as classification.reviewed and takes effect when this service hears it."""
+        wanted = await _review_of(request)
+        tenant = AssetName.parse(wanted.asset).tenant
+        cause = Cause.new(tenant=tenant)
+        async with self._store.unit(keys=[wanted.asset]) as unit:
+            refusal = await self._refusal(unit, wanted)
+            if refusal:
+                unit.bus.emit(_denied(wanted, tenant, refusal[1]), key=tenant, cause=cause)
+            else:
+                unit.bus.emit(wanted, key=wanted.asset, cause=cause)
+        if refusal:
+            return problem(refusal[0], "review_refused", refusal[1], "See GET /reviews and GET /rulesets.")
+        return JSONResponse({"accepted": f"{wanted.asset}#{wanted.column}", "trace_id": cause.trace_id}, status_code=202)
+
+    async def _refusal(self, unit: Any, wanted: ClassificationReviewed) -> tuple[int, str] | None:
+        if not self._ruleset.knows(wanted.class_name):
+            return 422, "There is no such class"
+        stored = await unit.bodies([wanted.asset])
+        if not any(column.name == wanted.column for item in stored for column in item.table.columns):
+            return 404, "There is no such column"
+        return None
+
+
+async def _review_of(request: Request) -> ClassificationReviewed:
+    """The review in the body, said by whoever signed in. Raises UsageError, by field, where it is none."""
+    document = await body_of(request, most_kib=MAX_BODY_KIB)
+    if unknown := sorted(set(document) - set(_FIELDS)):
+        raise UsageError("unknown field", why=", ".join(unknown)[:200], remedy=f"Known are: {', '.join(_FIELDS)}.", code="unknown_field")
+    try:
+        wanted = ClassificationReviewed.model_validate({**document, "reviewer": actor_of(request)})
+        AssetName.parse(wanted.asset)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, fault["loc"])) for fault in error.errors()})
+        raise UsageError("this is no review", why=f"look at {', '.join(fields)}", code="invalid_review") from error
+    except ValueError as error:
+        raise UsageError("this is no review", why=str(error), code="invalid_review") from error
+    if wanted.decision not in DECISIONS:
+        raise UsageError("this is no review", why=f"a decision is one of {', '.join(DECISIONS)}", code="invalid_review")
+    return wanted
+
+
+def _denied(wanted: ClassificationReviewed, tenant: str, why: str) -> AuditRecorded:
+    return AuditRecorded(
+        tenant=tenant,
+        actor=wanted.reviewer,
+        action=f"classification.{wanted.decision}",
+        object=f"{wanted.asset}#{wanted.column}",
+        result="denied",
+        detail=why,
+        service="classifier",
+    )
+
+
+def number(given: Any, name: str, default: int) -> int:
+    """A whole number from the query. Raises UsageError."""
+    text = given.get(name, str(default))
+    if not text.isdigit() or len(text) > 9:
+        raise UsageError(f"{name} is not a number", code="not_a_number")
+    return int(text)

@@ -1,0 +1,64 @@
+"""What a table says about each of its columns: its own name, and the company a column keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.classifier.domain.name_hints import Hint, NameReading
+from services.classifier.domain.taxonomy import Taxonomy
+
+_OWN = frozenset({"own:person", "own:organisation"})
+_CLEAR = 5.0  # a sibling's hint of this weight says what its group is
+_IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
+
+
+@dataclass(frozen=True, slots=True)
+class TableContext:
+    """`tags`: what the table's name says; `groups`: how many columns clearly belong to each group."""
+
+    tags: frozenset[str]
+    groups: Counter[str]
+    _known: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
+
+    def around(self, own_groups: frozenset[str]) -> frozenset[str]:
+        """The tags that hold for a column whose own clear groups are `own_groups`: they do not vouch for themselves."""
+        known = self._known.get(own_groups)
+        if known is None:
+            siblings = {group for group, count in self.groups.items() if count > (group in own_groups)}
+            implied = {tag for group in siblings for tag in _IMPLIED.get(group, ())}
+            known = self._known[own_groups] = self.tags | siblings | implied
+        return known
+
+
+def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
+    """Context that the names of a table and its schema give. `user_roles` is about roles: a thing takes the person away."""
+    tags = (table.tags | (schema.tags - {"person", "organisation"})) - _OWN
+    if table.thing or (table.organisation and not table.person):
+        tags -= {"person"}
+    if table.person and not table.thing:
+        tags -= {"organisation"}
+    if "organisation" in tags:
+        tags |= {"table:organisation"}
+    if "employee" in schema.tags and not (table.thing or table.organisation):
+        tags |= {"person"}
+    return tags
+
+
+def clear_groups(hints: Iterable[Hint], family: str, taxonomy: Taxonomy) -> frozenset[str]:
+    """The classes, and their groups, that a column's name gives away without any context."""
+    clear = {
+        hint.class_name
+        for hint in hints
+        if not hint.phrase.needs and hint.weight - hint.against >= _CLEAR and family in taxonomy[hint.class_name].families
+    }
+    return frozenset(clear | {taxonomy[name].group for name in clear})
+
+
+def count_groups(columns: Sequence[frozenset[str]]) -> Counter[str]:
+    """How many columns belong to each group."""
+    counted: Counter[str] = Counter()
+    for groups in columns:
+        counted.update(groups)
+    return counted

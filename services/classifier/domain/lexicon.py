@@ -1,0 +1,173 @@
+"""Names taken apart into words, and words put down to concepts: five languages, any naming style."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["term", "person", "organisation", "thing", "deny", "doubt", "neutral", "unknown"]
+
+MAX_NAME = 128  # characters looked at; longer names say no more
+MAX_WORDS = 12
+_UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "o", "Ø": "O", "æ": "ae", "ı": "i"}
+)
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_SHORTEST_PART, _MOST_PARTS = 4, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a name: what it is for, and the concepts it says (none where it only colours)."""
+
+    role: Role
+    concepts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """All known words. `tags`: concept to what it says of a whole table; `light` and `heavy`: terms that weigh
+    little or much when a rule leaves them over."""
+
+    words: Mapping[str, Word]
+    parts: frozenset[str]
+    first: frozenset[str]
+    last: frozenset[str]
+    tags: Mapping[str, frozenset[str]]
+    light: frozenset[str]
+    heavy: frozenset[str]
+
+    def understand(self, name: str) -> tuple[Word, ...]:
+        """The words of `name` in their order; digits that belong to no word are left out."""
+        parts = split(name)
+        words = [self.words.get(part) for part in parts]
+        if None in words:  # the rare case costs, not the usual one
+            words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
+        return tuple(word for word in words if word is not None)
+
+    def _joined(self, parts: list[str]) -> list[str]:
+        """Neighbours that are one known word are put together (`e`, `mail`), unknown ones taken apart (`telefonnummer`)."""
+        joined: list[str] = []
+        at = 0
+        while at < len(parts):
+            width = self._width(parts, at)
+            joined.extend(("".join(parts[at : at + width]),) if width > 1 else self.segment(parts[at]))
+            at += width
+        return joined
+
+    def _width(self, parts: list[str], at: int) -> int:
+        """How many parts from here are one known word: two or three, where one of them alone says nothing."""
+        for width in (3, 2):
+            piece = parts[at : at + width]
+            if len(piece) == width and "".join(piece) in self.words and any(p not in self.words or len(p) == 1 for p in piece):
+                return width
+        return 1
+
+    def segment(self, word: str) -> tuple[str, ...]:
+        """The fewest known words that make up `word`, or the word itself; a linking s between two is allowed, as is a plural s.
+
+        Only whole known words of four letters or more count, the short ones of `first` and `last` at the ends.
+        """
+        if word in self.words or len(word) < 5 or word.isdigit():
+            return (word,)
+        for ending in ("s", "es", "n", "en"):
+            if word.endswith(ending) and word[: -len(ending)] in self.words:
+                return (word[: -len(ending)],)
+        return self._cover(word, 0, _MOST_PARTS) or (word,)
+
+    def _cover(self, word: str, start: int, parts: int) -> tuple[str, ...]:
+        best: tuple[str, ...] = ()
+        for end in range(len(word), start + 1, -1):
+            piece = word[start:end]
+            if not self._is_part(piece, at_start=start == 0, at_end=end == len(word)):
+                continue
+            rest = () if end == len(word) else self._rest(word, end, parts - 1)
+            if (end == len(word) or rest) and (not best or len(rest) + 1 < len(best)):
+                best = (piece, *rest)
+        return best
+
+    def _rest(self, word: str, start: int, parts: int) -> tuple[str, ...]:
+        if parts == 0:
+            return ()
+        linked = self._cover(word, start + 1, parts) if word[start] == "s" and start + 1 < len(word) else ()
+        plain = self._cover(word, start, parts)
+        return plain or linked
+
+    def _is_part(self, piece: str, *, at_start: bool, at_end: bool) -> bool:
+        if len(piece) >= _SHORTEST_PART:
+            return piece in self.parts
+        return not (at_start and at_end) and ((at_start and piece in self.first) or (at_end and piece in self.last))
+
+
+def fold(text: str) -> str:
+    """Accents off, umlauts spelled out; case kept, because it separates words.
+
+    >>> fold("Geburtsjähr"), fold("contraseña")
+    ('Geburtsjaehr', 'contrasena')
+    """
+    if text.isascii():
+        return text
+    decomposed = unicodedata.normalize("NFKD", text.translate(_UMLAUTS))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def split(name: str) -> list[str]:
+    """The words of a name in any style, in lower case.
+
+    >>> split("customerBirthDate"), split("IBAN-Nr"), split("TEL_PRIVAT2")
+    (['customer', 'birth', 'date'], ['iban', 'nr'], ['tel', 'privat', '2'])
+    """
+    return [word.lower() for word in _WORD.findall(fold(name[:MAX_NAME]))][:MAX_WORDS]
+
+
+def _unknown(part: str) -> Word:
+    return _NEUTRAL if len(part) == 1 else _UNKNOWN
+
+
+_UNKNOWN = Word("unknown", frozenset())
+_NEUTRAL = Word("neutral", frozenset())
+
+
+def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
+    """The lexicon of a `lexicon.yaml`. Where a word stands twice the earlier section wins: terms, persons, organisations, denying."""
+    words: dict[str, Word] = {}
+    for text, word in _entries(document):
+        words.setdefault(text, word)
+    unsplit = document["unsplit"]
+    for text in unsplit:
+        words.setdefault(text, _UNKNOWN)
+    tags: dict[str, frozenset[str]] = {}
+    for tag, concepts in document["tags"].items():
+        for concept in concepts:
+            tags[concept] = tags.get(concept, frozenset()) | {tag}
+    return Lexicon(
+        words=words,
+        parts=frozenset(text for text, word in words.items() if len(text) >= _SHORTEST_PART and word.role != "doubt"),
+        first=frozenset(document["joinable_first"]),
+        last=frozenset(document["joinable_last"]),
+        tags=tags,
+        light=frozenset(document["light"]),
+        heavy=frozenset(document["heavy"]),
+    )
+
+
+def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:
+    for concept, texts in document["terms"].items():
+        own = (concept,) if " " not in concept else ()
+        yield from _spellings((*own, *texts), Word("term", frozenset(concept.split())))
+    for concept, texts in document["persons"].items():
+        yield from _spellings((concept, *texts), Word("person", frozenset((concept, "person"))))
+    for concept, texts in document["organisations"].items():
+        yield from _spellings((concept, *texts), Word("organisation", frozenset((concept, "organisation"))))
+    for concept, texts in document["denying"].items():
+        yield from _spellings(texts, Word("deny", frozenset((concept,))))
+    yield from _spellings(document["things"], Word("thing", frozenset()))
+    yield from _spellings(document["doubtful"], Word("doubt", frozenset()))
+    yield from _spellings(document["neutral"], _NEUTRAL)
+
+
+def _spellings(texts: Iterable[str], word: Word) -> Iterator[tuple[str, Word]]:
+    return ((fold(text).lower(), word) for text in texts)

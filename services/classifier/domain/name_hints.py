@@ -1,0 +1,188 @@
+"""What the name of a column says: phrases of concepts that fit it, each with a weight, and what the leftover words take away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from services.classifier.domain.lexicon import Lexicon, Word
+
+GRADES: Mapping[str, float] = {"strong": 7.0, "good": 5.8, "weak": 3.4}
+_PER_CONCEPT = 0.25  # a longer phrase says more
+_IN_CONTEXT, _PER_NEED = 0.4, 0.2  # so does one whose context is there
+_COST: Mapping[str, float] = {"deny": 6.5, "doubt": 1.5, "unknown": 0.6, "term": 1.0, "light": 0.3, "heavy": 4.0}
+_THING_COST: Mapping[str, float] = {"strong": 0.7, "good": 2.5, "weak": 4.0}
+_MOST_UNKNOWN = 1.8
+COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
+_COMMENT_WORDS = 12
+ANY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One rule: the concepts that must all be there, those that must not, and the context it asks for."""
+
+    class_name: str
+    grade: str
+    concepts: frozenset[str]
+    without: frozenset[str]
+    needs: frozenset[str]
+    text: str
+
+
+class Hint(NamedTuple):
+    """A phrase that fits a name. `weight` is what is left of its grade after the words that it does not explain."""
+
+    class_name: str
+    weight: float
+    phrase: Phrase
+    against: float
+
+
+@dataclass(frozen=True, slots=True)
+class NameReading:
+    """Everything a name says by itself. `needs`: all context tags that would change what it says; `barred`: classes it rules out."""
+
+    hints: tuple[Hint, ...]
+    needs: frozenset[str]
+    tags: frozenset[str]
+    person: bool
+    organisation: bool
+    thing: bool
+    barred: frozenset[str]
+
+    @property
+    def silent(self) -> bool:
+        return not self.hints
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseBook:
+    """All phrases, found by one of their concepts; `allowed`: denying concepts that a class puts up with;
+    `never`: those that rule it out, whatever the values say."""
+
+    by_concept: Mapping[str, tuple[Phrase, ...]]
+    allowed: Mapping[str, frozenset[str]]
+    never: Mapping[str, frozenset[str]]
+    size: int
+
+    def candidates(self, concepts: frozenset[str]) -> Iterator[Phrase]:
+        for concept in sorted(concepts):
+            for phrase in self.by_concept.get(concept, ()):
+                if phrase.concepts <= concepts and not phrase.without & concepts:
+                    yield phrase
+
+
+def phrases_from(document: Mapping[str, Any]) -> PhraseBook:
+    """The phrases of a `names.yaml`. Raises ValueError, with the class, where a phrase names no concept."""
+    by_concept: dict[str, list[Phrase]] = {}
+    entries = {name: entry for name, entry in document.items() if name != "version"}
+    phrases = [_phrase(name, grade, text) for name, entry in entries.items() for grade in GRADES for text in entry.get(grade, ())]
+    for phrase in phrases:
+        by_concept.setdefault(min(phrase.concepts), []).append(phrase)
+    return PhraseBook(
+        by_concept={concept: tuple(found) for concept, found in by_concept.items()},
+        allowed={name: frozenset(entry["allow"]) for name, entry in entries.items() if "allow" in entry},
+        never={name: frozenset(entry["never"]) for name, entry in entries.items() if "never" in entry},
+        size=len(phrases),
+    )
+
+
+def _phrase(class_name: str, grade: str, text: str) -> Phrase:
+    parts = text.split()
+    concepts = frozenset(part for part in parts if part[0] not in "@!")
+    if not concepts:
+        raise ValueError(f"class {class_name}: the phrase {text!r} names no concept")
+    return Phrase(
+        class_name=class_name,
+        grade=grade,
+        concepts=concepts,
+        without=frozenset(part[1:] for part in parts if part[0] == "!"),
+        needs=frozenset(part[1:] for part in parts if part[0] == "@"),
+        text=" ".join(part for part in parts if part[0] != "!"),
+    )
+
+
+def read_name(name: str, lexicon: Lexicon, book: PhraseBook) -> NameReading:
+    """What a column's or table's name says."""
+    return _reading(lexicon.understand(name), lexicon, book, share=1.0)
+
+
+def read_comment(comment: str, lexicon: Lexicon, book: PhraseBook) -> NameReading:
+    """What the first words of a comment say, at `COMMENT_SHARE` of a name's weight."""
+    words = lexicon.understand(comment)[:_COMMENT_WORDS]
+    return _reading(words, lexicon, book, share=COMMENT_SHARE)
+
+
+def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share: float) -> NameReading:
+    concepts = frozenset().union(*(word.concepts for word in words)) if words else ANY
+    roles = frozenset([word.role for word in words])
+    hints = tuple(_hints(words, concepts, lexicon, book, share))
+    tags = frozenset().union(*[lexicon.tags[concept] for concept in concepts if concept in lexicon.tags])
+    if "organisation" in concepts:
+        tags |= {"own:organisation"}
+    if "person" in tags:
+        tags |= {"own:person"}
+    return NameReading(
+        hints=hints,
+        needs=frozenset().union(*(hint.phrase.needs for hint in hints)),
+        tags=tags,
+        person="person" in tags,
+        organisation="organisation" in concepts,
+        thing=bool(roles & {"thing", "deny"}),
+        barred=frozenset(name for name, barring in book.never.items() if barring & concepts),
+    )
+
+
+def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, book: PhraseBook, share: float) -> Iterator[Hint]:
+    fitting = list(book.candidates(concepts))
+    said: dict[str, frozenset[str]] = {}
+    for phrase in fitting:
+        said[phrase.class_name] = said.get(phrase.class_name, ANY) | phrase.concepts
+    for phrase in fitting:
+        explained = said[phrase.class_name] | book.allowed.get(phrase.class_name, ANY)
+        cost = leftover_cost(words, phrase.grade, lexicon, explained, share)
+        yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost)
+
+
+def _weight(phrase: Phrase) -> float:
+    context = _IN_CONTEXT + _PER_NEED * len(phrase.needs) if phrase.needs else 0.0
+    return GRADES[phrase.grade] + _PER_CONCEPT * (len(phrase.concepts) - 1) + context
+
+
+def leftover_cost(words: Sequence[Word], grade: str, lexicon: Lexicon, explained: frozenset[str], share: float) -> float:
+    """What the words that a class does not explain take away from it. A comment's words (`share` < 1) take away less."""
+    unknown, cost = 0.0, 0.0
+    for word in words:
+        if word.concepts & explained:
+            continue
+        if word.role == "unknown":
+            unknown += _COST["unknown"]
+        elif word.role == "thing":
+            cost += _THING_COST[grade]
+        elif word.role == "term":
+            cost += _term_cost(word, lexicon)
+        else:
+            cost += _COST.get(word.role, 0.0)
+    total = cost + min(unknown, _MOST_UNKNOWN)
+    return total if share == 1.0 else total * 0.3
+
+
+def _term_cost(word: Word, lexicon: Lexicon) -> float:
+    if word.concepts & lexicon.heavy:
+        return _COST["heavy"]
+    return _COST["light"] if word.concepts <= lexicon.light else _COST["term"]
+
+
+def resolve(hints: Iterable[Hint], tags: frozenset[str]) -> tuple[Hint, ...]:
+    """The hints that hold in this context, best per class, without those that a longer phrase covers; strongest first."""
+    holding = [hint for hint in hints if hint.phrase.needs <= tags]
+    best: dict[str, Hint] = {}
+    for hint in holding:
+        if any(hint.phrase.concepts < other.phrase.concepts for other in holding if other.class_name != hint.class_name):
+            continue
+        known = best.get(hint.class_name)
+        if known is None or (hint.weight - hint.against, hint.phrase.text) > (known.weight - known.against, known.phrase.text):
+            best[hint.class_name] = hint
+    return tuple(sorted(best.values(), key=lambda hint: (hint.against - hint.weight, hint.class_name)))

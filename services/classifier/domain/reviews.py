@@ -1,0 +1,119 @@
+"""A person's word on a column: it holds over the rules, a rejection until the evidence is another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from services.classifier.domain.evidence import lower_bound
+from services.classifier.domain.rulesets import Ruleset
+from shared.contracts.asset import UNCLASSIFIED, ClassificationReviewed, Column, ColumnVerdict, Reason
+
+DECISIONS = ("confirm", "reject", "relabel")
+_GRADES = (0.02, 0.3, 0.7)  # lower bounds of shares between which evidence counts as another
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a person decided on one column, the class that was meant, and the evidence that was there at that time."""
+
+    column: str
+    decision: str
+    class_name: str
+    reviewer: str
+    evidence: str
+
+
+def evidence_digest(column: Column) -> str:
+    """What a rejection rests on: type and, per detector, the rough share of hits. Another sample of the same data keeps it."""
+    evidence = column.evidence
+    matches = [] if evidence is None else sorted((m.detector, _grade(m.matched, evidence.sampled)) for m in evidence.matches)
+    told = [f"{detector}={grade}" for detector, grade in matches if grade]
+    return sha256("|".join([column.type, *told]).encode()).hexdigest()[:16]
+
+
+def _grade(hits: int, sampled: int) -> int:
+    share = lower_bound(hits, sampled)
+    return sum(share >= limit for limit in _GRADES)
+
+
+def review_from(request: ClassificationReviewed, column: Column, verdict: ColumnVerdict, ruleset: Ruleset) -> Review | str:
+    """The review that a request makes, or one line that says why it cannot be taken.
+
+    Confirming what the rules were unsure of confirms their best guess; confirming with another class is a relabel.
+    """
+    if request.decision not in DECISIONS:
+        return f"a decision is one of {', '.join(DECISIONS)}"
+    if not ruleset.knows(request.class_name):
+        return f"class {request.class_name} is not in the taxonomy"
+    named = "" if request.class_name == UNCLASSIFIED else request.class_name
+    if request.decision == "relabel" and not named:
+        return "a relabel names a class; to say that there is none, reject"
+    class_name = UNCLASSIFIED if request.decision == "reject" else named or _guess(verdict)
+    if request.decision == "confirm" and class_name == UNCLASSIFIED:
+        return "there is no class to confirm; relabel names one"
+    return Review(column.name, request.decision, class_name, request.reviewer, evidence_digest(column))
+
+
+def _guess(verdict: ColumnVerdict) -> str:
+    return verdict.class_name if verdict.class_name != UNCLASSIFIED else verdict.runner_up or UNCLASSIFIED
+
+
+def apply_reviews(
+    columns: Sequence[Column], verdicts: Sequence[ColumnVerdict], reviews: Mapping[str, Review], ruleset: Ruleset
+) -> tuple[ColumnVerdict, ...]:
+    """The verdicts with every review that still holds put over what the rules said."""
+    if not reviews:
+        return tuple(verdicts)
+    return tuple(
+        _reviewed(column, verdict, review, ruleset) if (review := reviews.get(column.name)) else verdict
+        for column, verdict in zip(columns, verdicts, strict=True)
+    )
+
+
+def _reviewed(column: Column, verdict: ColumnVerdict, review: Review, ruleset: Ruleset) -> ColumnVerdict:
+    if review.class_name == UNCLASSIFIED:
+        return _rejected(verdict) if review.evidence == evidence_digest(column) else verdict
+    entry = ruleset.taxonomy.get(review.class_name)
+    if entry is None:  # a later rule set does not know the class any more: the rules speak again
+        return verdict
+    return verdict.model_copy(
+        update={
+            "class_name": entry.name,
+            "category": entry.category,
+            "sensitivity": entry.sensitivity,
+            "confidence": 1.0,
+            "tier": "person",
+            "state": "confirmed",
+            "reasons": (_said(f"a person said: {entry.name}", 9.0), *verdict.reasons[:5]),
+            "runner_up": "",
+        }
+    )
+
+
+def _rejected(verdict: ColumnVerdict) -> ColumnVerdict:
+    return verdict.model_copy(
+        update={
+            "class_name": UNCLASSIFIED,
+            "category": "",
+            "sensitivity": "internal",
+            "confidence": 1.0,
+            "tier": "person",
+            "state": "rejected",
+            "reasons": (_said("a person said: it is not", -9.0), *verdict.reasons[:5]),
+            "also": (),
+            "runner_up": "",
+        }
+    )
+
+
+def _said(text: str, weight: float) -> Reason:
+    return Reason(rule="review", text=text, weight=weight)
+
+
+def with_before(verdicts: Sequence[ColumnVerdict], before: Mapping[str, str]) -> tuple[ColumnVerdict, ...]:
+    """Each verdict with the class that the previous one gave, where there was one."""
+    if not before:
+        return tuple(verdicts)
+    return tuple(verdict.model_copy(update={"before": before[verdict.name]}) if verdict.name in before else verdict for verdict in verdicts)

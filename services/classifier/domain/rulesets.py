@@ -1,0 +1,74 @@
+"""A rule set: taxonomy, lexicon, phrases and detectors, frozen, with a version and a digest of everything that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from json import dumps
+from typing import Any
+
+from services.classifier.domain import score
+from services.classifier.domain.evidence import Detections, detections_from
+from services.classifier.domain.lexicon import Lexicon, lexicon_from
+from services.classifier.domain.name_hints import PhraseBook, phrases_from
+from services.classifier.domain.taxonomy import Taxonomy, taxonomy_from
+from shared.contracts.asset import UNCLASSIFIED
+from shared.contracts.rules import RulesetPublished
+
+PACKS = ("taxonomy", "lexicon", "names", "detectors")
+NAME = "pursight"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """What tier 1 knows. `digest` changes with any rule, word or weight."""
+
+    name: str
+    version: str
+    digest: str
+    taxonomy: Taxonomy
+    lexicon: Lexicon
+    book: PhraseBook
+    detections: Detections
+    telling: frozenset[str]  # detectors whose hits count without a name beside them
+
+    @property
+    def label(self) -> str:
+        """How an event names the rules that judged."""
+        return f"{self.name}@{self.version}"
+
+    def published(self) -> RulesetPublished:
+        """The event that says these rules are in force."""
+        rules = self.book.size + len(self.detections)
+        return RulesetPublished(name=self.name, version=self.version, digest=self.digest, rules=rules, classes=tuple(sorted(self.taxonomy)))
+
+    def knows(self, class_name: str) -> bool:
+        """Is this a class, or the word for none?"""
+        return class_name == UNCLASSIFIED or class_name in self.taxonomy
+
+
+def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
+    """The rule set that these parsed packs (by the names of `PACKS`) make. Raises ValueError where they do not fit together."""
+    taxonomy = taxonomy_from(documents["taxonomy"])
+    book = phrases_from(documents["names"])
+    lexicon = lexicon_from(documents["lexicon"])
+    _check(documents["names"], taxonomy)
+    detections = detections_from(documents["detectors"], taxonomy)
+    digest = sha256(dumps([documents[pack] for pack in PACKS], sort_keys=True).encode() + score.WEIGHTS_VERSION.encode()).hexdigest()
+    return Ruleset(
+        name=name,
+        version=f"{documents['names']['version']}+{digest[:8]}",
+        digest=digest,
+        taxonomy=taxonomy,
+        lexicon=lexicon,
+        book=book,
+        detections=detections,
+        telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
+    )
+
+
+def _check(names: Mapping[str, Any], taxonomy: Taxonomy) -> None:
+    unknown = names.keys() - taxonomy.keys() - {"version"}
+    if unknown:
+        raise ValueError(f"names for unknown classes: {', '.join(sorted(unknown))}")

@@ -1,0 +1,163 @@
+"""Signs for and against each class, added up as log odds. The sum of nothing is `PRIOR`; the logistic curve makes it a confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import exp
+from typing import NamedTuple
+
+from services.classifier.domain.evidence import Signal, growth, is_text, objections
+from services.classifier.domain.name_hints import Hint
+from services.classifier.domain.taxonomy import DataClass, Taxonomy
+from shared.contracts.asset import Column, Reason
+
+WEIGHTS_VERSION = "1"  # raise it when a number below or in evidence.py or name_hints.py changes: verdicts are judged again
+PRIOR = -4.5
+_HIGHEST = 5.0
+_UNSEEN = 0.6  # what missing samples take away
+_LONELY = -3.2  # a place name far from any person or address
+_SURROGATE = -3.0
+_BARRED = -6.0
+_TYPES: Mapping[str, tuple[str, float]] = {"inet": ("ip_address", 6.5), "macaddr": ("mac_address", 6.5), "geo": ("coordinates", 2.0)}
+TELLING: frozenset[str] = frozenset(_TYPES)  # types that say something by themselves
+_COMPANIONS = frozenset({"person", "organisation", "contact", "name", "address"})
+MOST_REASONS = 6
+FREE_TEXT = "free_text"
+_FOUND_INSIDE = 6.0
+
+
+class Sign(NamedTuple):
+    """One thing said for (above zero) or against a class, in log odds."""
+
+    rule: str
+    text: str
+    weight: float
+
+
+class Candidate(NamedTuple):
+    """One class with everything said for and against it. `score` is in log odds."""
+
+    class_name: str
+    score: float
+    signs: tuple[Sign, ...]
+
+    @property
+    def confidence(self) -> float:
+        return confidence(self.score)
+
+    def reasons(self, most: int = MOST_REASONS) -> tuple[Reason, ...]:
+        """The weightiest signs, as the event tells them."""
+        ordered = sorted(self.signs, key=lambda sign: (-abs(sign.weight), sign.rule))
+        return tuple(Reason(rule=sign.rule, text=sign.text, weight=round(sign.weight, 2)) for sign in ordered[:most])
+
+
+class Sight(NamedTuple):
+    """Everything known about one column, read once: what its name and comment say here, what its values say, what surrounds it."""
+
+    column: Column
+    family: str
+    hints: tuple[Hint, ...]
+    comments: tuple[Hint, ...]
+    signals: tuple[Signal, ...]
+    excluded: Mapping[str, tuple[str, float]]
+    tags: frozenset[str]
+    barred: frozenset[str]
+
+    @property
+    def seen(self) -> bool:
+        return self.column.evidence is not None and self.column.evidence.sampled > 0
+
+
+def confidence(score: float) -> float:
+    """The probability that log odds of `score` stand for, capped: rules are never sure.
+
+    >>> confidence(0.0), confidence(100.0) < 1.0
+    (0.5, True)
+    """
+    return round(1.0 / (1.0 + exp(-max(-_HIGHEST, min(_HIGHEST, score)))), 4)
+
+
+def candidates(sight: Sight, taxonomy: Taxonomy) -> list[Candidate]:
+    """Every class that anything speaks for, best first; equal ones by name."""
+    found: dict[str, list[Sign]] = {}
+    _from_names(sight, taxonomy, found)
+    _from_values(sight, taxonomy, found)
+    judged = [_candidate(name, signs, sight, taxonomy[name]) for name, signs in found.items()]
+    return sorted(judged, key=lambda candidate: (-candidate.score, candidate.class_name))
+
+
+def _from_names(sight: Sight, taxonomy: Taxonomy, found: dict[str, list[Sign]]) -> None:
+    for hint in sight.hints:
+        if sight.family in taxonomy[hint.class_name].families:
+            found.setdefault(hint.class_name, []).extend(_named(hint, "name", 1.0))
+    for hint in sight.comments:
+        if sight.family in taxonomy[hint.class_name].families:
+            share = 0.3 if hint.class_name in found else 1.0  # a comment that repeats the name adds little
+            found.setdefault(hint.class_name, []).extend(_named(hint, "comment", share))
+
+
+def _named(hint: Hint, rule: str, share: float) -> Iterable[Sign]:
+    said = hint.phrase.text.replace("@", "beside ")
+    yield Sign(f"{rule}:{hint.class_name}", f"the {rule} says: {said}", hint.weight * share)
+    if hint.against:
+        yield Sign(f"{rule}:leftover", f"other words of the {rule} speak against it", -hint.against * share)
+
+
+def _from_values(sight: Sight, taxonomy: Taxonomy, found: dict[str, list[Sign]]) -> None:
+    typed = _TYPES.get(sight.family)
+    if typed:
+        found.setdefault(typed[0], []).append(Sign(f"type:{sight.family}", f"the column's type is {sight.family}", typed[1]))
+    best: dict[str, Signal] = {}
+    for signal in sight.signals:
+        known = best.get(signal.class_name)
+        if known is None or signal.weight > known.weight:
+            best[signal.class_name] = signal
+    for name, signal in best.items():
+        if sight.family not in taxonomy[name].families or (signal.strength == "weak" and name not in found) or signal.weight == 0:
+            continue
+        found.setdefault(name, []).append(Sign(f"evidence:{signal.detector}", signal.text, signal.weight))
+    _from_text(sight, found)
+
+
+def _from_text(sight: Sight, found: dict[str, list[Sign]]) -> None:
+    """Longer text is judged by what is inside it."""
+    evidence = sight.column.evidence
+    if evidence is None or not evidence.sampled or sight.family not in ("text", "json"):
+        return
+    inside = sorted({signal.class_name for signal in sight.signals if signal.strength != "weak"})
+    if is_text(evidence) and inside:
+        found.setdefault(FREE_TEXT, []).append(Sign("evidence:inside", f"its text holds {', '.join(inside[:4])}", _FOUND_INSIDE))
+    elif FREE_TEXT in found and not is_text(evidence):
+        found[FREE_TEXT].append(Sign("evidence:short", "its values are no sentences", -3.0))
+    elif FREE_TEXT in found and evidence.sampled >= 20:
+        found[FREE_TEXT].append(Sign("evidence:inside", "nothing personal was found inside its text", -1.0))
+
+
+def _candidate(name: str, signs: list[Sign], sight: Sight, entry: DataClass) -> Candidate:
+    signs = [*signs, *_against(entry, sight)]
+    score = PRIOR + sum(sign.weight for sign in signs)
+    if not sight.seen:
+        signs.append(Sign("evidence:none", "no values were looked at", -_UNSEEN))
+        score -= _UNSEEN
+    return Candidate(name, score, tuple(signs))
+
+
+def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
+    column = sight.column
+    if entry.name in sight.barred:
+        yield Sign("name:barred", "the name speaks of something else", _BARRED)
+    surrogate = sight.family in ("integer", "uuid") and (column.primary_key or bool(column.references))
+    if surrogate:
+        yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
+    if entry.group == "place" and not sight.tags & _COMPANIONS:
+        yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
+    if column.evidence is None or not column.evidence.sampled:
+        return
+    supported = any(signal.class_name == entry.name and signal.share > 0.05 for signal in sight.signals)
+    for rule, text, weight in objections(entry, column.evidence, supported, unique=column.unique or column.primary_key):
+        yield Sign(rule, text, weight)
+    sure = any(signal.class_name == entry.name and signal.strength != "weak" for signal in sight.signals)
+    if entry.name in sight.excluded and not sure:
+        detector, share = sight.excluded[entry.name]
+        if growth(share):
+            yield Sign(f"evidence:{detector}", f"values look like {detector}", -6.0 * growth(share))

@@ -1,0 +1,191 @@
+"""Whole tables in, verdicts on all their columns out: names read once, context shared, foreign keys followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from services.classifier.domain.column_types import family_of
+from services.classifier.domain.context import TableContext, clear_groups, count_groups, table_tags
+from services.classifier.domain.evidence import ruled_out, signals_of
+from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
+from services.classifier.domain.rulesets import Ruleset
+from services.classifier.domain.score import TELLING, Sight, candidates
+from services.classifier.domain.verdict import Thresholds, decide
+from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Reason, SchemaDiscovered
+from shared.contracts.names import encode
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Known = Mapping[str, str]  # column key (asset#column) to class
+_MOST_REMEMBERED = 100_000
+_INHERITED_SHARE = 0.95
+_SEARCHED_COMMENT = 160  # characters
+_LONGEST_CHAIN = 4  # foreign keys that point to foreign keys
+_UNMOVED = frozenset({"classified", "inherited"})
+
+
+class TableVerdict(NamedTuple):
+    """The verdicts on one table, in the order of its columns. `together`: columns that identify a person only in combination."""
+
+    columns: tuple[ColumnVerdict, ...]
+    together: tuple[str, ...]
+
+
+class Judge:
+    """Judges tables by one rule set. Remembers what it read in names, so equal names cost once; the same input gives the same verdict."""
+
+    def __init__(self, ruleset: Ruleset, thresholds: Thresholds) -> None:
+        self.ruleset, self.thresholds = ruleset, thresholds
+        self._names: dict[str, NameReading] = {}
+        self._comments: dict[str, NameReading] = {}
+        self._resolved: dict[tuple[str, frozenset[str]], tuple[Hint, ...]] = {}
+        self._groups: dict[tuple[str, str], frozenset[str]] = {}
+
+    @property
+    def mark(self) -> str:
+        """Changes with anything that could change a verdict: a rule, a word, a weight, a threshold."""
+        return f"{self.ruleset.digest[:32]}/{self.thresholds.classify}/{self.thresholds.abstain}"
+
+    def judge(self, tables: Sequence[SchemaDiscovered], known: Known | None = None) -> list[TableVerdict]:
+        """One verdict per table, in the order given. `known`: classes of columns of other tables that foreign keys may point to."""
+        judged = [self._judge_alone(table) for table in tables]
+        for _ in range(_LONGEST_CHAIN):
+            classes = _referenced(tables, judged, known or {})
+            followed = [self._inherit(table, verdicts, classes) for table, verdicts in zip(tables, judged, strict=True)]
+            if followed == judged:
+                break
+            judged = followed
+        return [TableVerdict(tuple(verdicts), identifying_together(verdicts)) for verdicts in judged]
+
+    def _judge_alone(self, table: SchemaDiscovered) -> list[ColumnVerdict]:
+        families = [family_of(column.type) for column in table.columns]
+        readings = [self._name(column.name) for column in table.columns]
+        own = [self._clear(column.name, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
+        tags = table_tags(self._name(table.table), self._name(table.schema_name))
+        context = TableContext(tags, count_groups(own))
+        return [
+            self._column(column, reading, family, context, groups)
+            for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True)
+        ]
+
+    def _column(self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str]) -> ColumnVerdict:
+        taxonomy = self.ruleset.taxonomy
+        evidence = column.evidence
+        told = evidence is not None and self._tells(evidence)
+        if reading.silent and not told and not column.comment and family not in TELLING:
+            return ColumnVerdict(name=column.name, type=column.type)  # by far the most frequent case, so it is the first
+        signals = signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else ()
+        tags = context.around(groups) | reading.tags
+        sight = Sight(
+            column=column,
+            family=family,
+            hints=self._hints(column.name, reading, tags),
+            comments=self._comment_hints(column.comment, tags),
+            signals=signals,
+            excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
+            tags=tags,
+            barred=reading.barred,
+        )
+        return decide(sight, candidates(sight, taxonomy), taxonomy, self.thresholds)
+
+    def _tells(self, evidence: ColumnEvidence) -> bool:
+        """Is there a hit that counts without a name beside it?"""
+        return any(match.detector in self.ruleset.telling for match in evidence.matches)
+
+    def _hints(self, name: str, reading: NameReading, tags: frozenset[str]) -> tuple[Hint, ...]:
+        key = (name, tags & reading.needs)
+        found = self._resolved.get(key)
+        if found is None:
+            found = _remember(self._resolved, key, resolve(reading.hints, tags))
+        return found
+
+    def _comment_hints(self, comment: str, tags: frozenset[str]) -> tuple[Hint, ...]:
+        if not comment:
+            return ()
+        text = comment[:_SEARCHED_COMMENT]
+        reading = self._comments.get(text)
+        if reading is None:
+            reading = _remember(self._comments, text, read_comment(text, self.ruleset.lexicon, self.ruleset.book))
+        return resolve(reading.hints, tags)[:3]
+
+    def _name(self, name: str) -> NameReading:
+        reading = self._names.get(name)
+        if reading is None:
+            reading = _remember(self._names, name, read_name(name, self.ruleset.lexicon, self.ruleset.book))
+        return reading
+
+    def _clear(self, name: str, reading: NameReading, family: str) -> frozenset[str]:
+        found = self._groups.get((name, family))
+        if found is None:
+            found = _remember(self._groups, (name, family), clear_groups(reading.hints, family, self.ruleset.taxonomy))
+        return found
+
+    def _inherit(self, table: SchemaDiscovered, verdicts: list[ColumnVerdict], classes: Known) -> list[ColumnVerdict]:
+        if not classes or not any(column.references in classes for column in table.columns):
+            return verdicts
+        return [
+            self._inherited(verdict, classes[column.references])
+            if column.references in classes and verdict.state not in _UNMOVED
+            else verdict
+            for column, verdict in zip(table.columns, verdicts, strict=True)
+        ]
+
+    def _inherited(self, verdict: ColumnVerdict, class_name: str) -> ColumnVerdict:
+        entry = self.ruleset.taxonomy.get(class_name)
+        if entry is None:
+            return verdict
+        reason = Reason(rule="inherited", text=f"it references a column that holds {class_name}", weight=6.0)
+        return verdict.model_copy(
+            update={
+                "class_name": entry.name,
+                "category": entry.category,
+                "sensitivity": entry.sensitivity,
+                "confidence": _INHERITED_SHARE,
+                "tier": "rules",
+                "state": "inherited",
+                "reasons": (reason, *verdict.reasons[:3]),
+                "runner_up": "",
+            }
+        )
+
+
+def _referenced(tables: Sequence[SchemaDiscovered], judged: Sequence[Sequence[ColumnVerdict]], known: Known) -> Known:
+    """The classes of the columns that a foreign key of these tables points to."""
+    assets = {key.partition("#")[0] for key in targets_of(tables)}
+    classes = dict(known)
+    for table, verdicts in zip(tables, judged, strict=True):
+        if table.asset in assets:
+            classes.update(classes_of(table.asset, verdicts))
+    return classes
+
+
+def targets_of(tables: Iterable[SchemaDiscovered]) -> set[str]:
+    """The columns that foreign keys of these tables point to, as asset#column."""
+    return {column.references for table in tables for column in table.columns if column.references}
+
+
+def classes_of(asset: str, verdicts: Iterable[ColumnVerdict]) -> dict[str, str]:
+    """Column keys of one asset to their classes; columns without a class are left out."""
+    return {f"{asset}#{encode(verdict.name)}": verdict.class_name for verdict in verdicts if verdict.class_name != UNCLASSIFIED}
+
+
+_BIRTH, _PLACE, _GENDER = frozenset({"birth_date"}), frozenset({"postal_code"}), frozenset({"gender"})
+
+
+def identifying_together(verdicts: Sequence[ColumnVerdict]) -> tuple[str, ...]:
+    """Columns that identify a person only in combination: birth date, postal code and gender.
+
+    Source: Sweeney, Simple Demographics Often Identify People Uniquely (2000): 87 % of the people of the USA.
+    """
+    found = [[verdict.name for verdict in verdicts if verdict.class_name in classes] for classes in (_BIRTH, _PLACE, _GENDER)]
+    return tuple(name for names in found for name in names) if all(found) else ()
+
+
+def _remember(memory: dict[K, V], key: K, value: V) -> V:
+    """Keep what was read, within a bound: a full memory starts anew."""
+    if len(memory) >= _MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = value
+    return value

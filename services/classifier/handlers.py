@@ -1,0 +1,192 @@
+"""The classifier's door for events: one function per topic, each a single transaction for a whole batch; and the jobs that judge again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import compress
+
+from services.classifier.domain.judging import Judged, Wanted, judge_all
+from services.classifier.domain.reviews import Review, review_from
+from services.classifier.domain.tables import Judge, targets_of
+from services.classifier.store import ClassifierUnit, Row, Store, Stored
+from shared.bus.jobs import Job, Jobs
+from shared.bus.received import AnyCause, Cause, Received
+from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
+from shared.contracts.audit import AuditRecorded
+from shared.contracts.names import SourceName, source_of
+from shared.contracts.source import SourceRemoved
+
+REJUDGE, FORGET = "rejudge", "forget"
+EVERYTHING = "*"
+CHUNK = 250  # assets per transaction of a job
+Offload = Callable[..., Awaitable[list[Judged]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """What the doors share: the state, the rules, the jobs, and where work that burns CPU goes."""
+
+    store: Store
+    judge: Judge
+    jobs: Jobs
+    offload: Offload
+
+    async def judged(self, unit: ClassifierUnit, wanted: Sequence[Wanted]) -> list[Judged]:
+        tables = [want.table for want in wanted]
+        known = await unit.known(targets_of(tables), [table.asset for table in tables])
+        return await self.offload(judge_all, self.judge, wanted, known)
+
+    async def follow(self, unit: ClassifierUnit, judged: Sequence[Judged], besides: Sequence[str]) -> None:
+        """Assets whose foreign keys point to a column with a new class are judged again, each by a job of its own."""
+        moved = [key for result in judged for key in result.moved]
+        for asset in await unit.followers(moved, besides):
+            await self.jobs.enqueue(unit.bus.connection, REJUDGE, asset, "reference")
+
+
+async def on_schema_discovered(batch: Sequence[Received[SchemaDiscovered]], *, classifier: Classifier) -> None:
+    """schema.discovered -> asset.classified. Of one asset only the newest is judged; a tombstone forgets it."""
+    async with classifier.store.unit(batch) as unit:
+        newest = _newest(compress(batch, unit.bus.is_new))
+        assets = list(newest)
+        rows = await unit.rows(assets)
+        gone = {asset: received for asset, received in newest.items() if received.tombstone and asset in rows}
+        await unit.remove({asset: (source_of(asset), rows[asset].discovered, received) for asset, received in gone.items()}, rows)
+        fresh = [r for asset, r in newest.items() if not r.tombstone and r.event.sequence > rows.get(asset, Row()).discovered]
+        if fresh:
+            await _classify(unit, fresh, rows, classifier)
+
+
+async def _classify(
+    unit: ClassifierUnit, fresh: Sequence[Received[SchemaDiscovered]], rows: Mapping[str, Row], classifier: Classifier
+) -> None:
+    assets = [received.event.asset for received in fresh]
+    reviews = await unit.reviews(assets)
+    wanted = [_wanted(received.event, rows.get(received.event.asset, Row()), reviews.get(received.event.asset, {})) for received in fresh]
+    judged = await classifier.judged(unit, wanted)
+    await unit.save([(r.event, result, r.time) for r, result in zip(fresh, judged, strict=True)], classifier.judge.mark)
+    await classifier.follow(unit, judged, assets)
+    for received, result in zip(fresh, judged, strict=True):
+        unit.bus.emit(result.event, key=received.event.asset, cause=received)
+
+
+def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review]) -> Wanted:
+    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said)
+
+
+def _newest(batch: Iterable[Received[SchemaDiscovered]]) -> dict[str, Received[SchemaDiscovered]]:
+    """The last word on each asset. The topic keeps the order of one asset, so a tombstone counts by its place."""
+    newest: dict[str, Received[SchemaDiscovered]] = {}
+    for received in batch:
+        asset = received.key if received.tombstone else received.event.asset
+        other = newest.get(asset)
+        if other is None or received.tombstone or other.tombstone or received.event.sequence > other.event.sequence:
+            newest[asset] = received
+    return newest
+
+
+async def on_asset_removed(batch: Sequence[Received[AssetRemoved]], *, classifier: Classifier) -> None:
+    """asset.removed -> the asset's place on asset.classified is cleared. Older than what was judged last: nothing happens."""
+    async with classifier.store.unit(batch) as unit:
+        fresh = sorted(compress(batch, unit.bus.is_new), key=lambda received: received.event.sequence)
+        rows = await unit.rows([received.event.asset for received in fresh])
+        gone = [r for r in fresh if r.event.sequence >= rows.get(r.event.asset, Row()).discovered]
+        await unit.remove({r.event.asset: (r.event.source, r.event.sequence, r) for r in gone}, rows)
+
+
+async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, classifier: Classifier) -> None:
+    """source.removed: its assets are forgotten by a job; what a later source of the same name brings stays."""
+    async with classifier.store.unit(batch) as unit:
+        for received in compress(batch, unit.bus.is_new):
+            await classifier.jobs.enqueue(unit.bus.connection, FORGET, received.event.source, received.time.isoformat())
+
+
+async def on_classification_reviewed(batch: Sequence[Received[ClassificationReviewed]], *, classifier: Classifier) -> None:
+    """classification.reviewed -> asset.classified at once, and audit.recorded; what cannot be taken is audited with the reason."""
+    async with classifier.store.unit(batch, keys=[received.event.asset for received in batch]) as unit:
+        for received in compress(batch, unit.bus.is_new):
+            refusal = await review(unit, received.event, received, classifier)
+            audit(unit, received.event, received, refusal)
+
+
+async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: AnyCause, classifier: Classifier) -> str:
+    """Apply one review; returns why not, or nothing."""
+    stored = await unit.bodies([request.asset])
+    column = next((c for s in stored for c in s.table.columns if c.name == request.column), None)
+    if column is None:
+        return "no such column" if stored else "no such asset"
+    reviews = (await unit.reviews([request.asset])).get(request.asset, {})
+    (now,) = await classifier.judged(unit, [_wanted(stored[0].table, stored[0].row, reviews)])
+    verdict = next(c for c in now.event.columns if c.name == request.column)
+    taken = review_from(request, column, verdict, classifier.judge.ruleset)
+    if isinstance(taken, str):
+        return taken
+    await unit.keep_review(request.asset, taken)
+    await _again(unit, stored, {request.asset: {**reviews, taken.column: taken}}, lambda _: cause, classifier, only_changes=False)
+    return ""
+
+
+def audit(unit: ClassifierUnit, request: ClassificationReviewed, cause: AnyCause, refusal: str) -> None:
+    """Who decided what on which column, and what came of it."""
+    tenant = SourceName.parse(source_of(request.asset)).tenant if request.asset.count("/") == 2 else cause.tenant
+    entry = AuditRecorded(
+        tenant=tenant,
+        actor=request.reviewer,
+        action=f"classification.{request.decision}",
+        object=f"{request.asset}#{request.column}",
+        result="failed" if refusal else "allowed",
+        detail=refusal or request.class_name,
+        service="classifier",
+    )
+    unit.bus.emit(entry, key=tenant, cause=cause)
+
+
+async def _again(
+    unit: ClassifierUnit,
+    stored: Sequence[Stored],
+    reviews: Mapping[str, Mapping[str, Review]],
+    cause: Callable[[str], AnyCause],
+    classifier: Classifier,
+    *,
+    only_changes: bool,
+) -> None:
+    """Judge stored assets again and say them: all, or only those that come out differently."""
+    wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {})) for s in stored]
+    judged = await classifier.judged(unit, wanted)
+    mark = classifier.judge.mark
+    told = [(s, result) for s, result in zip(stored, judged, strict=True) if result.changed or not only_changes]
+    quiet = [s.table.asset for s, result in zip(stored, judged, strict=True) if only_changes and not result.changed]
+    await unit.save([(s.table, result, s.heard_at) for s, result in told], mark, with_body=False)
+    await unit.mark_judged(quiet, mark)
+    await classifier.follow(unit, [result for _, result in told], [s.table.asset for s in stored])
+    for s, result in told:
+        unit.bus.emit(result.event, key=s.table.asset, cause=cause(s.table.asset))
+
+
+async def rejudge(job: Job, *, classifier: Classifier) -> None:
+    """Judge again from what is stored: everything that other rules judged, or one asset; say only what came out differently."""
+    mark = classifier.judge.mark
+    everything = job.key == EVERYTHING
+    assets = await classifier.store.stale(mark, job.cursor, CHUNK) if everything else [job.key]
+    while assets:
+        async with classifier.store.unit(keys=assets) as unit:
+            stored, reviews = await unit.bodies(assets), await unit.reviews(assets)
+            await _again(unit, stored, reviews, lambda asset: _cause(job, asset), classifier, only_changes=True)
+            await classifier.jobs.save_cursor(unit.bus.connection, job, assets[-1])
+        assets = await classifier.store.stale(mark, job.cursor, CHUNK) if everything else []
+
+
+async def forget(job: Job, *, classifier: Classifier) -> None:
+    """Every asset of a removed source is gone."""
+    until = datetime.fromisoformat(job.payload)
+    while assets := await classifier.store.assets_of(job.key, until, CHUNK):
+        async with classifier.store.unit(keys=assets) as unit:
+            rows = await unit.rows(assets)
+            await unit.remove({asset: (job.key, row.discovered, _cause(job, asset)) for asset, row in rows.items()}, rows)
+            await classifier.jobs.check(unit.bus.connection, job)
+
+
+def _cause(job: Job, asset: str) -> Cause:
+    """The cause of what a job says about one asset: a new one for each time the job comes by."""
+    return job.cause(str(job.fence), tenant=SourceName.parse(source_of(asset)).tenant)

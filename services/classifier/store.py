@@ -1,0 +1,219 @@
+"""The only SQL of the classifier: verdicts, what they rest on, reviews, the rule set."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.classifier.domain.judging import Judged
+from services.classifier.domain.reviews import Review
+from shared.bus.received import AnyCause, Received
+from shared.bus.unit import Unit, unit
+from shared.contracts.asset import AssetClassified, SchemaDiscovered
+from shared.contracts.names import encode
+from shared.contracts.rules import RulesetPublished
+
+SERVICE = "classifier"
+_FASTEST = 1  # of zlib: a tenth of the bytes for a tenth of a millisecond
+
+_ROWS = "select asset, sequence, discovered, removed, classes::text, said from asset where asset = any($1)"
+_SAVE = """insert into asset (asset, source, sequence, discovered, body, classes, uncertain, targets, said, judged_by, heard_at, judged_at)
+    select asset, source, sequence, discovered, body, classes::jsonb, uncertain::jsonb, string_to_array(targets, ' '), said, $10,
+        heard_at, $11
+    from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $12::timestamptz[]) as new(asset, source, sequence, discovered, body, classes, uncertain, targets, said, heard_at)
+    on conflict (asset) do update set source = excluded.source, sequence = excluded.sequence, discovered = excluded.discovered,
+        removed = false, body = coalesce(excluded.body, asset.body), classes = excluded.classes, uncertain = excluded.uncertain,
+        targets = excluded.targets, said = excluded.said, judged_by = excluded.judged_by, heard_at = excluded.heard_at,
+        judged_at = excluded.judged_at"""
+_REMOVE = """insert into asset (asset, source, discovered, removed, heard_at, judged_at)
+    select asset, source, discovered, true, $4, $4 from unnest($1::text[], $2::text[], $3::bigint[]) as gone(asset, source, discovered)
+    on conflict (asset) do update set removed = true, body = null, classes = '{}', uncertain = null, targets = '{}', said = '',
+        discovered = greatest(asset.discovered, excluded.discovered), judged_at = excluded.judged_at"""
+_KNOWN = """select asset, classes::text from asset where asset = any($1) and not removed"""
+_BODIES = """select asset, sequence, body, classes::text, said, heard_at from asset
+    where asset = any($1) and not removed and body is not null order by asset"""
+_STALE = "select asset from asset where judged_by <> $1 and not removed and asset > $2 order by asset limit $3"
+_OF_SOURCE = "select asset from asset where source = $1 and not removed and heard_at <= $2 order by asset limit $3"
+_FOLLOWERS = "select asset from asset where targets && $1::text[] and not removed and asset <> all($2::text[]) order by asset"
+_UNCERTAIN = """select asset, source, uncertain::text, judged_at, count(*) over () as total from asset
+    where uncertain is not null and ($1::text is null or source = $1) order by source, asset limit $2 offset $3"""
+_REVIEWS = """select asset, "column", decision, class_name, reviewer, evidence from review where asset = any($1)"""
+_KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, reviewer, evidence, reviewed_at)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (asset, "column") do update set decision = excluded.decision, class_name = excluded.class_name,
+        reviewer = excluded.reviewer, evidence = excluded.evidence, reviewed_at = excluded.reviewed_at"""
+_PUBLISHED = """insert into ruleset (name, version, digest) values ($1, $2, $3)
+    on conflict (name) do update set version = excluded.version, digest = excluded.digest where ruleset.digest <> excluded.digest
+    returning name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is kept of one asset, without its body. `discovered`: the newest input judged or removed."""
+
+    sequence: int = 0
+    discovered: int = 0
+    removed: bool = False
+    classes: Mapping[str, str] | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An asset as it was heard and judged."""
+
+    table: SchemaDiscovered
+    row: Row
+    heard_at: datetime
+
+
+class ClassifierUnit:
+    """One transaction of the classifier. `bus` locks, knows duplicates, and says."""
+
+    def __init__(self, bus: Unit) -> None:
+        self.bus = bus
+
+    async def rows(self, assets: Sequence[str]) -> dict[str, Row]:
+        found = await self.bus.connection.fetch(_ROWS, assets)
+        return {
+            asset: Row(sequence, discovered, removed, orjson.loads(classes), said)
+            for asset, sequence, discovered, removed, classes, said in found
+        }
+
+    async def bodies(self, assets: Sequence[str]) -> list[Stored]:
+        """Assets with what they were judged on, by name; removed ones are left out."""
+        found = await self.bus.connection.fetch(_BODIES, assets)
+        return [
+            Stored(_inflated(body), Row(sequence, 0, False, orjson.loads(classes), said), heard_at)
+            for _, sequence, body, classes, said, heard_at in found
+        ]
+
+    async def known(self, targets: Iterable[str], besides: Iterable[str]) -> dict[str, str]:
+        """Classes of these columns (asset#column), as far as their assets are not in `besides`."""
+        wanted = set(targets)
+        assets = {target.partition("#")[0] for target in wanted} - set(besides)
+        if not assets:
+            return {}
+        found = await self.bus.connection.fetch(_KNOWN, sorted(assets))
+        keyed = ((_column_key(asset, column), name) for asset, classes in found for column, name in orjson.loads(classes).items())
+        return {key: name for key, name in keyed if key in wanted}
+
+    async def reviews(self, assets: Sequence[str]) -> dict[str, dict[str, Review]]:
+        found: dict[str, dict[str, Review]] = {}
+        for asset, *fields in await self.bus.connection.fetch(_REVIEWS, assets):
+            review = Review(*fields)
+            found.setdefault(asset, {})[review.column] = review
+        return found
+
+    async def keep_review(self, asset: str, review: Review) -> None:
+        fields = (review.column, review.decision, review.class_name, review.reviewer, review.evidence)
+        await self.bus.connection.execute(_KEEP_REVIEW, asset, *fields, self.bus.now)
+
+    async def save(self, tables: Sequence[tuple[SchemaDiscovered, Judged, datetime]], judged_by: str, *, with_body: bool = True) -> None:
+        """Keep what was judged, and on what. `judged_by` is the digest of the rules."""
+        if not tables:
+            return
+        columns = list(zip(*(_columns(table, judged, with_body) for table, judged, _ in tables), strict=True))
+        heard = [heard_at for _, _, heard_at in tables]
+        await self.bus.connection.execute(_SAVE, *columns, judged_by, self.bus.now, heard)
+
+    async def mark_judged(self, assets: Sequence[str], judged_by: str) -> None:
+        """These came out the same by the rules of this digest."""
+        if assets:
+            await self.bus.connection.execute(
+                "update asset set judged_by = $2, judged_at = $3 where asset = any($1)", assets, judged_by, self.bus.now
+            )
+
+    async def followers(self, moved: Sequence[str], besides: Sequence[str]) -> list[str]:
+        """Assets, other than `besides`, with a foreign key to one of these columns."""
+        if not moved:
+            return []
+        return [row[0] for row in await self.bus.connection.fetch(_FOLLOWERS, moved, besides)]
+
+    async def remove(self, gone: Mapping[str, tuple[str, int, AnyCause]], rows: Mapping[str, Row]) -> None:
+        """Forget assets (name to source, discovery's sequence, cause): state and reviews go, the sequence stays, the topic is cleared."""
+        if not gone:
+            return
+        sources, sequences = [source for source, _, _ in gone.values()], [sequence for _, sequence, _ in gone.values()]
+        await self.bus.connection.execute(_REMOVE, list(gone), sources, sequences, self.bus.now)
+        await self.bus.connection.execute("delete from review where asset = any($1)", list(gone))
+        for asset, (_, _, cause) in gone.items():
+            if asset in rows and not rows[asset].removed:
+                self.bus.tombstone(AssetClassified, key=asset, cause=cause)
+
+    async def publish(self, event: RulesetPublished, cause: AnyCause) -> bool:
+        """Say the rule set if it is another than was said last; returns whether it was."""
+        changed = await self.bus.connection.fetchval(_PUBLISHED, event.name, event.version, event.digest) is not None
+        if changed:
+            self.bus.emit(event, key=event.name, cause=cause)
+        return changed
+
+
+class Store:
+    """The classifier's schema. Only inside a unit is anything written."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def unit(self, batch: Sequence[Received[Any]] = (), keys: Iterable[str] = ()) -> AsyncIterator[ClassifierUnit]:
+        """One transaction: keys locked, duplicates found; state and events commit together."""
+        async with unit(self._pool, service=SERVICE, batch=batch, keys=keys) as bus:
+            yield ClassifierUnit(bus)
+
+    async def stale(self, digest: str, after: str, limit: int) -> list[str]:
+        """Assets judged by other rules than `digest`, by name, from behind `after`."""
+        return [row[0] for row in await self._pool.fetch(_STALE, digest, after, limit)]
+
+    async def assets_of(self, source: str, until: datetime, limit: int) -> list[str]:
+        """Assets of a source that were last heard of at `until` or before."""
+        return [row[0] for row in await self._pool.fetch(_OF_SOURCE, source, until, limit)]
+
+    async def uncertain(self, source: str | None, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Assets with columns that a person should look at, and how many such assets there are."""
+        rows = await self._pool.fetch(_UNCERTAIN, source, limit, offset)
+        found = [
+            {
+                "asset": row["asset"],
+                "source": row["source"],
+                "judged_at": row["judged_at"].isoformat(),
+                "columns": orjson.loads(row["uncertain"]),
+            }
+            for row in rows
+        ]
+        return found, rows[0]["total"] if rows else 0
+
+    async def published(self) -> list[dict[str, str]]:
+        """The rule sets that were said."""
+        return [dict(row) for row in await self._pool.fetch("select name, version, digest from ruleset order by name")]
+
+
+def _columns(table: SchemaDiscovered, judged: Judged, with_body: bool) -> tuple[Any, ...]:
+    uncertain = orjson.dumps([column.model_dump(mode="json", exclude_defaults=True) for column in judged.uncertain]).decode()
+    return (
+        table.asset,
+        table.source,
+        judged.event.sequence,
+        table.sequence,
+        zlib.compress(table.to_json(), _FASTEST) if with_body else None,
+        orjson.dumps(dict(judged.classes)).decode(),
+        uncertain if judged.uncertain else None,
+        " ".join(sorted({column.references for column in table.columns if column.references})),
+        judged.said,
+    )
+
+
+def _inflated(body: bytes) -> SchemaDiscovered:
+    return SchemaDiscovered.model_validate_json(zlib.decompress(body))
+
+
+def _column_key(asset: str, column: str) -> str:
+    return f"{asset}#{encode(column)}"

@@ -1,0 +1,163 @@
+"""What is known of one asset, in the words the rules use. What is not known is absent: it is never false and never empty.
+
+Rules name facts as `section.fact`. The sections: `source` (what its owner declared), `posture` (what the server showed), `asset`
+(the table), and one for each question about a group of data classes: `holds` (is there a column of it?), `stored` (are there
+values?), `plain` (are they readable as they are?), `embedded` (does it hide in text meant for something else?), `count` (columns).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.compliance.domain.residency import Residency
+from services.compliance.domain.vocabulary import Vocabulary
+from shared.contracts.connection import Posture
+from shared.contracts.source import DataSource
+
+Value = bool | int | str
+Section = dict[str, Value]
+GROUP_SECTIONS = ("holds", "stored", "plain", "embedded", "count")
+COMBINATION = "combination"
+NONPRODUCTION = re.compile(
+    r"(dev|develop|development|test|testing|stag|staging|stage|qa|uat|sandbox|demo|training|preprod)\d*", re.IGNORECASE
+)
+SECONDARY = re.compile(r"analytic|research|report|training|test|statistic|demo|experiment", re.IGNORECASE)
+YES = frozenset({"true", "yes", "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact a rule may read. `says` completes "not known: …"; `settle` is what a person can do about that."""
+
+    type: type[bool] | type[int] | type[str]
+    says: str
+    settle: str = ""
+
+
+_OWNER_CAN = "Let the connector's role read it, or register the cloud resource that holds this source."
+_SAMPLE = "Allow values to be sampled for this source (sampling: sample), then scan again."
+_DECLARE = "Declare it on the source."
+
+SOURCE_FACTS = {
+    "source.owner": Fact(str, "who answers for this source"),
+    "source.purpose": Fact(str, "what the data is for"),
+    "source.retention": Fact(str, "how long the data is kept"),
+    "source.environment": Fact(str, "which environment this is"),
+    "source.nonproduction": Fact(bool, "whether this source is production or a copy for tests", f"{_DECLARE[:-1]} (environment: prod)."),
+    "source.secondary_use": Fact(bool, "whether the data serves its first purpose here", f"{_DECLARE[:-1]} (environment, label purpose)."),
+    "source.deidentified": Fact(bool, "whether the source is declared de-identified"),
+    "source.leaves_host": Fact(bool, "whether the line leaves the machine"),
+    "source.zone": Fact(str, "in which country the data lies", f"{_DECLARE[:-1]} (cloud region, or label country)."),
+    "source.transfer_mechanism": Fact(str, "on what ground data may leave"),
+    "source.assessment": Fact(str, "where the impact assessment is"),
+}
+ASSET_FACTS = {
+    "asset.kind": Fact(str, "whether it is a table or a view"),
+    "asset.owner": Fact(str, "which role owns the table"),
+    "asset.documented": Fact(bool, "whether the table has a comment"),
+    "asset.row_security": Fact(bool, "whether rows are protected one by one"),
+    "asset.rows": Fact(int, "how many rows it has", "Let the database gather statistics (ANALYZE), then scan again."),
+    "asset.stores": Fact(bool, "whether it keeps rows of its own"),
+    "asset.looked_at": Fact(bool, "what the values are; nobody looked", _SAMPLE),
+    "asset.undecided": Fact(int, "how many columns await a person's verdict"),
+    "asset.combination": Fact(bool, "whether columns name a person together"),
+    "asset.sensitivity": Fact(str, "how sensitive the table is"),
+}
+_POSTURE_SAYS = {
+    "tls_in_transit": "whether the line is encrypted",
+    "tls_forced": "whether the server refuses lines without encryption",
+    "tls_verified": "whether the server's certificate was verified",
+    "password_hash_strong": "how the server stores passwords",
+    "logging_connections": "whether connections are logged",
+    "logging_statements": "whether statements are logged",
+    "superuser_used": "whether we sign in as a superuser",
+    "read_only_role": "whether our role could write",
+    "version_supported": "whether the server's version still gets fixes",
+    "row_security_available": "whether the engine can protect single rows",
+    "encrypted_at_rest": "whether the storage is encrypted",
+    "public_access": "whether the server can be reached from the internet",
+    "backup_retention_days": "how long backups are kept",
+    "multi_zone": "whether a second zone stands by",
+    "iam_authentication": "whether sign-in goes by the cloud's identities",
+}
+POSTURE_FACTS = {f"posture.{name}": Fact(int if name.endswith("_days") else bool, says, _OWNER_CAN) for name, says in _POSTURE_SAYS.items()}
+_GROUP_QUESTIONS: dict[str, tuple[type[bool] | type[int], str, str]] = {
+    "holds": (bool, "whether {columns} holds {group}", "Review the class of the column."),
+    "stored": (bool, "whether there are {group} in {columns}; no values were seen", _SAMPLE),
+    "plain": (bool, "whether {group} in {columns} can be read as they are; the values gave no answer", _SAMPLE),
+    "embedded": (bool, "whether {group} hide in the text of {columns}", _SAMPLE),
+    "count": (int, "how many columns hold {group}", "Review the class of the column."),
+}
+
+
+def schema(vocabulary: Vocabulary) -> dict[str, Fact]:
+    """Every fact there is, by its full name."""
+    questions = {
+        f"{section}.{name}": Fact(kind, says.replace("{group}", group.says), settle)
+        for section, (kind, says, settle) in _GROUP_QUESTIONS.items()
+        for name, group in vocabulary.groups.items()
+    }
+    return {**SOURCE_FACTS, **ASSET_FACTS, **POSTURE_FACTS, **questions}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One asset's facts, by section; the columns of each group in their order; those that may belong to it but await a verdict.
+
+    Under the empty name, `undecided` has text columns that nobody looked into.
+    """
+
+    sections: Mapping[str, Section]
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    undecided: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    table: str = ""
+
+    def get(self, name: str) -> Value | None:
+        """The fact, or None where it is not known."""
+        section, _, fact = name.partition(".")
+        return self.sections.get(section, {}).get(fact)
+
+    def asked(self, name: str) -> tuple[str, ...]:
+        """The columns that could tell a fact which is not known: those that await a verdict, else those whose values are not known."""
+        section, _, group = name.partition(".")
+        unread = self.undecided.get("", ()) if section == "embedded" else self.columns.get(group, ())
+        return self.undecided.get(group) or unread
+
+
+def source_facts(spec: DataSource, posture: Posture, residency: Residency) -> dict[str, Section]:
+    """The sections that all assets of one source share."""
+    labels = spec.labels
+    purpose = labels.get("purpose") or spec.description
+    nonproduction = bool(NONPRODUCTION.fullmatch(spec.environment)) if spec.environment else None
+    region = posture.region or getattr(spec.cloud_config, "region", "") or labels.get("region", "")
+    known: dict[str, Value | None] = {
+        "owner": spec.owner or labels.get("owner", ""),
+        "purpose": purpose,
+        "retention": labels.get("retention") or labels.get("retention_days", ""),
+        "environment": spec.environment,
+        "nonproduction": nonproduction,
+        "secondary_use": _secondary_use(nonproduction, purpose),
+        "deidentified": labels.get("deidentified", "").lower() in YES,
+        "leaves_host": not _loopback(spec.host),
+        "zone": residency.zone(region, labels.get("country", "")),
+        "transfer_mechanism": labels.get("transfer_mechanism", ""),
+        "assessment": labels.get("impact_assessment", ""),
+    }
+    return {"source": known_only(known), "posture": known_only(posture.model_dump(exclude={"region"}))}
+
+
+def known_only(values: Mapping[str, Value | None]) -> Section:
+    """The section without what is not known."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _secondary_use(nonproduction: bool | None, purpose: str) -> bool | None:
+    if nonproduction or SECONDARY.search(purpose):
+        return True
+    return nonproduction if not purpose else False
+
+
+def _loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith(("127.", "/"))

@@ -1,0 +1,46 @@
+"""The connector's wiring."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from services.connector import api, handlers
+from services.connector.gateway import Dialler, Patience
+from services.connector.settings import ConnectorSettings
+from services.connector.store import Store
+from services.connector.worker import KIND, Watch
+from shared.bus.jobs import work
+from shared.contracts.source import SourceRegistered, SourceRemoved
+from shared.service import Service, ServiceContext
+from shared.sources.dialling import Surroundings, surroundings
+from shared.sources.egress import GuardedLoop
+
+
+@asynccontextmanager
+async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None]:
+    """Handlers, routes, and the workers that dial."""
+    settings, store = context.settings, Store(context.pool)
+    dialler = Dialler(home=settings.home, around=_around(context), patience=Patience(settings.connect_seconds, settings.statement_seconds))
+    watch = Watch(store, context.jobs, dialler, check_seconds=settings.check_seconds)
+    context.bus.on(SourceRegistered, partial(handlers.on_source_registered, store=store, jobs=context.jobs), batch=100)
+    context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store), batch=100)
+    context.routes += api.routes(store, dialler, context.jobs)
+    context.spawn(partial(work, context.jobs, KIND, watch.work, concurrency=settings.dials_at_once))
+    yield
+
+
+def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:
+    settings = context.settings
+    return surroundings(
+        mode=settings.mode,
+        private=settings.egress_private,
+        database_url=settings.database_url.get_secret_value(),
+        bootstrap=context.bus_settings.bootstrap_servers,
+        http_port=settings.http_port,
+    )
+
+
+service = Service("connector", wire, ConnectorSettings, Path(__file__).parent / "migrations", GuardedLoop)

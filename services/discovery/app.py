@@ -1,0 +1,54 @@
+"""Discovery's wiring."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from services.discovery import api, handlers
+from services.discovery.gateway import Patience, Sources
+from services.discovery.settings import DiscoverySettings
+from services.discovery.store import Store
+from services.discovery.worker.scan import KIND, Scanner
+from shared.bus.jobs import work
+from shared.contracts.connection import SourceConnected, SourceFailedOver
+from shared.contracts.scan import ScanRequested
+from shared.contracts.source import SourceRemoved
+from shared.service import Service, ServiceContext
+from shared.sources.dialling import Surroundings, surroundings
+from shared.sources.egress import GuardedLoop
+
+
+@asynccontextmanager
+async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None]:
+    """Handlers, routes, and the workers that scan."""
+    settings, store = context.settings, Store(context.pool)
+    sources = Sources(home=settings.home, around=_around(context), patience=_patience(settings))
+    scanner = Scanner(store, context.jobs, sources, tries=settings.scan_tries)
+    context.bus.on(SourceConnected, partial(handlers.on_source_connected, store=store, jobs=context.jobs), batch=100)
+    context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)
+    context.bus.on(ScanRequested, partial(handlers.on_scan_requested, store=store, jobs=context.jobs), batch=100)
+    context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=context.jobs), batch=100)
+    context.routes += api.routes(store)
+    context.spawn(partial(work, context.jobs, KIND, scanner.work, concurrency=settings.scans_at_once))
+    yield
+
+
+def _around(context: ServiceContext[DiscoverySettings]) -> Surroundings:
+    settings = context.settings
+    return surroundings(
+        mode=settings.mode,
+        private=settings.egress_private,
+        database_url=settings.database_url.get_secret_value(),
+        bootstrap=context.bus_settings.bootstrap_servers,
+        http_port=settings.http_port,
+    )
+
+
+def _patience(settings: DiscoverySettings) -> Patience:
+    return Patience(settings.connect_seconds, settings.statement_seconds, settings.sample_seconds, settings.sample_connections)
+
+
+service = Service("discovery", wire, DiscoverySettings, Path(__file__).parent / "migrations", GuardedLoop)

@@ -1,0 +1,223 @@
+"""The facts of one table as the event's own bytes.
+
+A database has hundreds of thousands of columns, so no object is made per column: each column becomes a piece of JSON text,
+and an event is these pieces, joined. A test holds the result to the contract.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Protocol
+
+import orjson
+
+from shared.contracts.names import SourceName, encode
+
+_NO_EVIDENCE: Mapping[int, bytes] = {}
+
+
+class KeyFacts(Protocol):
+    """A key, unique rule or check, as a driver tells it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def target(self) -> tuple[str, str] | None: ...
+    @property
+    def target_columns(self) -> tuple[str, ...]: ...
+    @property
+    def expression(self) -> str: ...
+
+
+class Facts(Protocol):
+    """The structure of one table, as a driver tells it: column facts are parallel sequences."""
+
+    owner: str
+    comment: str
+    row_security: bool
+    positions: Sequence[int]
+    names: Sequence[str]
+    types: Sequence[str]
+    nullable: Sequence[bool]
+    generated: Sequence[bool]
+    defaults: Mapping[int, str]
+    comments: Mapping[int, str]
+    primary_key: frozenset[int]
+    unique: frozenset[int]
+    indexed: frozenset[int]
+    view_definition: str
+    depends_on: Sequence[tuple[str, str]]
+
+    @property
+    def keys(self) -> Sequence[KeyFacts]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The database that a scan looks at: what is the same for all of its tables."""
+
+    tenant: str
+    source: str
+    database: str
+    openlineage: str  # e.g. postgres://db.example.org:5432
+
+    def key(self, schema: str, table: str) -> str:
+        """`AssetName.key`, with the parts that repeat encoded once. A test holds both together."""
+        return f"{_prefix(self)}.{_encoded(schema)}.{_encoded(table)}"
+
+
+_encoded = lru_cache(maxsize=65_536)(encode)
+
+
+@lru_cache(maxsize=64)
+def _prefix(place: Place) -> str:
+    return f"{SourceName(place.tenant, place.source).key}/{encode(place.database)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a later scan compares with: enough to name each difference, and no more."""
+
+    kind: str
+    comment: str
+    view: str
+    keys: str
+    columns: tuple[tuple[int, str, str, bool, str], ...]  # position, name, type, nullable, rest
+
+    def to_json(self) -> str:
+        return orjson.dumps([self.kind, self.comment, self.view, self.keys, self.columns]).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Outline:
+        kind, comment, view, keys, columns = orjson.loads(text)
+        return cls(kind, comment, view, keys, tuple((at, name, type_, null, rest) for at, name, type_, null, rest in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A table's structure in the event's form. `pieces` are the columns, each without its closing brace."""
+
+    key: str
+    schema: str
+    table: str
+    kind: str
+    fixed: Mapping[str, Any]
+    pieces: Sequence[bytes]
+    constraints: bytes
+    fingerprint: str
+
+
+def document(place: Place, schema: str, table: str, kind: str, facts: Facts) -> Document:
+    """The structure and its digest. Statistics and evidence are no part of the digest, nor is anything that a restore changes."""
+    references = _references(place, facts)
+    pieces = _pieces(facts, references)
+    fixed = _fixed(place, facts)
+    constraints = orjson.dumps([_constraint(place, key) for key in facts.keys])
+    digest = sha256(b"\x1f".join((kind.encode(), orjson.dumps(fixed), *pieces, constraints))).hexdigest()[:32]
+    return Document(place.key(schema, table), schema, table, kind, fixed, pieces, constraints, digest)
+
+
+def _fixed(place: Place, facts: Facts) -> dict[str, Any]:
+    values = {
+        "comment": facts.comment,
+        "owner": facts.owner,
+        "view_definition": facts.view_definition,
+        "depends_on": [place.key(*each) for each in facts.depends_on],
+        "row_security": facts.row_security,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _references(place: Place, facts: Facts) -> dict[str, str]:
+    """By column: where a foreign key of that one column points."""
+    return {
+        key.columns[0]: f"{place.key(*key.target)}#{encode(key.target_columns[0])}"
+        for key in facts.keys
+        if key.kind == "foreign_key" and key.target and len(key.columns) == 1 and key.target_columns
+    }
+
+
+@lru_cache(maxsize=65_536)
+def _quoted(text: str) -> str:
+    """JSON text. Names and types of columns repeat a great deal."""
+    return orjson.dumps(text).decode()
+
+
+@lru_cache(maxsize=65_536)
+def _base(at: int, name: str, type_: str, nullable: bool, generated: bool) -> bytes:
+    """The part of a piece that columns of the same place, name and type share; many tables begin alike."""
+    piece = f'{{"name":{_quoted(name)},"position":{at},"type":{_quoted(type_)}'
+    return (piece + ("" if nullable else ',"nullable":false') + (',"generated":true' if generated else "")).encode()
+
+
+def _pieces(facts: Facts, references: Mapping[str, str]) -> list[bytes]:
+    columns = zip(facts.positions, facts.names, facts.types, facts.nullable, facts.generated, strict=True)
+    pieces = [_base(*column) for column in columns]
+    pointing = {at for at, name in zip(facts.positions, facts.names, strict=True) if name in references} if references else set()
+    for at in {*facts.indexed, *facts.defaults, *facts.comments, *pointing}:
+        place = bisect_left(facts.positions, at)
+        if facts.positions[place : place + 1] == [at]:  # an index may be on an expression, which has number 0
+            pieces[place] += _more(facts, at, references.get(facts.names[place], "")).encode()
+    return pieces
+
+
+def _more(facts: Facts, at: int, reference: str) -> str:
+    """What only some columns have."""
+    more = ""
+    if default := facts.defaults.get(at):
+        more = f',"default":{_quoted(default)}'
+    if comment := facts.comments.get(at):
+        more += f',"comment":{_quoted(comment)}'
+    if at in facts.primary_key:
+        more += ',"primary_key":true'
+    if at in facts.unique:
+        more += ',"unique":true'
+    if at in facts.indexed:
+        more += ',"indexed":true'
+    return f'{more},"references":{_quoted(reference)}' if reference else more
+
+
+def _constraint(place: Place, key: KeyFacts) -> dict[str, Any]:
+    values = {
+        "name": key.name,
+        "kind": key.kind,
+        "columns": key.columns,
+        "target": place.key(*key.target) if key.target else "",
+        "target_columns": key.target_columns,
+        "expression": key.expression,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def outline(kind: str, facts: Facts) -> Outline:
+    """For comparing later. Texts are kept as digests: only whether they changed is asked."""
+    columns = zip(facts.positions, facts.names, facts.types, facts.nullable, strict=True)
+    keys = [(key.name, key.kind, key.columns, key.target, key.target_columns, key.expression) for key in facts.keys]
+    return Outline(
+        kind=kind,
+        comment=_short(facts.comment),
+        view=_short(facts.view_definition),
+        keys=_short(orjson.dumps(sorted(keys, key=lambda key: key[0])).decode() if keys else ""),
+        columns=tuple((at, name, type_, null, _short(facts.comments.get(at, ""))) for at, name, type_, null in columns),
+    )
+
+
+@lru_cache(maxsize=8192)
+def _short(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:12] if text else ""
+
+
+def columns_json(pieces: Sequence[bytes], evidence: Mapping[int, bytes] = _NO_EVIDENCE) -> bytes:
+    """The columns as a JSON array; `evidence` is the wire form by index."""
+    if not evidence:
+        return b"[" + b"},".join(pieces) + b"}]" if pieces else b"[]"
+    parts = [piece + b',"evidence":' + evidence[at] if at in evidence else piece for at, piece in enumerate(pieces)]
+    return b"[" + b"},".join(parts) + b"}]"

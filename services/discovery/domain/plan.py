@@ -1,0 +1,114 @@
+"""What a scan has to look at: new and changed tables, those whose data moved, and those that went away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Literal, Protocol
+
+_SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view"})
+_DRIFT = 0.2  # a table's size moved by more than this: its sample is taken again
+_DRIFT_FLOOR_PAGES = 8
+_MASS_REMOVAL_TABLES = 10
+_MASS_REMOVAL_SHARE = 0.5
+
+
+class Mark(Protocol):
+    """One table at a glance, as a driver tells it."""
+
+    @property
+    def schema(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def pages(self) -> int: ...
+    @property
+    def readable(self) -> bool: ...
+    @property
+    def mark(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the last scan left about one asset. `sampled`: values were looked at."""
+
+    key: str
+    mark: int
+    pages: int
+    scan_id: str
+    sampled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The scan's work as indexes into the marks: `look` at these, of them `sample` those. `gone` are keys of assets not seen."""
+
+    look: list[int] = field(default_factory=list)
+    sample: set[int] = field(default_factory=set)
+    unchanged: int = 0
+    done: int = 0
+    gone: list[str] = field(default_factory=list)
+
+
+def plan(
+    marks: Sequence[Mark], known: Mapping[tuple[str, str], Known], *, scan_id: str, mode: Literal["incremental", "full"], sampling: bool
+) -> Work:
+    """Decide. What this very scan did before a crash is not done again."""
+    work = Work(gone=_gone(marks, known))
+    unchanged = done = 0
+    for at, mark in enumerate(marks):
+        before = known.get((mark.schema, mark.table))
+        if before and before.scan_id == scan_id:
+            done += 1
+            continue
+        again = sampling and may_sample(mark) and _sample_again(mark, before)
+        if mode == "full" or before is None or before.mark != mark.mark or again:
+            work.look.append(at)
+            if sampling and may_sample(mark):
+                work.sample.add(at)
+        else:
+            unchanged += 1
+    return Work(work.look, work.sample, unchanged, done, work.gone)
+
+
+def may_sample(mark: Mark) -> bool:
+    """Views would run someone's query and foreign tables someone else's server; neither is asked."""
+    return mark.readable and mark.kind in _SAMPLED_KINDS
+
+
+def why_not_sampled(mark: Mark) -> str:
+    """For the manifest; empty where it may be sampled."""
+    if mark.kind not in _SAMPLED_KINDS:
+        return f"not_sampled_{mark.kind}"
+    return "" if mark.readable else "no_privilege"
+
+
+def _sample_again(mark: Mark, before: Known | None) -> bool:
+    if before is None or not before.sampled:
+        return True
+    return abs(mark.pages - before.pages) > max(_DRIFT_FLOOR_PAGES, _DRIFT * before.pages) or (before.pages == 0) != (mark.pages == 0)
+
+
+def _gone(marks: Sequence[Mark], known: Mapping[tuple[str, str], Known]) -> list[str]:
+    seen = {(mark.schema, mark.table) for mark in marks}
+    return sorted(asset.key for name, asset in known.items() if name not in seen)
+
+
+def mass_removal(gone: int, known: int, *, mode: str, asked_by_person: bool) -> bool:
+    """Whether so much went away that a person should ask for it: more likely a lost privilege than a dropped database."""
+    if mode == "full" or asked_by_person:
+        return False
+    return known > _MASS_REMOVAL_TABLES and gone > known * _MASS_REMOVAL_SHARE
+
+
+def seed(key: str) -> int:
+    """A table's own seed, the same on every machine: 31 bits of its name's digest."""
+    return int.from_bytes(sha256(key.encode()).digest()[:4], "big") >> 1
+
+
+def digest(facts: Sequence[tuple[str, str]]) -> str:
+    """sha256 over the sorted keys and fingerprints of all assets seen."""
+    return sha256("\n".join(f"{key} {fingerprint}" for key, fingerprint in sorted(facts)).encode()).hexdigest()

@@ -1,0 +1,23 @@
+"""Settings of discovery."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings
+
+
+class DiscoverySettings(ServiceSettings):
+    """What discovery needs besides."""
+
+    scans_at_once: int = Field(default=2, ge=1, le=32, description="scans that this process works on at the same time")
+    sample_connections: int = Field(
+        default=2, ge=1, le=16, description="connections to one source that read samples, beside the one that reads the catalogue"
+    )
+    statement_seconds: float = Field(default=60.0, gt=0, description="a source's statement that takes longer is given up")
+    sample_seconds: float = Field(default=10.0, gt=0, description="a sample of a few tables that takes longer is given up")
+    connect_seconds: float = Field(default=10.0, gt=0, description="a source that does not answer within this time is unreachable")
+    scan_tries: int = Field(default=3, ge=1, description="attempts at a scan whose source went away, before scan.failed is said")
+    egress_private: str = Field(
+        default="", description="private ranges that sources may be in, comma separated; empty: all", examples=["10.0.0.0/8,192.168.0.0/16"]
+    )

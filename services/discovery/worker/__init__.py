@@ -1,0 +1,1 @@
+"""Long work of discovery: scans, and the draining of removed sources."""

@@ -1,0 +1,272 @@
+"""The scan: a job that reads one source's catalogue, samples what is new or changed, and says it.
+
+It goes on after a crash by itself: each asset's row tells which scan looked at it last, in the transaction that said it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal
+
+from services.discovery.domain import document, event, plan
+from services.discovery.domain.document import Place
+from services.discovery.domain.scope import contains, covers_all, effective
+from services.discovery.gateway import Line, Sources
+from services.discovery.store import Scan, Store, Totals
+from services.discovery.worker.pipeline import flow
+from services.discovery.worker.tell import Cancelled, Found, Teller, say_removed
+from shared.bus.jobs import Job, Jobs, LostLease
+from shared.bus.received import Cause
+from shared.contracts.connection import Diagnosis, SourceConnected
+from shared.contracts.names import AssetName
+from shared.contracts.scan import LeftOut, ScanCompleted, ScanFailed
+from shared.contracts.source import Scope
+from shared.errors import PurSightError
+from shared.observe import tracing
+from shared.sources.base import Snapshot, TableMark
+from shared.sources.failures import failure_of
+
+log = logging.getLogger(__name__)
+KIND = "scan"
+_CHUNK = 100
+_REMOVE_CHUNK = 200
+_ONE_TRACE_ASSETS = 100
+_UNKNOWN_TRIES = 4
+
+
+@dataclass(slots=True)
+class Run:
+    """What one attempt at a scan gathers for its manifest."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    marks: Sequence[TableMark] = ()
+    removed: int = 0
+    kept_back: int = 0
+    linked: bool = False
+    statements: int = 0
+
+
+class Scanner:
+    """Does the scans of one process."""
+
+    def __init__(self, store: Store, jobs: Jobs, sources: Sources, *, tries: int) -> None:
+        self._store, self._jobs, self._sources, self._tries = store, jobs, sources, tries
+
+    async def work(self, job: Job) -> None:
+        """All that waits for the source whose key the job has: draining first, then scans in the order of asking."""
+        await self._drain(job)
+        while scan := await self._store.next_scan(job.key):
+            with tracing.span("scan", scan.traceparent, attributes={"pursight.scan.id": scan.id}) as own:
+                await self._attempt(job, scan, Cause(scan.id, own, scan.tenant, scan.after))
+
+    async def _attempt(self, job: Job, scan: Scan, cause: Cause) -> None:
+        try:
+            await self._scan(job, scan, cause)
+        except (LostLease, Cancelled) as ended:
+            if isinstance(ended, LostLease):
+                raise
+        except PurSightError as error:
+            if not failure_of(error).lasting and scan.tries + 1 < self._tries:
+                raise
+            await self._fail(job, scan, cause, failure_of(error).diagnosis())
+        except Exception as error:
+            if scan.tries + 1 < _UNKNOWN_TRIES:
+                raise
+            log.error("scan.broken", extra={"scan_id": scan.id, "error_type": type(error).__name__}, exc_info=error)
+            await self._fail(
+                job, scan, cause, Diagnosis(code="internal", cause="the scan met an error of ours", remedy="See discovery's log.")
+            )
+
+    async def _scan(self, job: Job, scan: Scan, cause: Cause) -> None:
+        started, run = perf_counter(), Run()
+        async with self._store.unit(keys=[scan.source]) as unit:
+            await unit.begin(scan.id)
+        connected = await self._store.connected(scan.source)
+        if connected is None:
+            raise PurSightError("this source is not connected", code="source_not_connected", remedy="See the source's health.")
+        async with self._sources.open(connected, tracing.trace_id(cause.traceparent)) as line:
+            run.seconds["connect"] = perf_counter() - started
+            async with line.snapshot() as snapshot:
+                await self._look(job, scan, cause, connected, line, snapshot, run)
+            run.statements = line.statements
+        await self._complete(job, scan, cause, run, perf_counter() - started)
+
+    async def _look(self, job: Job, scan: Scan, cause: Cause, connected: SourceConnected, line: Line, snapshot: Snapshot, run: Run) -> None:
+        spec, started = connected.spec, perf_counter()
+        scope = effective(spec.scope, scan.scope)
+        known = await self._store.known(scan.source)
+        run.marks = await snapshot.marks(scope, compare=bool(known))
+        run.seconds["list"] = perf_counter() - started
+        work = plan.plan(run.marks, known, scan_id=scan.id, mode=_mode(scan), sampling=spec.sampling == "sample")
+        run.linked = len(work.look) + work.done > _ONE_TRACE_ASSETS
+        async with self._store.unit(keys=[scan.source]) as unit:
+            await unit.progress(scan.id, tables=len(run.marks))
+        teller = Teller(self._store, self._jobs, job, scan, _frame(connected, scan), cause, sampling=spec.sampling, linked=run.linked)
+        if work.look:
+            await self._tell(work, line, snapshot, run, teller, _place(connected), spec.sample_rows)
+        if not known:
+            await self._remember(job, scan, await snapshot.marks(scope, compare=True))
+        if covers_all(scan.scope):
+            await self._remove(scan, work.gone, len(known), spec.scope, teller, run)
+
+    async def _tell(self, work: plan.Work, line: Line, snapshot: Snapshot, run: Run, teller: Teller, place: Place, rows: int) -> None:
+        if work.sample:
+            await line.prepare()
+        tables = [run.marks[at] for at in work.look]
+        sampled = {run.marks[at].oid for at in work.sample}
+
+        async def sample(chunk: list[Found]) -> None:
+            await _sample(line, chunk, rows)
+
+        async def count(chunk: list[Found]) -> None:
+            await _count(line, chunk, rows)
+
+        stages = [("sample", sample), ("count", count), ("say", teller.tell)]
+        await flow(_described(snapshot, tables, sampled, place, run.seconds), stages, run.seconds)
+
+    async def _remember(self, job: Job, scan: Scan, marks: Sequence[TableMark]) -> None:
+        """After a first scan, which needs no marks to know that all is new: what the next one compares with, of the same instant."""
+        async with self._store.unit(keys=[scan.source]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            await unit.mark(scan.source, [(mark.schema, mark.table, mark.mark) for mark in marks])
+
+    async def _remove(self, scan: Scan, gone: Sequence[str], known: int, allowed: Scope, teller: Teller, run: Run) -> None:
+        """Only here, after everything was looked at without an error."""
+        if plan.mass_removal(len(gone), known, mode=scan.mode, asked_by_person=scan.priority == "person"):
+            run.kept_back = len(gone)
+            return
+        inside = [key for key in gone if _in_scope(key, allowed)]
+        outside = sorted(set(gone) - set(inside))
+        for keys, reason in ((inside, "dropped"), (outside, "out_of_scope")):
+            for at in range(0, len(keys), _REMOVE_CHUNK):
+                run.removed += await teller.remove(keys[at : at + _REMOVE_CHUNK], reason)
+
+    async def _complete(self, job: Job, scan: Scan, cause: Cause, run: Run, seconds: float) -> None:
+        totals = await self._store.totals(scan.source, scan.id, None if covers_all(scan.scope) else _keys(scan.source, run))
+        manifest = _manifest(scan, cause, run, totals, seconds)
+        async with self._store.unit(keys=[scan.source]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            if await unit.end(scan.id, "completed", report=manifest.to_json()):
+                unit.bus.emit(manifest, key=scan.source, cause=cause)
+        log.info(
+            "scan.completed",
+            extra={"scan_id": scan.id, "tables": manifest.tables, "changed": manifest.changed, "seconds": round(seconds, 3)},
+        )
+
+    async def _fail(self, job: Job, scan: Scan, cause: Cause, diagnosis: Diagnosis) -> None:
+        async with self._store.unit(keys=[scan.source]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            failed = ScanFailed(
+                source=scan.source,
+                scan_id=scan.id,
+                diagnosis=diagnosis,
+                trace_id=tracing.trace_id(cause.traceparent),
+                progress=await unit.share(scan.id),
+            )
+            if await unit.end(scan.id, "failed", code=diagnosis.code, report=failed.to_json()):
+                unit.bus.emit(failed, key=scan.source, cause=cause)
+
+    async def _drain(self, job: Job) -> None:
+        """Say that every asset of a removed source is gone, then forget it."""
+        while wanted := await self._store.draining(job.key):
+            scan, cause = wanted, Cause(wanted.id, wanted.traceparent, wanted.tenant)
+            async with self._store.unit(keys=[job.key]) as unit:
+                await self._jobs.check(unit.bus.connection, job)
+                keys = await unit.some_of(job.key, _REMOVE_CHUNK)
+                await say_removed(unit, keys, scan, cause, "source_removed")
+                if len(keys) < _REMOVE_CHUNK:
+                    await unit.drained(job.key)
+
+
+async def _sample(line: Line, chunk: list[Found], rows: int) -> None:
+    wanted = [each for each in chunk if each.wanted and any(each.facts.sampled)]
+    if wanted:
+        samples = await line.sample([(each.document.key, each.facts) for each in wanted], rows)
+        for each, sample in zip(wanted, samples, strict=True):
+            each.sample = sample
+
+
+async def _count(line: Line, chunk: list[Found], rows: int) -> None:
+    """Off the event loop; the values are dropped as soon as they are counted."""
+    sampled = [(each, each.sample) for each in chunk if each.sample]
+    counts = await line.count([sample for _, sample in sampled], [each.facts for each, _ in sampled], rows)
+    for (each, _), counted in zip(sampled, counts, strict=True):
+        each.counted, each.sample = counted, None
+
+
+async def _described(
+    snapshot: Snapshot, tables: Sequence[TableMark], sampled: set[int], place: Place, seconds: dict[str, float]
+) -> AsyncIterator[list[Found]]:
+    started = perf_counter()
+    async for chunk in snapshot.describe(tables):
+        found = []
+        for facts in chunk:
+            mark = facts.mark
+            described = document.document(place, mark.schema, mark.table, mark.kind, facts)
+            found.append(Found(facts, described, mark.oid in sampled, plan.why_not_sampled(mark)))
+        seconds["describe"] = seconds.get("describe", 0.0) + perf_counter() - started
+        for at in range(0, len(found), _CHUNK):
+            yield found[at : at + _CHUNK]
+        started = perf_counter()
+
+
+def _mode(scan: Scan) -> Literal["incremental", "full"]:
+    return "full" if scan.mode == "full" else "incremental"
+
+
+def _place(connected: SourceConnected) -> Place:
+    spec = connected.spec
+    scheme = "postgres" if spec.engine == "postgresql" else spec.engine
+    return Place(spec.tenant, spec.name, spec.database, f"{scheme}://{spec.host}:{spec.port}")
+
+
+def _frame(connected: SourceConnected, scan: Scan) -> event.ScanFrame:
+    return event.frame(
+        _place(connected),
+        scan.source,
+        scan.id,
+        spec=connected.spec.to_json(),
+        posture=connected.posture.to_json(),
+        server=connected.server.to_json(),
+    )
+
+
+def _in_scope(key: str, allowed: Scope) -> bool:
+    name = AssetName.parse(key)
+    return contains(allowed, name.schema, name.table)
+
+
+def _keys(source: str, run: Run) -> list[tuple[str, str]]:
+    return [(mark.schema, mark.table) for mark in run.marks]
+
+
+def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float) -> ScanCompleted:
+    left_out = [LeftOut(what="samples", why=why, count=count) for why, count in totals.left_out.items()]
+    if run.kept_back:
+        left_out.append(LeftOut(what="removals", why="mass_removal", count=run.kept_back))
+    if missed := len(run.marks) - len(totals.facts):
+        left_out += [LeftOut(what="tables", why="gone", count=missed)] if missed > 0 else []
+    return ScanCompleted(
+        source=scan.source,
+        scan_id=scan.id,
+        complete=covers_all(scan.scope) and not run.kept_back,
+        scope=scan.scope,
+        tables=len(run.marks),
+        columns=totals.columns,
+        changed=totals.changed,
+        removed=run.removed,
+        unchanged=len(totals.facts) - totals.changed,
+        text_columns=totals.text_columns,
+        text_columns_with_evidence=totals.text_columns_with_evidence,
+        sampled_values=totals.sampled_values,
+        statements=run.statements,
+        seconds=round(seconds, 3),
+        seconds_by_phase={name: round(value, 3) for name, value in run.seconds.items()},
+        digest=plan.digest(totals.facts),
+        left_out=tuple(left_out),
+        linked_traces=run.linked,
+        trace_id=tracing.trace_id(cause.traceparent),
+    )

@@ -1,0 +1,163 @@
+"""Says what a scan found, a chunk a transaction: events and the state that the next scan compares with commit together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import time_ns
+
+from services.discovery.domain import drift, event
+from services.discovery.domain.document import Document, Outline, outline
+from services.discovery.domain.event import ScanFrame, Statistics
+from services.discovery.gateway import Counted
+from services.discovery.store import Before, DiscoveryUnit, Row, Scan, Store
+from shared.bus.jobs import Job, Jobs
+from shared.bus.received import Cause
+from shared.contracts.asset import AssetRemoved, SchemaChange, SchemaDiscovered
+from shared.errors import Failed
+from shared.observe import tracing
+from shared.sources.base import Sample, TableFacts
+
+_NOTHING = Counted({}, 0, 0, whole=False)
+
+
+class Cancelled(Failed):
+    """The scan was cancelled, or its source removed, while it ran."""
+
+    def __init__(self) -> None:
+        super().__init__("the scan was cancelled", code="cancelled")
+
+
+@dataclass(slots=True)
+class Found:
+    """One table on its way through a scan. `sample` is there between reading and counting only."""
+
+    facts: TableFacts
+    document: Document
+    wanted: bool
+    why_not: str
+    sample: Sample | None = None
+    counted: Counted | None = None
+
+
+class Teller:
+    """Says chunks of one scan. `linked`: each asset has a trace of its own, linked to the scan's."""
+
+    def __init__(
+        self, store: Store, jobs: Jobs, job: Job, scan: Scan, frame: ScanFrame, cause: Cause, *, sampling: str, linked: bool
+    ) -> None:
+        self._store, self._jobs, self._job = store, jobs, job
+        self._scan, self._frame, self._cause = scan, frame, cause
+        self._sampling, self._linked = sampling, linked
+
+    async def tell(self, chunk: Sequence[Found]) -> None:
+        """Raises LostLease where another worker took over, Cancelled where nobody wants the scan any more."""
+        keys = [each.document.key for each in chunk]
+        async with self._store.unit(keys=keys) as unit:
+            await self._hold(unit)
+            before = await unit.before(keys)
+            rows = [self._one(unit, each, before.get(each.document.key, Before())) for each in chunk]
+            await unit.save(rows)
+            await unit.progress(self._scan.id, looked=len(chunk), changed=sum(row.said_by == self._scan.id for row in rows))
+
+    async def remove(self, keys: Sequence[str], reason: str) -> int:
+        """Say that these assets are gone; how many were there."""
+        async with self._store.unit(keys=keys) as unit:
+            await self._hold(unit)
+            return await say_removed(unit, keys, self._scan, self._cause, reason)
+
+    async def _hold(self, unit: DiscoveryUnit) -> None:
+        await self._jobs.check(unit.bus.connection, self._job)
+        if not await unit.runs(self._scan.id):
+            raise Cancelled
+
+    def _one(self, unit: DiscoveryUnit, found: Found, before: Before) -> Row:
+        counted = found.counted or _NOTHING
+        digest = _digest(found)
+        if counted.left_out and before.fingerprint == found.document.fingerprint:
+            digest = before.evidence  # this time it could not be read; what was said of it before still stands
+        after = outline(found.document.kind, found.facts)
+        change = _change(found, before, after, digest, self._scan.mode)
+        sequence = before.sequence + bool(change)
+        if change:
+            self._say(unit, found, counted, sequence, change)
+        return self._row(found, counted, sequence, digest, after, said=bool(change))
+
+    def _say(self, unit: DiscoveryUnit, found: Found, counted: Counted, sequence: int, change: Sequence[SchemaChange]) -> None:
+        mark = found.facts.mark
+        rows = counted.rows if mark.rows is None and counted.whole else mark.rows
+        body = event.body(
+            self._frame,
+            found.document,
+            sequence=sequence,
+            statistics=Statistics(rows, None if mark.kind in ("view", "foreign_table") else mark.bytes, mark.partitions),
+            change=change,
+            sampling=self._looked(found),
+            evidence=counted.evidence,
+        )
+        unit.bus.emit_body(SchemaDiscovered, body, key=found.document.key, cause=self._cause, trace=self._trace())
+
+    def _looked(self, found: Found) -> str:
+        """How far we looked into the values of this table."""
+        if found.counted is not None and not found.counted.left_out:
+            return "sample"
+        return "statistics" if self._sampling == "statistics" else "none"
+
+    def _trace(self) -> str | None:
+        """For a scan of many assets: a trace for this one, whose first span links to the scan's."""
+        if not self._linked:
+            return None
+        own, now = tracing.root("discover asset"), time_ns()
+        tracing.record("discover asset", own, start_ns=now, end_ns=now, attributes={}, links=[self._cause.traceparent])
+        return own
+
+    def _row(self, found: Found, counted: Counted, sequence: int, digest: str, after: Outline, *, said: bool) -> Row:
+        texts = [at for at, textual in enumerate(found.facts.textual) if textual]
+        empty = found.wanted and counted.whole and counted.rows == 0
+        return Row(
+            key=found.document.key,
+            source=self._frame.source_key,
+            schema_name=found.document.schema,
+            table_name=found.document.table,
+            sequence=sequence,
+            mark=found.facts.mark.mark,
+            pages=found.facts.mark.pages,
+            fingerprint=found.document.fingerprint,
+            evidence=digest,
+            outline=after.to_json(),
+            looked_by=self._scan.id,
+            said_by=self._scan.id if said else "",
+            sampled=found.wanted and not counted.left_out,
+            columns=len(found.facts.names),
+            text_columns=0 if empty or not found.wanted else len(texts),
+            text_columns_with_evidence=sum(at in counted.evidence for at in texts),
+            sampled_values=counted.values,
+            left_out=counted.left_out or found.why_not,
+        )
+
+
+def _digest(found: Found) -> str:
+    if found.counted is None or not found.counted.evidence:
+        return ""
+    return sha256(b"\x1f".join(text for _, text in sorted(found.counted.evidence.items()))).hexdigest()[:32]
+
+
+def _change(found: Found, before: Before, after: Outline, digest: str, mode: str) -> tuple[SchemaChange, ...]:
+    if before.sequence == 0 or before.gone:
+        return drift.CREATED
+    if before.fingerprint != found.document.fingerprint:
+        return drift.changes(Outline.from_json(before.outline), after) or drift.RESCANNED
+    if before.evidence != digest:
+        return drift.EVIDENCE_CHANGED
+    return drift.RESCANNED if mode == "full" else ()
+
+
+async def say_removed(unit: DiscoveryUnit, keys: Sequence[str], scan: Scan, cause: Cause, reason: str) -> int:
+    """The removal event first, then the tombstone on the compacted topic."""
+    gone = await unit.remove(keys, scan.id)
+    for key, sequence in gone:
+        removed = AssetRemoved(asset=key, source=scan.source, sequence=sequence, scan_id=scan.id, reason=reason)
+        unit.bus.emit(removed, key=key, cause=cause)
+        unit.bus.tombstone(SchemaDiscovered, key=key, cause=cause)
+    return len(gone)

@@ -1,0 +1,195 @@
+"""The registry's door for HTTP: sources, scans, secrets, audit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from services.registry.domain.ledger import first_fault
+from services.registry.domain.source import judge
+from services.registry.store import Row, Store
+from shared.bus.unit import Cause
+from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.scan import ScanRequested
+from shared.contracts.source import Problem, Scope
+from shared.errors import UsageError
+from shared.secrets.vault import LocalVault
+from shared.web.auth import actor_of
+from shared.web.body import body_of
+from shared.web.problems import problem
+
+MAX_ENTRIES = 1000
+
+
+def routes(store: Store, home: Path) -> list[Route]:
+    """Everything under /sources, /scans, /secrets and /audit."""
+    sources, secrets = Sources(store), Secrets(LocalVault(home / "secrets"))
+    return [
+        Route("/sources", sources.list, methods=["GET"]),
+        Route("/sources", sources.register, methods=["POST"]),
+        Route("/sources/check", sources.check, methods=["POST"]),
+        Route("/sources/{tenant}/{name:path}", sources.show, methods=["GET"]),
+        Route("/sources/{tenant}/{name:path}", sources.remove, methods=["DELETE"]),
+        Route("/scans", sources.scan, methods=["POST"]),
+        Route("/audit/{tenant}", Audit(store).show, methods=["GET"]),
+        Route("/secrets", secrets.list, methods=["GET"]),
+        Route("/secrets/{name:path}", secrets.put, methods=["PUT"]),
+        Route("/secrets/{name:path}", secrets.remove, methods=["DELETE"]),
+    ]
+
+
+def shown(row: Row) -> dict[str, Any]:
+    """A source as the outside sees it; it holds references to secrets only."""
+    return {
+        "source": row.key,
+        "version": row.version,
+        "spec": row.spec.model_dump(mode="json", exclude_defaults=True),
+        "notes": list(row.notes),
+        "created_at": row.created_at.isoformat(),
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def refused(problems: tuple[Problem, ...]) -> Response:
+    """Every problem by field."""
+    found = [item.model_dump() for item in problems]
+    return problem(422, "source_rejected", f"{len(found)} problem(s) with this source", problems=found)
+
+
+class Sources:
+    """Register, look, remove, scan."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def list(self, request: Request) -> Response:
+        rows = await self._store.sources(request.query_params.get("tenant"))
+        return JSONResponse({"sources": [shown(row) for row in rows]})
+
+    async def check(self, request: Request) -> Response:
+        """Validate only; nothing is kept."""
+        judged = judge(await body_of(request))
+        if not judged.spec:
+            return refused(judged.problems)
+        return JSONResponse({"spec": judged.spec.model_dump(mode="json", exclude_defaults=True), "notes": list(judged.notes)})
+
+    async def register(self, request: Request) -> Response:
+        """Idempotent by name. With `If-Match: VERSION`, refused (412) where somebody was faster."""
+        judged = judge(await body_of(request))
+        if not judged.spec:
+            return refused(judged.problems)
+        cause = Cause.new(tenant=judged.spec.tenant)
+        async with self._store.unit(keys=[judged.spec.key]) as unit:
+            before = await unit.get(judged.spec.key)
+            current = before.version if before and not before.removed else 0
+            if (wanted := request.headers.get("if-match", "").strip('"')) and wanted != str(current):
+                return problem(
+                    412, "version_conflict", f"The source is at version {current}, not {wanted}", "Read it again, then repeat your change."
+                )
+            row = await unit.register(judged.spec, judged.notes, actor=actor_of(request), cause=cause)
+        changed = row.version != current
+        return JSONResponse({**shown(row), "changed": changed, "trace_id": cause.trace_id}, status_code=201 if current == 0 else 200)
+
+    async def show(self, request: Request) -> Response:
+        key = _key(request)
+        row = await self._store.get(key)
+        if row is None:
+            return _no_such_source()
+        return JSONResponse({**shown(row), "versions": await self._store.versions(key)}, headers={"ETag": f'"{row.version}"'})
+
+    async def remove(self, request: Request) -> Response:
+        """Say that it is gone; every service then drains and forgets."""
+        key, cause = _key(request), Cause.new(tenant=request.path_params["tenant"])
+        async with self._store.unit(keys=[key]) as unit:
+            row = await unit.remove(key, actor=actor_of(request), cause=cause)
+        return JSONResponse({"removed": key, "trace_id": cause.trace_id}, status_code=202) if row else _no_such_source()
+
+    async def scan(self, request: Request) -> Response:
+        """Ask for a scan of a registered source."""
+        document = await body_of(request)
+        key = str(document.get("source", ""))
+        row = await self._store.get(key)
+        if row is None:
+            return _no_such_source()
+        wanted = ScanRequested(
+            source=key,
+            scope=_scope(document.get("scope") or {}),
+            mode="full" if document.get("mode") == "full" else "incremental",
+            priority="person",
+            reason="asked by a person",
+        )
+        cause = Cause.new(tenant=row.spec.tenant)
+        async with self._store.unit(keys=[key]) as unit:
+            event = unit.ask_scan(wanted, actor=actor_of(request), cause=cause)
+        return JSONResponse({"request_id": event, "trace_id": cause.trace_id}, status_code=202)
+
+
+class Audit:
+    """The ledger, and whether it is whole."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def show(self, request: Request) -> Response:
+        """The newest entries; with `?verify=true`, the whole chain is checked."""
+        tenant = request.path_params["tenant"]
+        if request.query_params.get("verify") == "true":
+            entries = await self._store.ledger(tenant)
+            fault = first_fault(entries)
+            return JSONResponse({"tenant": tenant, "entries": len(entries), "whole": fault is None, "first_fault": fault})
+        entries = await self._store.ledger(tenant, newest=_limit(request))
+        return JSONResponse(
+            {"entries": [{"number": e.number, "at": e.at, "hash": e.hash, **e.body.model_dump()} for e in reversed(entries)]}
+        )
+
+
+class Secrets:
+    """The local secret store: values go in, only names come out."""
+
+    def __init__(self, vault: LocalVault) -> None:
+        self._vault = vault
+
+    async def list(self, request: Request) -> Response:
+        return JSONResponse({"secrets": self._vault.names()})
+
+    async def put(self, request: Request) -> Response:
+        value = (await body_of(request)).get("value")
+        if not isinstance(value, str) or not value:
+            raise UsageError("a secret needs a value", remedy='Send {"value": "…"}.', code="secret_empty")
+        self._vault.put(request.path_params["name"], value)
+        return JSONResponse({"reference": f"local:{request.path_params['name']}"}, status_code=201)
+
+    async def remove(self, request: Request) -> Response:
+        found = self._vault.remove(request.path_params["name"])
+        return JSONResponse({"removed": found}, status_code=200 if found else 404)
+
+
+def _key(request: Request) -> str:
+    return SourceName(request.path_params["tenant"] or DEFAULT_TENANT, request.path_params["name"]).key
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "100")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise UsageError("limit is not a number", remedy="Give a number of entries, such as 100.", code="bad_limit")
+    return min(int(text), MAX_ENTRIES)
+
+
+def _scope(given: object) -> Scope:
+    try:
+        scope = Scope.model_validate(given)
+    except ValidationError:
+        scope = None
+    if scope is None or not isinstance(given, dict) or not given.keys() <= Scope.model_fields.keys():
+        raise UsageError("the scope cannot be used", remedy=f"Its fields are {', '.join(Scope.model_fields)}.", code="bad_scope")
+    return scope
+
+
+def _no_such_source() -> Response:
+    return problem(404, "unknown_source", "No source of this name is registered", "See `pursight source list`.")

@@ -1,0 +1,64 @@
+"""The registry's door for events: requests from upstream, and what every service wants on the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any
+
+from services.registry.domain.source import judge
+from services.registry.store import RegistryUnit, Store
+from shared.bus.received import Received
+from shared.contracts.audit import AuditRecorded
+from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.source import Problem, SourceRejected, SourceSubmitted, SourceWithdrawn
+
+ACTOR = "event:upstream"
+
+
+async def on_source_submitted(batch: Sequence[Received[SourceSubmitted]], *, store: Store) -> None:
+    """source.submitted -> source.registered or source.rejected. The same validation as over HTTP."""
+    async with store.unit(batch, keys=[named(received.event.document()) for received in batch]) as unit:
+        for received in compress(batch, unit.bus.is_new):
+            await _submit(unit, received)
+
+
+async def _submit(unit: RegistryUnit, received: Received[SourceSubmitted]) -> None:
+    document = received.event.document()
+    judged = judge(document)
+    if judged.spec:
+        await unit.register(judged.spec, judged.notes, actor=ACTOR, cause=received)
+    else:
+        reject(unit, named(document), judged.problems, received)
+
+
+async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store) -> None:
+    """source.withdrawn -> source.removed, or source.rejected where there is no such source."""
+    async with store.unit(batch, keys=[named(received.event.document()) for received in batch]) as unit:
+        for received in compress(batch, unit.bus.is_new):
+            key = named(received.event.document())
+            if not await unit.remove(key, actor=ACTOR, cause=received):
+                unknown = Problem(
+                    field="name",
+                    code="unknown_source",
+                    message="no source of this name is registered",
+                    remedy="See `pursight source list`.",
+                )
+                reject(unit, key, (unknown,), received)
+
+
+def reject(unit: RegistryUnit, source: str, problems: tuple[Problem, ...], received: Received[Any]) -> None:
+    """Answer a request that cannot be done."""
+    unit.bus.emit(SourceRejected(source=source, problems=problems, request_id=received.id), key=source, cause=received)
+
+
+def named(document: dict[str, Any]) -> str:
+    """The source key that a request means, as far as it says; never raises."""
+    tenant, name = document.get("tenant") or document.get("tenant_id"), document.get("name")
+    return SourceName(tenant if isinstance(tenant, str) else DEFAULT_TENANT, name if isinstance(name, str) and name else "unnamed").key
+
+
+async def on_audit_recorded(batch: Sequence[Received[AuditRecorded]], *, store: Store) -> None:
+    """audit.recorded -> the tenant's hash-chained ledger."""
+    async with store.unit(batch, keys=[f"ledger:{received.event.tenant}" for received in batch]) as unit:
+        await unit.append(compress(batch, unit.bus.is_new))

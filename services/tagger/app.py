@@ -1,0 +1,61 @@
+"""The tagger's wiring."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from services.tagger import api, handlers, worker
+from services.tagger.domain.privacy import holds_personal
+from services.tagger.gateway.aws import AwsTags
+from services.tagger.gateway.clouds import Clouds
+from services.tagger.settings import TaggerSettings
+from services.tagger.store import APPLY, Store
+from shared.bus.jobs import Jobs, work
+from shared.cloud.aws import AwsSessions
+from shared.contracts.asset import AssetRemoved
+from shared.contracts.compliance import ComplianceEvaluated
+from shared.contracts.scan import ScanCompleted
+from shared.contracts.source import SourceRemoved
+from shared.db.pool import away
+from shared.secrets.resolvers import resolve
+from shared.service import Service, ServiceContext
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
+    """Handlers, routes, the workers that write to clouds, and the clock for scans that never become whole."""
+    settings, jobs, store = context.settings, context.jobs, Store(context.pool)
+    aws = AwsTags(AwsSessions(), resolve=partial(resolve, home=settings.home), endpoints=settings.aws_endpoints)
+    clouds = Clouds(aws)
+    wait = timedelta(seconds=settings.scan_wait_seconds)
+    context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, personal=holds_personal))
+    context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, store=store, jobs=jobs))
+    context.bus.on(ScanCompleted, partial(handlers.on_scan_completed, store=store, jobs=jobs, wait=wait), batch=100)
+    context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=jobs), batch=10)
+    context.routes += api.routes(store, jobs, clouds, holds_personal)
+    apply = partial(worker.apply, store=store, jobs=jobs, clouds=clouds, personal=holds_personal)
+    context.spawn(partial(work, jobs, APPLY, apply, concurrency=settings.apply_concurrency))
+    context.spawn(partial(_overdue, store, jobs, settings.overdue_check_seconds))
+    yield
+
+
+async def _overdue(store: Store, jobs: Jobs, every_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await handlers.look_for_overdue(store=store, jobs=jobs)
+        except Exception as error:
+            if not away(error):
+                raise
+            log.warning("database.away", extra={"error_type": type(error).__name__})
+
+
+service = Service("tagger", wire, TaggerSettings, Path(__file__).parent / "migrations")

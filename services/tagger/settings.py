@@ -1,0 +1,30 @@
+"""Settings of the tagger."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from shared.settings import ServiceSettings
+
+
+class TaggerSettings(ServiceSettings):
+    """What the tagger needs besides."""
+
+    aws_endpoints: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="addresses that a source may name instead of AWS's own, comma separated",
+        examples=["http://127.0.0.1:5000"],
+    )
+    apply_concurrency: int = Field(default=8, ge=1, le=64, description="cloud resources that are written at the same time")
+    scan_wait_seconds: float = Field(
+        default=300.0, gt=0, description="how long a completed scan waits for assets that are not derived before its resource is tagged"
+    )
+    overdue_check_seconds: float = Field(default=5.0, gt=0, description="seconds between two looks for scans that waited too long")
+
+    @field_validator("aws_endpoints", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

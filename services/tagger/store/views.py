@@ -1,0 +1,66 @@
+"""What people see over HTTP: plans and resources, read only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import orjson
+
+MAX_PAGE = 1000
+_PLANS = """
+    select target, source, asset, '' as resource, sequence, scan_id, digest, tags, conflicts, said_at as changed_at
+    from asset where not removed and ($1 = '' or source = $1) and ($2 = '' or asset = $2) and target > $3 and ($4 = '' or target = $4)
+    union all
+    select target, source, '' as asset, resource, sequence, scan_id, digest, tags, conflicts, changed_at
+    from resource where not gone and ($1 = '' or target in (select target from source where key = $1)) and $2 = '' and target > $3
+        and ($4 = '' or target = $4)
+    order by target limit $5"""
+_RESOURCES = """
+    select target, resource, provider, tenant, source, sequence, digest, scan_id, outcome, code, cause, remedy, attempts, written,
+        mapping, kept, held, left_out, gone, changed_at, applied_at
+    from resource where ($1 = '' or target in (select target from source where key = $1)) and target > $2 and ($3 = '' or target = $3)
+    order by target limit $4"""
+
+
+async def plans(
+    pool: asyncpg.Pool, *, source: str = "", asset: str = "", after: str = "", target: str = "", limit: int = 100
+) -> list[dict[str, Any]]:
+    """Tag sets by target, each tag with its origin."""
+    rows = await pool.fetch(_PLANS, source, asset, after, target, min(limit, MAX_PAGE))
+    return [_plan(row) for row in rows]
+
+
+def _plan(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "target": row["target"],
+        "source": row["source"],
+        **({"asset": row["asset"]} if row["asset"] else {"resource": row["resource"]}),
+        "sequence": row["sequence"],
+        "scan_id": row["scan_id"],
+        "digest": row["digest"],
+        "tags": [{"key": key, "value": value, "origin": origin} for key, value, origin in orjson.loads(row["tags"])],
+        "conflicts": orjson.loads(row["conflicts"]),
+        "changed_at": row["changed_at"].isoformat(),
+    }
+
+
+async def resources(pool: asyncpg.Pool, *, source: str = "", after: str = "", target: str = "", limit: int = 100) -> list[dict[str, Any]]:
+    """What became of the tags on each cloud resource."""
+    return [_resource(row) for row in await pool.fetch(_RESOURCES, source, after, target, min(limit, MAX_PAGE))]
+
+
+def _resource(row: asyncpg.Record) -> dict[str, Any]:
+    problem = {name: row[name] for name in ("code", "cause", "remedy", "attempts")} if row["outcome"] == "failed" else None
+    return {
+        **{name: row[name] for name in ("target", "resource", "provider", "tenant", "source", "sequence", "digest", "scan_id", "outcome")},
+        "problem": problem,
+        "tags_of_ours": orjson.loads(row["written"]),
+        "converted_from": orjson.loads(row["mapping"]),
+        "tags_of_others": row["kept"],
+        "held_by_others": row["held"],
+        "left_out": row["left_out"],
+        "gone": row["gone"],
+        "changed_at": row["changed_at"].isoformat(),
+        "applied_at": row["applied_at"].isoformat() if row["applied_at"] else None,
+    }

@@ -1,0 +1,151 @@
+"""From a raw record to an event or to the reason why it can never be one. Nothing in here raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid5
+
+from aiokafka import ConsumerRecord
+from pydantic import ValidationError
+
+from shared.bus.deadletters import ATTEMPT_HEADER, ID_HEADER, LINK_HEADER, Raw, Reject
+from shared.bus.received import Received
+from shared.contracts.envelope import NAMESPACE
+from shared.contracts.names import DEFAULT_TENANT
+from shared.contracts.topics import MAX_EVENT_BYTES, Topic, group_of
+from shared.observe import tracing
+
+
+@dataclass(slots=True)
+class Heard:
+    """One record with what became of it so far: an event, or a code and our words for why not."""
+
+    record: Any
+    parent: str
+    link: str
+    letter: str
+    received: Received[Any]
+    code: str = ""
+    why: str = ""
+
+    def reject(self, service: str, *, code: str = "", why: str = "", attempts: int = 0, parks: bool = False) -> Reject:
+        """What to put aside for this record."""
+        received, record = self.received, self.record
+        group = group_of(service, received.topic)
+        return Reject(
+            id=self.letter or f"{group}/{record.topic}/{record.partition}/{record.offset}",
+            topic=received.topic,
+            partition=record.partition,
+            offset=record.offset,
+            raw=Raw(record.key, tuple(record.headers), record.value),
+            event_id=received.id,
+            tenant=received.tenant,
+            traceparent=received.traceparent,
+            code=code or self.code,
+            why=why or self.why,
+            attempts=attempts or received.attempt,
+            parks=parks and bool(received.key),
+            scan_id=str(getattr(received.event, "scan_id", "")),
+        )
+
+
+def text(value: bytes | None) -> str:
+    """Bytes as text; null becomes empty, what is not UTF-8 is escaped."""
+    return value.decode("utf-8", "backslashreplace") if value else ""
+
+
+def moment(stamp: bytes | None, milliseconds: int) -> datetime:
+    """`ce_time` where it parses and has a zone, else the record's own time stamp."""
+    if stamp:
+        try:
+            parsed = datetime.fromisoformat(stamp.decode())
+            if parsed.tzinfo:
+                return parsed
+        except ValueError:
+            pass
+    return datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)
+
+
+def tenant_of(key: str, headers: dict[str, bytes | None]) -> str:
+    """The key's first part, because keys are what access is given by; the header where there is no key."""
+    head = key.partition("/")[0]
+    return (unquote(head) if "%" in head else head) or text(headers.get("ce_tenant")) or DEFAULT_TENANT
+
+
+class Hearing:
+    """Reads the records of one topic for one service."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._topic = topic
+        self._name = topic.name.encode()
+        self._read: Callable[[bytes], Any] = topic.event.__pydantic_validator__.validate_json
+
+    def __call__(self, record: ConsumerRecord) -> Heard:
+        """The envelope always, the event where there is one."""
+        headers: dict[str, bytes | None] = dict(record.headers)
+        get = headers.get
+        key = text(record.key)
+        parent = text(get("traceparent"))
+        event, code, why = self._event(record, headers)
+        received = Received(
+            event,
+            text(get("ce_id")) or str(uuid5(NAMESPACE, f"{record.topic}/{record.partition}/{record.offset}")),
+            key,
+            self._topic.name,
+            record.partition,
+            record.offset,
+            moment(get("ce_time"), record.timestamp),
+            tenant_of(key, headers),
+            text(get("ce_causationid")),
+            tracing.child(parent),
+            _count(get(ATTEMPT_HEADER)) if ID_HEADER in headers else 1,
+            event is None and not code,
+        )
+        if ID_HEADER in headers:
+            return Heard(record, parent, text(get(LINK_HEADER)), text(get(ID_HEADER)), received, code, why)
+        return Heard(record, parent, "", "", received, code, why)
+
+    def _event(self, record: ConsumerRecord, headers: dict[str, bytes | None]) -> tuple[Any, str, str]:
+        body = record.value
+        kind = headers.get("ce_type")
+        if kind and kind != self._name:
+            return None, "wrong_type", f"ce_type is not {self._topic.name}"
+        if body is None:
+            if self._topic.compacted and record.key:
+                return None, "", ""
+            return (
+                None,
+                "null_body",
+                "a null body without a key" if self._topic.compacted else "a null body on a topic that is not compacted",
+            )
+        if len(body) > MAX_EVENT_BYTES:
+            return None, "too_large", f"{len(body)} bytes, at most {MAX_EVENT_BYTES} are allowed"
+        try:
+            return self._read(body), "", ""
+        except ValidationError as error:
+            return None, *self._explain(error)
+        except Exception as error:
+            return None, "unreadable", type(error).__name__
+
+    def _explain(self, error: ValidationError) -> tuple[str, str]:
+        """Which top-level fields are wrong and how, in pydantic's stable codes: never the value, never a key of the value's own."""
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        kinds = {problem["type"] for problem in problems}
+        if "json_invalid" in kinds:
+            return "bad_json", "the body is not JSON in UTF-8"
+        if any(not problem["loc"] for problem in problems) and kinds & {"model_type", "model_attributes_type"}:
+            return "not_an_object", "the body is JSON but not an object"
+        fields = self._topic.event.model_fields
+        listed = [
+            f"{problem['loc'][0] if problem['loc'] and problem['loc'][0] in fields else '?'}: {problem['type']}" for problem in problems
+        ]
+        return "bad_event", "; ".join(listed[:10])
+
+
+def _count(value: bytes | None) -> int:
+    digits = text(value)
+    return int(digits) if digits.isdecimal() and len(digits) < 6 else 1

@@ -1,0 +1,179 @@
+"""Sends records to Kafka in one batch per partition and waits until all replicas in sync have them.
+
+The partition is computed here with Kafka's own murmur2, because a client's batch call takes the partition from the caller, and a
+whole batch in one random partition would lose the order per key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from time import monotonic, time_ns
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from opentelemetry.trace import SpanKind
+
+from shared.bus.kafka import producer_options
+from shared.bus.outgoing import Outgoing, key_hash
+from shared.observe import tracing
+from shared.settings import BusSettings
+
+ACK_SECONDS = 30.0  # longer than the producer's own request timeout: what is still unknown then will never be sent late
+UNKNOWN_SECONDS = 5.0
+Place = tuple[str, int]
+
+
+class Sender:
+    """One idempotent producer. Several tasks may use it at once; the order holds within one call and between calls awaited in turn."""
+
+    def __init__(self, settings: BusSettings, client_id: str) -> None:
+        self._options = producer_options(settings, client_id)
+        self._producer: AIOKafkaProducer | None = None
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    async def start(self) -> None:
+        """Connect. Raises aiokafka's KafkaConnectionError where no broker answers."""
+        producer = AIOKafkaProducer(**self._options)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """Flush and close, at most `seconds`."""
+        producer, self._producer = self._producer, None
+        if producer:
+            with suppress(TimeoutError, KafkaError):
+                await asyncio.wait_for(producer.stop(), seconds)
+
+    async def answers(self, seconds: float = 5.0) -> bool:
+        """Whether a broker answers now."""
+        if self._producer is None:
+            return False
+        try:
+            await asyncio.wait_for(self._producer.client.fetch_all_metadata(), seconds)
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        return True
+
+    async def send(self, records: Sequence[Outgoing]) -> list[Exception | None]:
+        """Send all, in order per partition; one entry per record: None where Kafka acknowledged it, else why not.
+
+        Where a record of a partition failed, the later ones of that partition are not sent. A failed one may still have arrived.
+        """
+        if self._producer is None:
+            return [KafkaTimeoutError() for _ in records]
+        results: list[Exception | None] = [None] * len(records)
+        waves = await self._batches(self._producer, records, results)
+        while waves:
+            await self._wave(self._producer, waves, results)
+        _trace(records, results)
+        return results
+
+    async def _batches(
+        self, producer: AIOKafkaProducer, records: Sequence[Outgoing], results: list[Exception | None]
+    ) -> dict[Place, list[tuple[Any, list[int]]]]:
+        counts = {topic: await self._partitions(producer, topic) for topic in {record.topic for record in records}}
+        places: dict[Place, list[tuple[Any, list[int]]]] = {}
+        for index, record in enumerate(records):
+            count = counts[record.topic]
+            if not count:
+                results[index] = UnknownTopicOrPartitionError(record.topic)
+                continue
+            partition = key_hash(record.key) % count if record.key else random.randrange(count)
+            queue = places.get((record.topic, partition))
+            if queue is None:
+                queue = places[record.topic, partition] = [(producer.create_batch(), [])]
+            builder, indices = queue[-1]
+            if builder.append(timestamp=None, key=record.key, value=record.body, headers=list(record.headers)) is None:
+                builder, indices = producer.create_batch(), []
+                queue.append((builder, indices))
+                builder.append(timestamp=None, key=record.key, value=record.body, headers=list(record.headers))
+            indices.append(index)
+        return places
+
+    async def _wave(
+        self, producer: AIOKafkaProducer, places: dict[Place, list[tuple[Any, list[int]]]], results: list[Exception | None]
+    ) -> None:
+        """Send the first waiting batch of each partition and wait for all of them."""
+        sent: dict[Place, asyncio.Future[Any]] = {}
+        errors: dict[Place, Exception] = {}
+        for (topic, partition), queue in places.items():
+            try:
+                sent[topic, partition] = await producer.send_batch(queue[0][0], topic, partition=partition)
+            except (KafkaError, AssertionError) as error:
+                errors[topic, partition] = error if isinstance(error, KafkaError) else KafkaError(repr(error))
+        if sent:
+            await asyncio.wait(sent.values(), timeout=ACK_SECONDS)
+        for place, future in sent.items():
+            if not future.done():
+                errors[place] = KafkaTimeoutError()
+            elif future.exception():
+                errors[place] = _as_error(future)
+        for place in list(places):
+            _, indices = places[place].pop(0)
+            if place in errors:
+                left = [index for _, more in places.pop(place) for index in more]
+                for index in (*indices, *left):
+                    results[index] = errors[place]
+            elif not places[place]:
+                del places[place]
+        if any(isinstance(error, KafkaTimeoutError) for error in errors.values()):
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """A new producer, so that nothing of the old one can arrive after what is sent again."""
+        await self.stop()
+        with suppress(KafkaError, OSError):
+            await self.start()
+
+    async def _partitions(self, producer: AIOKafkaProducer, topic: str) -> int:
+        """How many partitions `topic` has; 0 where the broker does not know it (remembered for some seconds)."""
+        count, until = self._counts.get(topic, (0, 0.0))
+        if monotonic() < until:
+            return count
+        try:
+            found = await asyncio.wait_for(producer.partitions_for(topic), UNKNOWN_SECONDS)
+        except (KafkaError, TimeoutError):
+            found = set()
+        self._counts[topic] = (len(found), monotonic() + (60.0 if found else UNKNOWN_SECONDS))
+        return len(found)
+
+
+def _as_error(future: asyncio.Future[Any]) -> Exception:
+    error = future.exception()
+    return error if isinstance(error, Exception) else KafkaError(repr(error))
+
+
+def _traced(records: Sequence[Outgoing], results: Sequence[Exception | None]) -> Iterator[Outgoing]:
+    return (record for record, error in zip(records, results, strict=True) if error is None and record.parent)
+
+
+def _trace(records: Sequence[Outgoing], results: Sequence[Exception | None]) -> None:
+    """One producer span per acknowledged event: from when it was said to now."""
+    if not tracing.recording():
+        return
+    end = time_ns()
+    for record in _traced(records, results):
+        attributes = {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": record.topic,
+            "messaging.kafka.message.key": (record.key or b"").decode("utf-8", "replace"),
+        }
+        tracing.record(
+            f"send {record.topic}",
+            record.traceparent,
+            parent=record.parent,
+            kind=SpanKind.PRODUCER,
+            start_ns=record.said_ns or end,
+            end_ns=end,
+            attributes=attributes,
+        )

@@ -1,0 +1,97 @@
+"""The shell's line to the running stack: where it is, and errors that a person can act on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from shared.errors import Failed, PurSightError, UsageError
+from shared.local.ports import LOOPBACK
+from shared.local.state import Home
+from shared.settings import ServiceSettings
+
+PATIENCE_SECONDS = 30.0
+AWAY = ("no_answer", "service_away", "service_starting")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The front door and the token for it."""
+
+    url: str
+    token: str
+
+
+def address() -> Address:
+    """PURSIGHT_URL and PURSIGHT_TOKEN where set, else the local stack. Raises UsageError where neither is there."""
+    if url := os.environ.get("PURSIGHT_URL"):
+        return Address(url.rstrip("/"), os.environ.get("PURSIGHT_TOKEN", ""))
+    home = Home(ServiceSettings().home)
+    state = home.load()
+    if state.supervised() is None:
+        raise UsageError("the stack is not running", remedy="Start it with `pursight up`.", code="not_running")
+    return Address(f"http://{LOOPBACK}:{state.ports['door']}", home.token())
+
+
+class Edge:
+    """HTTP to the services through the front door."""
+
+    def __init__(self, at: Address) -> None:
+        self._http = httpx.Client(base_url=at.url, headers={"Authorization": f"Bearer {at.token}"}, timeout=60.0, trust_env=False)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON at `path`; waits for a part that is being restarted. Raises PurSightError with what the service said."""
+        wanted = {key: value for key, value in query.items() if value not in (None, "")}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._ask("GET", path, params=wanted)
+            except Failed as error:
+                if error.code not in AWAY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    def send(self, method: str, path: str, document: Any = None) -> Any:
+        """The JSON answer to a request with a body. Raises PurSightError with what the service said."""
+        return self._ask(method, path, json=document)
+
+    def _ask(self, method: str, path: str, **how: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **how)
+        except httpx.TransportError:
+            raise Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer") from None
+        if answer.is_success:
+            return answer.json()
+        raise problem_of(answer)
+
+
+def problem_of(answer: httpx.Response) -> PurSightError:
+    """The service's problem document as an error; each problem by field on its own in `why`."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    listed = "; ".join(f"{p['field']} {p['message']}. {p.get('remedy', '')}".strip() for p in body.get("problems", ()))
+    kind = UsageError if answer.status_code in (400, 401, 403, 404, 412, 422) else Failed
+    return kind(
+        body.get("title", f"PurSight answered {answer.status_code}"),
+        why=listed,
+        remedy=body.get("remedy", ""),
+        code=body.get("code", "http"),
+    )
+
+
+@contextmanager
+def edge() -> Iterator[Edge]:
+    """A line to the running stack. Raises UsageError where there is none."""
+    line = Edge(address())
+    try:
+        yield line
+    finally:
+        line._http.close()

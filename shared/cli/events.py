@@ -1,0 +1,121 @@
+"""`pursight events tail | publish`: watch what is said, say something oneself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from shared.bus.edge import Publisher, Said
+from shared.bus.edge import tail as tail_topics
+from shared.bus.hear import Heard
+from shared.bus.received import Received
+from shared.cli.output import as_json, plain, stderr, stdout
+from shared.cli.parts import bus_settings
+from shared.contracts.base import Contract
+from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.topics import BY_NAME, Topic
+from shared.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Events: tail, publish.")
+
+
+@app.command()
+def tail(
+    topics: Annotated[list[str] | None, typer.Argument(help="topics; all where none is named")] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="begin with the oldest")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="print the whole event, one JSON object a line")] = False,
+) -> None:
+    """Watch events as they come, until Ctrl-C. Nothing is changed by watching; bodies of requests are not shown."""
+    chosen = [_topic(name).name for name in topics or ()]
+    asyncio.run(_tail(chosen, from_start, bodies))
+
+
+async def _tail(topics: Sequence[str], from_start: bool, bodies: bool) -> None:
+    async for heard in tail_topics(bus_settings(), topics, from_start=from_start):
+        print(_line(heard, bodies), flush=True)
+
+
+def _line(heard: Received[Any] | Heard, bodies: bool) -> str:
+    if isinstance(heard, Heard):
+        return f"{heard.received.topic}  not an event: {heard.why}"
+    if bodies:
+        return json.dumps(_whole(heard), ensure_ascii=False)
+    what = "gone  " if heard.tombstone else ""
+    return f"{heard.time:%H:%M:%S}  {heard.topic:<22} {plain(heard.key)}  {what}trace {heard.traceparent[3:35]}"
+
+
+def _whole(heard: Received[Any]) -> dict[str, Any]:
+    hidden = BY_NAME[heard.topic].request or heard.tombstone
+    body = None if hidden else json.loads(heard.event.to_json())
+    return {"topic": heard.topic, "key": heard.key, "id": heard.id, "time": heard.time.isoformat(), "event": body}
+
+
+@app.command()
+def publish(
+    topic: Annotated[str, typer.Argument(help="a topic that takes requests, such as source.submitted")],
+    file: Annotated[str, typer.Argument(help="a JSON file, or - for standard input")] = "-",
+    key: Annotated[str, typer.Option(help="the record's key; made from the document where not given")] = "",
+) -> None:
+    """Publish one request event. Facts are said by the services alone."""
+    chosen = _topic(topic)
+    if not chosen.request:
+        raise UsageError(
+            f"{topic} is a fact that only {', '.join(chosen.said_by)} may say",
+            remedy=f"Requests are {', '.join(n for n, t in BY_NAME.items() if t.request)}.",
+            code="not_a_request",
+        )
+    document = _document(file)
+    said = asyncio.run(_publish(_event(chosen, document), key or _key(chosen, document)))
+    as_json({"id": said.id, "trace_id": said.trace_id}) if not sys.stdout.isatty() else stdout.print(
+        f"Published {said.id}, trace {said.trace_id}"
+    )
+
+
+async def _publish(event: Contract, key: str) -> Said:
+    async with Publisher.open(bus_settings()) as publisher:
+        return await publisher.publish(event, key=key)
+
+
+def _document(file: str) -> dict[str, Any]:
+    try:
+        document = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read", why=error.strerror or "", code="unreadable") from None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise UsageError(f"{file} holds no JSON object", code="not_an_object")
+    return document
+
+
+def _event(topic: Topic, document: dict[str, Any]) -> Contract:
+    try:
+        return topic.event.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            f"this is no {topic.name}", why=f"{where}: {first['msg']}", remedy="See docs/topics.gen.md for an example.", code="bad_event"
+        ) from None
+
+
+def _key(topic: Topic, document: dict[str, Any]) -> str:
+    if topic.key == "source":
+        return str(
+            document.get("source") or SourceName(str(document.get("tenant") or DEFAULT_TENANT), str(document.get("name") or "unnamed")).key
+        )
+    return str(document.get(topic.key) or document.get("asset") or DEFAULT_TENANT)
+
+
+def _topic(name: str) -> Topic:
+    if name not in BY_NAME:
+        stderr.print(f"Topics are {', '.join(BY_NAME)}.", style="dim")
+        raise UsageError(f"there is no topic {name}", remedy="Use one of those above.", code="unknown_topic")
+    return BY_NAME[name]

@@ -1,0 +1,44 @@
+"""How things are shown: tables for people on a terminal, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from shared.contracts.names import DEFAULT_TENANT
+
+WIDE = 1000  # a program reads lines: none is folded for it
+stdout = Console(width=None if sys.stdout.isatty() else WIDE)
+stderr = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    json.dump(value, sys.stdout, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table; cells are text only, so that no name can style the terminal."""
+    columns = (Column(name, overflow="fold") for name in head)  # an id that is cut cannot be given to the next command
+    made = Table(*columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    stdout.print(made)
+
+
+def spoken(key: str) -> str:
+    """A source's or an asset's key as people say it: without the escapes, and without the tenant where it is the usual one."""
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in unquote(key.removeprefix(f"{DEFAULT_TENANT}/")))
+
+
+def plain(value: Any) -> Text:
+    """Text without control characters or markup."""
+    return Text("".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in str(value)))

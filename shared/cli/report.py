@@ -1,0 +1,149 @@
+"""What a scan found, on one screen: classes, riskiest tables, controls that do not hold, tags, and where to look further."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from rich.text import Text
+
+from shared.cli.output import plain, spoken, stdout, table
+
+SEVERITIES = ("critical", "high", "medium", "low")
+SENSITIVITIES = ("restricted", "confidential", "internal", "public")
+COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
+CONTROLS, TABLES, CLASSES, PLACES = 8, 5, 12, 3  # what fits on one screen; the pages have the rest
+LEFT_OUT = {
+    "no_privilege": "could not be read by this role, so they are judged by names alone. GRANT SELECT on them to see more",
+    "mass_removal": "went away at once and are kept until a person asks: more likely a lost privilege than a drop",
+}
+Found = dict[str, Any]
+
+
+def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
+    """Print the report. `pages` is the address that opens the catalog in a browser; `manifest` is what the scan says of itself."""
+    assets = found["assets"]
+    columns = [column for asset in assets for column in asset["columns"]]
+    views = sum("view" in asset["kind"] for asset in assets)
+    _headline(found["source"], (len(assets) - views, views, len(columns)), manifest or {})
+    _classes(columns)
+    _riskiest(found)
+    _controls(found["violations"])
+    _further(found, pages)
+
+
+def exactly(found: Found) -> Found:
+    """The object of `--json`: these fields, and no others."""
+    kept = ("schema", "table", "kind", "columns")
+    return {
+        **{name: found[name] for name in ("source", "trace_id", "seconds")},
+        "assets": [{name: asset[name] for name in kept} for asset in found["assets"]],
+        **{name: found[name] for name in ("violations", "tags")},
+    }
+
+
+def worst(violations: list[Found]) -> str:
+    """The highest severity among them; empty where there is none."""
+    held = {violation["severity"] for violation in violations}
+    return next((severity for severity in SEVERITIES if severity in held), "")
+
+
+def reaches(violations: list[Found], threshold: str) -> bool:
+    """Is any violation at least as severe as `threshold`?"""
+    found = worst(violations)
+    return bool(found) and SEVERITIES.index(found) <= SEVERITIES.index(threshold)
+
+
+def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> None:
+    tables, views, columns = counts
+    stdout.print()
+    changed, removed = manifest.get("changed", 0), manifest.get("removed", 0)
+    news = f"; {changed} new or changed, {removed} gone" if manifest.get("unchanged") or removed else ""
+    seen = [_many(tables, "table"), *([_many(views, "view")] if views else ()), _many(columns, "column")]
+    stdout.print(plain(f"{spoken(source)}: {', '.join(seen)}{news}"), style="bold")
+    if not tables + views:
+        stdout.print("The database has no tables that this role can see. Grant USAGE on a schema, or check the database's name.")
+    for left in manifest.get("left_out", ()):
+        if words := LEFT_OUT.get(left["why"]):
+            stdout.print(plain(f"{_many(left['count'], 'table')} {words}."), style="yellow")
+
+
+def _classes(columns: list[Found]) -> None:
+    """One line for each sensitivity: its classes, the most frequent first."""
+    counted: dict[str, Counter[str]] = {}
+    for column in columns:
+        if column["class"] not in ("none", ""):
+            counted.setdefault(column["sensitivity"], Counter())[column["class"]] += 1
+    rows = [(_colored(each), sum(counted[each].values()), _listed(counted[each])) for each in SENSITIVITIES if each in counted]
+    if rows:
+        table("\nClasses found", ("sensitivity", "columns", "classes"), rows)
+
+
+def _listed(counts: Counter[str]) -> str:
+    named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CLASSES])
+    return named + (f", {len(counts) - CLASSES} more" if len(counts) > CLASSES else "")
+
+
+def _riskiest(found: Found) -> None:
+    by_asset: dict[str, Counter[str]] = {}
+    for violation in found["violations"]:
+        by_asset.setdefault(violation["asset"], Counter())[violation["severity"]] += 1
+    ranked = sorted(by_asset.items(), key=lambda item: ([-item[1][severity] for severity in SEVERITIES], item[0]))[:TABLES]
+    if ranked:
+        rows = ((_short(key), *(_colored(each, held[each]) for each in SEVERITIES)) for key, held in ranked)
+        table("\nRiskiest tables, by violations", ("table", *SEVERITIES), rows)
+
+
+def _controls(violations: list[Found]) -> None:
+    """One line for each control that does not hold, and one that says where."""
+    broken: dict[tuple[int, str, str], list[Found]] = {}
+    for violation in violations:
+        broken.setdefault((SEVERITIES.index(violation["severity"]), violation["control"], violation["title"]), []).append(violation)
+    order = sorted(broken.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
+    if order:
+        rows = (
+            (_colored(SEVERITIES[severity]), control, len(held), Text("\n").join((plain(title), plain(_places(held)))))
+            for (severity, control, title), held in order[:CONTROLS]
+        )
+        table("\nControls that do not hold, worst first", ("severity", "control", "tables", "what is asked, and where it fails"), rows)
+    if len(order) > CONTROLS:
+        rest = sum(len(held) for _, held in order[CONTROLS:])
+        stdout.print(f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}: see the pages.", style="dim")
+
+
+def _places(held: list[Found]) -> str:
+    if len(held) == 1:
+        columns = held[0]["columns"]
+        named = ", ".join(columns[:PLACES]) + (f" and {len(columns) - PLACES} more" if len(columns) > PLACES else "")
+        return _short(held[0]["asset"]) + (f" ({named})" if columns else "")
+    named = ", ".join(sorted(_short(violation["asset"]) for violation in held)[:PLACES])
+    return named + (f" and {len(held) - PLACES} more" if len(held) > PLACES else "")
+
+
+def _further(found: Found, pages: str) -> None:
+    targets = {tag["target"] for tag in found["tags"]}
+    keys = {tag["key"] for tag in found["tags"]}
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in found["seconds"].items() if stage != "total")
+    stdout.print()
+    if targets:
+        stdout.print(f"Tags   {_many(len(keys), 'key')} on {_many(len(targets), 'target')}", highlight=False)
+    if stages:
+        stdout.print(plain(f"Time   {stages} s"), soft_wrap=True)
+    if found["trace_id"]:
+        stdout.print(plain(f"Trace  pursight trace {found['trace_id']}"), soft_wrap=True)
+    stdout.print(plain(f"Pages  {pages}"), soft_wrap=True)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _colored(word: str, shown: object = None) -> Text:
+    if shown == 0:
+        return Text("–", style="dim")
+    return Text(word if shown is None else str(shown), style=COLORS.get(word, ""))
+
+
+def _short(asset_key: str) -> str:
+    """schema.table of an asset's key, as people write it."""
+    return ".".join(map(spoken, asset_key.rsplit("/", 1)[-1].split(".")[1:]))

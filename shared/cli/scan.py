@@ -1,0 +1,189 @@
+"""`pursight scan URL`: from a database's address to classes, violations and tags, following the events as they come."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from shared.cli import report
+from shared.cli.connect import Edge, edge
+from shared.cli.output import as_json, spoken, stderr
+from shared.cli.target import Target
+from shared.contracts.names import SourceName
+from shared.errors import Failed, UsageError
+from shared.local.stack import Running, Stack, Step, silent
+from shared.settings import ServiceSettings
+from shared.web.auth import login_link
+
+STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
+POLL_SECONDS = 0.2
+DIAL_SECONDS = 60.0
+FAILED, THRESHOLD_MET = 1, 3
+
+
+def run(target_of: Callable[[Running], Target], *, json_output: bool, fail_on: str) -> None:
+    """Start what is not running, register, follow, report. Exits 1 where the scan failed or something is stuck, 3 on `fail_on`."""
+    if fail_on and fail_on not in report.SEVERITIES:
+        raise UsageError(f"--fail-on {fail_on} is no severity", remedy=f"Use one of {', '.join(report.SEVERITIES)}.", code="bad_severity")
+    with _stopping_what_was_started() as running, edge() as line:
+        target = target_of(running)
+        since = datetime.now(UTC)
+        source = register(line, target)
+        last = follow(line, source, since, shown=not json_output)
+        found = line.get(f"/export/scan/{quote(source, safe='')}")
+    if json_output:
+        as_json(report.exactly(found))
+    else:
+        report.show(found, pages=page_link(running), manifest=last["manifest"])
+        if running.started:
+            stderr.print("The stack stays up for the next scan. Stop it with `pursight down`.", style="dim")
+    if last["dead"]:
+        stderr.print(f"{last['dead']} table(s) were put aside. See `pursight dlq list`.")
+        raise typer.Exit(FAILED)
+    if fail_on and report.reaches(found["violations"], fail_on):
+        raise typer.Exit(THRESHOLD_MET)
+
+
+def page_link(running: Running) -> str:
+    """The address that opens the pages once, in a browser."""
+    return login_link(running.door, running.token, secrets.token_urlsafe(9)) if running.door else ""
+
+
+@contextmanager
+def _stopping_what_was_started() -> Iterator[Running]:
+    """The stack, up. Ctrl-C and SIGTERM stop it again if, and only if, this command started it; the scan goes on at the next `up`."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stack = Stack(ServiceSettings().home)
+    running = stack.up(silent if stack.home.load().supervised() else _say_step)
+    try:
+        yield running
+    except KeyboardInterrupt:
+        if running.started:
+            stderr.print("Stopping what this command started; the scan goes on at the next `pursight up`.")
+            stack.down()
+        else:
+            stderr.print("The stack was up before and stays; the scan goes on there.")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_step(step: Step) -> None:
+    stderr.print(f"{step.seconds:6.1f} s  {step.part}: {step.what}", style="dim", highlight=False, markup=False)
+
+
+def register(line: Edge, target: Target) -> str:
+    """Register the source and its password; one that is known already is dialled and scanned again. Returns the source's key."""
+    document = dict(target.document)
+    if target.password:
+        reference = f"{document.get('tenant', 'default')}.{document['name']}"
+        document["password_secret"] = line.send("PUT", f"/secrets/{quote(reference, safe='')}", {"value": target.password})["reference"]
+    answer = line.send("POST", "/sources", document)
+    source = str(answer["source"])
+    if not answer["changed"]:
+        _again(line, source)
+    return source
+
+
+def _again(line: Edge, source: str) -> None:
+    """Dial now, because a password or a server may have been mended; then ask for a scan, unless the new connection asks by itself.
+
+    Raises Failed with the diagnosis where the source is still out of reach.
+    """
+    name = SourceName.parse(source)
+    path = f"/health/sources/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}"
+    try:
+        before = line.send("POST", f"{path}/check")
+    except UsageError:
+        return  # registered this very moment: the first dial is still to come
+    now, deadline = before, time.monotonic() + DIAL_SECONDS
+    while now["checked_at"] == before["checked_at"]:
+        if time.monotonic() > deadline:
+            raise Failed(
+                f"{spoken(source)} was not dialled", why="the connector is busy or away", remedy="See `pursight status`.", code="stuck"
+            )
+        time.sleep(POLL_SECONDS)
+        now = line.get(path)
+    if now["state"] == "unreachable":
+        raise _could_not(source, now["diagnosis"] or line.get(f"/progress/{quote(source, safe='')}")["diagnosis"])
+    if before["state"] == "connected":
+        line.send("POST", "/scans", {"source": source})
+
+
+def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str, Any]:
+    """Poll until the scan is done; bars on a terminal. Raises Failed with the diagnosis where it failed or is stuck."""
+    with Progress(
+        TextColumn("{task.description:>14}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        console=stderr,
+        disable=not (shown and stderr.is_terminal),
+        transient=True,
+    ) as bars:
+        tasks = {stage: bars.add_task(words, total=None, count="") for stage, words in STAGES.items()}
+        while True:
+            now = line.get(f"/progress/{quote(source, safe='')}", since=since.isoformat())
+            for stage, task in tasks.items():
+                total = now["total"]
+                bars.update(task, completed=now[stage], total=total, count=f"{now[stage]}" + (f" of {total}" if total is not None else ""))
+            if now["done"]:
+                return dict(now)
+            if not _discovery_is_at_it(line, now):
+                _raise_where_it_ends(now)
+            time.sleep(POLL_SECONDS)
+
+
+def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:
+    """A long look at a large or slow database is quiet, and not stuck."""
+    if not now["stuck"] or "discovery" not in [each["service"] for each in now["waiting"]]:
+        return False
+    scans = line.get("/scan-jobs", source=now["source"], limit=1)["scans"]
+    return bool(scans) and scans[0]["state"] in ("waiting", "running")
+
+
+def _could_not(source: str, diagnosis: dict[str, Any] | None) -> Failed:
+    told = diagnosis or {}
+    return Failed(
+        f"{spoken(source)} could not be scanned",
+        why=told.get("cause", ""),
+        remedy=told.get("remedy", ""),
+        code=told.get("code", "scan_failed"),
+    )
+
+
+def _raise_where_it_ends(now: dict[str, Any]) -> None:
+    if now["failed"]:
+        raise _could_not(now["source"], now["diagnosis"])
+    if now["stuck"]:
+        first = (now["waiting"] or [{"service": "?", "asset": now["source"], "stage": "?"}])[0]
+        raise Failed(
+            f"nothing has moved for {now['quiet_seconds']:.0f} s",
+            why=f"{first['service']} has not {first['stage']} {spoken(first['asset'])}",
+            remedy="See `pursight status` and `pursight dlq list`; the scan goes on by itself when that is mended.",
+            code="stuck",
+        )
+
+
+def ask_password(target: Target) -> Target:
+    """Ask a person for the password where none was found and somebody is there to answer."""
+    if target.password is None and sys.stdin.isatty() and sys.stderr.isatty():
+        given = typer.prompt(
+            f"Password for {target.document['username'] or 'the database'} (empty for none)",
+            default="",
+            hide_input=True,
+            show_default=False,
+            err=True,
+        )
+        return Target(target.document, given or None)
+    return target

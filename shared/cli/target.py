@@ -1,0 +1,116 @@
+"""From the URL that a person types to the source that is registered; the password goes its own way."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from shared.errors import UsageError
+
+SCHEMES = ("postgresql", "postgres")
+RDS = re.compile(r"[\w.-]+\.(?P<region>[a-z]{2}-[a-z-]+-\d)\.rds\.amazonaws\.com")
+QUERY_FIELDS = {
+    "sslmode": ("ssl_config", "mode"),
+    "sslrootcert": ("ssl_config", "ca"),
+    "sslcert": ("ssl_config", "cert"),
+    "sslkey": ("ssl_config", "key"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A source to register, and its password, which is never part of the document. `repr` hides it."""
+
+    document: dict[str, Any]
+    password: str | None
+
+    def __repr__(self) -> str:
+        return f"Target({self.document['name']!r})"
+
+
+def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
+    """Read a database URL. Raises UsageError, without the password, where it cannot be one."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 5432
+    except ValueError:
+        raise _not_a_url("the address or the port cannot be read") from None
+    if parts.scheme not in SCHEMES:
+        raise UsageError(
+            f"{parts.scheme or 'this'} is not a kind of source that can be scanned yet",
+            remedy="Write postgresql://USER@HOST:PORT/DATABASE.",
+            code="unknown_scheme",
+        )
+    if "@" in parts.path or parts.fragment or ("@" in parts.query and "@" not in parts.netloc):
+        raise _not_a_url("a /, ? or # in the user or the password is written %2F, %3F or %23")  # else a piece of it becomes a name
+    database = unquote(parts.path.lstrip("/"))
+    if not database:
+        raise _not_a_url("the database is missing after the host")
+    host = unquote(parts.hostname or "") or "localhost"
+    document = {
+        "name": name or _name(host, port, database),
+        **({"tenant": tenant} if tenant else {}),
+        "engine": "postgresql",
+        "host": host,
+        "port": port,
+        "database": database,
+        "username": unquote(parts.username or "") or os.environ.get("PGUSER", ""),
+        **_place(host),
+    }
+    document.update(_query(parts.query))
+    return Target(document, _password(parts.password, document))
+
+
+def _not_a_url(why: str) -> UsageError:
+    return UsageError("the database URL cannot be used", why=why, remedy="Write postgresql://USER@HOST:PORT/DATABASE.", code="bad_url")
+
+
+def _name(host: str, port: int, database: str) -> str:
+    """Short for this machine's usual port, unambiguous otherwise."""
+    place = "" if host in ("localhost", "127.0.0.1", "::1") else f"{host}-"
+    return f"{place}{database}" + ("" if port == 5432 else f"-{port}")
+
+
+def _place(host: str) -> dict[str, Any]:
+    """A managed host's name says its cloud and region."""
+    if found := RDS.fullmatch(host):
+        return {"location": "cloud", "cloud_config": {"provider": "aws", "region": found["region"]}}
+    return {"location": "on_prem"}
+
+
+def _query(query: str) -> dict[str, Any]:
+    """libpq's parameters that we know, into our blocks. Raises UsageError on others: silently ignoring one could weaken TLS."""
+    blocks: dict[str, Any] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in QUERY_FIELDS:
+            raise UsageError(f"the URL parameter {key} is not understood", remedy=f"Known are {', '.join(QUERY_FIELDS)}.", code="bad_url")
+        block, field = QUERY_FIELDS[key]
+        blocks.setdefault(block, {})[field] = value
+    return blocks
+
+
+def _password(given: str | None, document: dict[str, Any]) -> str | None:
+    """As psql looks for it: the URL, PGPASSWORD, the password file."""
+    if given is not None:
+        return unquote(given)
+    return os.environ.get("PGPASSWORD") or _from_pgpass(document)
+
+
+def _from_pgpass(document: dict[str, Any]) -> str | None:
+    path = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
+    try:
+        if path.stat().st_mode & 0o077:
+            return None  # libpq ignores a file that others may read, and so do we
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    wanted = [str(document[field]) for field in ("host", "port", "database", "username")]
+    for line in lines:
+        fields = [part.replace("\\:", ":").replace("\\\\", "\\") for part in re.split(r"(?<!\\):", line)]
+        if len(fields) == 5 and all(field in ("*", want) for field, want in zip(fields, wanted, strict=False)):
+            return fields[4]
+    return None

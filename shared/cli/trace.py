@@ -1,0 +1,40 @@
+"""`pursight trace ID`: what happened in a trace, in the order it happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from shared.cli.connect import edge
+from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.errors import UsageError
+
+
+def show(trace_id: str, *, json_output: bool) -> None:
+    """Print the events of a trace. Raises UsageError where nothing is known of it."""
+    with edge() as line:
+        found = line.get(f"/traces/{trace_id}")
+    events = found.get("events", [])
+    if json_output:
+        return as_json(found)
+    if not events:
+        raise UsageError(
+            f"nothing is known of the trace {trace_id}", remedy="`pursight scan` prints the id of its trace.", code="unknown_trace"
+        )
+    table(f"Trace {trace_id}, {events[0]['at'][:10]}", ("when", "who", "said, after", "of what"), (_row(event) for event in events))
+    if len(found.get("traces", [])) > 1:
+        stdout.print(f"{len(found['traces'])} traces, linked to this one.", style="dim")
+    return None
+
+
+def _row(event: dict[str, Any]) -> tuple[str, str, Text, Text]:
+    """Two lines: what was said of what, and after which event."""
+    after = (event["after"] or {}).get("type", "")
+    said = [plain(event["type"]), Text(f"after {after}", style="dim")] if after else [plain(event["type"])]
+    return (
+        event["at"][11:23],
+        event["service"],
+        Text("\n").join(said),
+        Text("\n").join((plain(spoken(event["subject"])), plain(event["summary"]))),
+    )

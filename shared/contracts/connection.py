@@ -1,0 +1,131 @@
+"""Events about reaching a data source: connected, unreachable, failed over, health."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.contracts.base import Contract, Known, Ratio, SourceKey
+from shared.contracts.source import DataSource
+
+
+class ConnectionPlan(Contract):
+    """How discovery is to dial. A password is only a reference; its reader resolves it itself."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    role: Known[Literal["single", "primary", "secondary", "replica"]] = "single"
+    tls_mode: Known[Literal["disable", "prefer", "require", "verify-ca", "verify-full"]] = "prefer"
+    sign_in: Known[Literal["none", "password", "aws_iam", "azure_token", "gcp_iam"]] = "password"
+    secret: str = ""
+
+
+class ServerFacts(Contract):
+    """What the server said of itself and of us."""
+
+    version: str = Field(examples=["18.4"])
+    version_number: int = Field(default=0, examples=[180004])
+    tls_version: str = Field(default="", description="empty: the line is not encrypted")
+    tls_issuer: str = ""
+    tls_expires: str = Field(default="", description="ISO 8601")
+    encoding: str = ""
+    collation: str = ""
+    is_replica: bool = False
+    replica_lag_seconds: float | None = None
+    max_connections: int = 0
+    database_bytes: int = 0
+    round_trip_seconds: float = 0.0
+    clock_skew_seconds: float = 0.0
+    pooler: str = Field(default="", examples=["pgbouncer"])
+
+
+class Privileges(Contract):
+    """What our role may do. A role that could write is a warning and a posture fact."""
+
+    role: str
+    superuser: bool = False
+    can_write: bool = False
+    schemas_visible: int = 0
+    tables_visible: int = 0
+    tables_readable: int = 0
+    missing: tuple[str, ...] = Field(default=(), description="statements an owner can run to grant what is missing")
+
+
+class Posture(Contract):
+    """Facts of the server that controls judge. None means: could not be found out."""
+
+    tls_in_transit: bool | None = None
+    tls_forced: bool | None = None
+    tls_verified: bool | None = None
+    password_hash_strong: bool | None = None
+    logging_connections: bool | None = None
+    logging_statements: bool | None = None
+    superuser_used: bool | None = None
+    read_only_role: bool | None = None
+    version_supported: bool | None = None
+    row_security_available: bool | None = None
+    encrypted_at_rest: bool | None = None
+    public_access: bool | None = None
+    backup_retention_days: int | None = None
+    multi_zone: bool | None = None
+    iam_authentication: bool | None = None
+    region: str = ""
+
+
+class Diagnosis(Contract):
+    """One finding about a connection: a stable code, the cause in our words, what to do."""
+
+    code: str = Field(examples=["wrong_password"])
+    cause: str
+    remedy: str = ""
+    severity: Known[Literal["error", "warning", "info"]] = "error"
+
+
+class SourceConnected(Contract):
+    """We can reach it: as whom, how safely, by which endpoint. `based_on` is the registered version that was dialled."""
+
+    source: SourceKey
+    sequence: int = Field(ge=1)
+    based_on: int = Field(ge=1)
+    spec: DataSource
+    plan: ConnectionPlan
+    server: ServerFacts
+    privileges: Privileges
+    posture: Posture = Posture()
+    warnings: tuple[Diagnosis, ...] = ()
+
+
+class SourceUnreachable(Contract):
+    """We cannot reach it; `diagnosis` says why and what helps. Tried again later."""
+
+    source: SourceKey
+    sequence: int = Field(ge=1)
+    based_on: int = Field(ge=1)
+    diagnosis: Diagnosis
+    attempts: int = Field(default=1, ge=1)
+    will_retry: bool = True
+
+
+class SourceFailedOver(Contract):
+    """The active endpoint changed."""
+
+    source: SourceKey
+    sequence: int = Field(ge=1)
+    active: Known[Literal["primary", "secondary"]]
+    cause: Diagnosis
+
+
+class SourceHealth(Contract):
+    """How the source does, said on change."""
+
+    source: SourceKey
+    sequence: int = Field(ge=1)
+    status: Known[Literal["healthy", "degraded", "down"]]
+    latency_p50_seconds: float | None = None
+    latency_p95_seconds: float | None = None
+    error_rate: Ratio = 0.0
+    uptime: Ratio = 1.0
+    advice: tuple[str, ...] = ()

@@ -1,0 +1,36 @@
+"""Versioned rules, and contracts that owners declare."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from shared.contracts.base import Contract, Name
+
+
+class RulesetPublished(Contract):
+    """Rules of classification as they stand now."""
+
+    name: Name
+    version: str
+    digest: str
+    rules: int = Field(ge=0)
+    classes: tuple[str, ...] = ()
+
+
+class PolicyPublished(Contract):
+    """A pack of controls as it stands now."""
+
+    name: Name
+    version: str
+    digest: str
+    framework: str
+    controls: tuple[str, ...] = ()
+
+
+class ContractPublished(Contract):
+    """An ODCS data contract from upstream; any object is taken."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: Name
+    tenant: Name = "default"

@@ -1,0 +1,77 @@
+"""Events about scans: asked for, completed, failed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from shared.contracts.base import Contract, Known, Ratio, SourceKey
+from shared.contracts.connection import Diagnosis
+from shared.contracts.source import Scope
+
+
+class ScanRequested(Contract):
+    """A request: look at this source again. Without `scope`, all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    source: SourceKey
+    scope: Scope = Scope()
+    mode: Known[Literal["incremental", "full"]] = Field(default="incremental", description="full: say every asset again")
+    priority: Known[Literal["person", "normal", "bulk"]] = "normal"
+    reason: str = ""
+
+
+class LeftOut(Contract):
+    """Something a scan did not look at, and why."""
+
+    what: str
+    why: str
+    count: int = Field(default=1, ge=1)
+
+
+class ScanCompleted(Contract):
+    """The manifest: what was seen, what was said, what was left out. `complete` scans alone may remove assets."""
+
+    source: SourceKey
+    scan_id: str
+    complete: bool
+    scope: Scope = Scope()
+    tables: int = Field(ge=0, description="assets seen")
+    columns: int = Field(ge=0)
+    changed: int = Field(ge=0, description="schema.discovered said by this scan")
+    removed: int = Field(default=0, ge=0)
+    unchanged: int = Field(default=0, ge=0)
+    text_columns: int = Field(default=0, ge=0)
+    text_columns_with_evidence: int = Field(default=0, ge=0)
+    sampled_values: int = Field(default=0, ge=0)
+    statements: int = Field(default=0, ge=0)
+    seconds: float = Field(default=0.0, ge=0)
+    seconds_by_phase: dict[str, float] = Field(default_factory=dict)
+    digest: str = Field(description="sha256 over the sorted keys and fingerprints of all assets seen")
+    left_out: tuple[LeftOut, ...] = ()
+    linked_traces: bool = Field(default=False, description="True: each asset has its own trace, linked to the scan's")
+    trace_id: str = ""
+
+
+class ScanFailed(Contract):
+    """The scan ended early and removed nothing."""
+
+    source: SourceKey
+    scan_id: str
+    diagnosis: Diagnosis
+    progress: Ratio = 0.0
+    trace_id: str = ""
+
+
+class EventDeadLettered(Contract):
+    """A service put one record aside. No bytes, no key of a request: only where it is and why."""
+
+    service: str
+    dead_letter: str = Field(description="group, topic, partition, offset")
+    topic: str
+    error_code: str
+    attempts: int = Field(ge=1)
+    asset: str = Field(default="", description="the record's key where it is a fact's, else empty")
+    scan_id: str = ""

@@ -1,0 +1,72 @@
+"""Events about tags: derived from evidence, applied to resources, failed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from shared.contracts.base import Contract, Known, SourceKey
+
+
+class JobSubmitted(Contract):
+    """A request: a job's configuration with its infrastructure block; any object is taken."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Tag(Contract):
+    """One tag and where it came from."""
+
+    key: str = Field(min_length=1, max_length=512, examples=["DataClassification"])
+    value: str = Field(max_length=4096, examples=["PII:Financial"])
+    origin: str = Field(description="what caused it", examples=["compliance.evaluated:orders#card_number", "source:owner"])
+
+
+class TagsDerived(Contract):
+    """The tags one target must carry. Target is asset:… or resource:…"""
+
+    target: str = Field(examples=["default/asset:crm/shop.public.customers"])
+    source: SourceKey
+    asset: str = Field(default="", description="the asset's key where the target is an asset")
+    resource: str = Field(default="", description="ARN or id where the target is a resource")
+    provider: Known[Literal["", "aws", "azure", "gcp", "kubernetes"]] = ""
+    sequence: int = Field(ge=1)
+    based_on: int = Field(default=0, ge=0)
+    scan_id: str = ""
+    tags: tuple[Tag, ...] = ()
+    removed_keys: tuple[str, ...] = ()
+    digest: str = Field(description="sha256 over keys and values; equal means unchanged")
+    trace_id: str = ""
+
+
+class TagsApplied(Contract):
+    """The resource carries the tags; read back after the write."""
+
+    target: str
+    source: SourceKey
+    resource: str
+    provider: str
+    sequence: int = Field(ge=1)
+    scan_id: str = ""
+    outcome: Known[Literal["applied", "unchanged"]]
+    written: tuple[str, ...] = Field(default=(), description="keys that were set or changed")
+    removed: tuple[str, ...] = ()
+    kept: int = Field(default=0, ge=0, description="tags of others, left alone")
+    digest: str = ""
+
+
+class TagsFailed(Contract):
+    """The tags could not be applied; `remedy` says what helps."""
+
+    target: str
+    source: SourceKey
+    resource: str
+    provider: str
+    sequence: int = Field(ge=1)
+    scan_id: str = ""
+    code: str
+    cause: str
+    remedy: str = ""
+    attempts: int = Field(default=1, ge=1)
+    will_retry: bool = False

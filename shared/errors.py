@@ -1,0 +1,48 @@
+"""Every error PurSight can name: a code for machines, one line for people, a class for the runtime.
+
+    PurSightError
+    ├── Transient      the world is away (database, broker, throttling): wait, try again, no end
+    ├── Poison         the record can never be understood: dead letter at once
+    ├── UsageError     a person asked for something that cannot be done (exit code 2)
+    └── Failed         the work was tried and did not succeed (exit code 1)
+
+A message never holds a value read from a data source, nor a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PurSightError(Exception):
+    """Base of all. `code` is stable, `what` and `why` are one line together, `remedy` tells what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "", code: str = "unknown") -> None:
+        super().__init__(what)
+        self.what, self.why, self.remedy, self.code = what, why, remedy, code
+
+    def line(self) -> str:
+        """What, why, what to do, on one line."""
+        text = self.what + (f": {self.why}" if self.why else "")
+        return " ".join(f"{text}. {self.remedy}".split()) if self.remedy else text
+
+    def __str__(self) -> str:
+        return self.line()
+
+
+class Transient(PurSightError):
+    """Trying again later may work; the runtime waits with growing delay, without end."""
+
+
+class Poison(PurSightError):
+    """Trying again cannot work: the bytes do not parse."""
+
+
+class UsageError(PurSightError):
+    exit_code = 2
+
+
+class Failed(PurSightError):
+    """Tried, not done. Nothing was lost."""

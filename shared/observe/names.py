@@ -1,0 +1,143 @@
+"""Every metric, span and log event by name, with what it means: the one place where they are spelled.
+
+The dashboards, the alerts and the reference page are generated from or checked against these tables.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter as TallyOf
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # seconds; a discovery takes long
+AGE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. Counters are exposed with `_total`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = BUCKETS
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "pursight_events",
+        "counter",
+        "events heard, by what became of them (ok, retried, dead_lettered, duplicate)",
+        ("topic", "group", "outcome"),
+    ),
+    Metric("pursight_event_duration_seconds", "histogram", "time from poll to commit of the batch an event was in", ("topic", "group")),
+    Metric("pursight_event_age_seconds", "histogram", "time from the fact to the end of its handling", ("topic", "group"), AGE_BUCKETS),
+    Metric("pursight_consumer_lag", "gauge", "records of a partition not handled yet", ("topic", "partition", "group")),
+    Metric("pursight_outbox_rows", "gauge", "events said but not acknowledged by Kafka yet (an estimate above 10,000)", ("service",)),
+    Metric("pursight_outbox_age_seconds", "gauge", "age of the oldest event in the outbox", ("service",)),
+    Metric("pursight_relay_published", "counter", "events that the relay got acknowledged", ("service", "topic")),
+    Metric("pursight_relay_failed", "counter", "sends that Kafka did not acknowledge, to be tried again", ("service", "topic")),
+    Metric("pursight_dead_letters", "counter", "records put aside, by error code", ("topic", "group", "code")),
+    Metric("pursight_dead_letters_open", "gauge", "records put aside and not dealt with", ("service",)),
+    Metric("pursight_parked_over_limit", "counter", "records let past a parked key because too many wait behind it", ("topic", "group")),
+    Metric("pursight_retry_waiting", "gauge", "1 while a group waits to try again because the world is away", ("topic", "group")),
+    Metric("pursight_rebalances", "counter", "times that partitions were taken away", ("group",)),
+    Metric("pursight_spans_lost", "counter", "spans not recorded: queue full or export failed", ("reason",)),
+    Metric("pursight_jobs", "counter", "jobs ended, by result (done, retried, failed, lost_lease)", ("service", "kind", "result")),
+    Metric("pursight_job_duration_seconds", "histogram", "time from claim to end of a job", ("service", "kind")),
+    Metric("pursight_jobs_waiting", "gauge", "jobs due or running", ("service", "kind")),
+    Metric("pursight_inbox_removed", "counter", "inbox rows cleaned up after their topic's retention", ("service",)),
+)
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+SPANS: dict[str, str] = {
+    "send <topic>": "producer: from the transaction's emit to Kafka's acknowledgement",
+    "process <topic>": "consumer: one per event and service, from poll to commit; child of the sender's span, a link after a replay",
+    "job <kind>": "one claim of one job, from claim to end",
+    "scan": "one attempt at a scan; parent of what it says",
+    "discover asset": "first span of an asset's own trace in a scan of many, linked to the scan's",
+    "dial": "one dial of a data source; parent of what the connector says of it",
+}
+LOG_EVENTS: dict[str, str] = {
+    "bus.started": "all groups joined",
+    "bus.connect_failed": "the broker is away at the start; tried again",
+    "bus.stopped": "groups left, producer closed",
+    "batch.retry": "a transient error; the batch waits and is tried again",
+    "batch.one_by_one": "an unknown error; the batch's records are tried one by one",
+    "batch.abandoned": "partitions were taken away while the batch waited; their new owner does it",
+    "event.dead_lettered": "a record was put aside",
+    "event.parked": "a request waits behind a dead letter of its key",
+    "offsets.commit_failed": "the group changed before the offsets were committed; the records come again and are dropped as seen",
+    "relay.failed": "Kafka or the database did not answer; the rows stay and are tried again",
+    "job.failed": "a job ended with an error",
+    "job.lease_lost": "another worker took the job over; this one's writes are refused",
+    "chore.failed": "measuring or cleaning up failed; tried again at its next turn",
+    "topics.differ": "a topic's settings at the broker differ from ours without breaking a promise",
+    "scan.completed": "a scan's manifest was said: tables, changed, seconds",
+    "scan.broken": "a scan met an error of ours too often and was answered with scan.failed",
+    "spans.lost": "spans were lost",
+    "service.started": "wired, migrated, listening",
+    "service.stopped": "stopped gracefully",
+    "database.away": "PostgreSQL does not answer; tried again",
+}
+SPAN_SCOPE = "pursight.bus"
+SERVICE_ATTRIBUTE = "service.name"
+
+
+@cache
+def _made(name: str) -> MetricWrapperBase:
+    metric = BY_NAME[name]
+    if metric.kind == "histogram":
+        return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets)
+    return (Counter if metric.kind == "counter" else Gauge)(metric.name, metric.help, metric.labels)
+
+
+def counter(name: str, *labels: str) -> Counter:
+    """The counter of this name with these label values; KeyError where the table does not have it."""
+    return _child(name, labels)  # type: ignore[return-value]
+
+
+def gauge(name: str, *labels: str) -> Gauge:
+    """The gauge of this name with these label values; KeyError where the table does not have it."""
+    return _child(name, labels)  # type: ignore[return-value]
+
+
+def histogram(name: str, *labels: str) -> Histogram:
+    """The histogram of this name with these label values; KeyError where the table does not have it."""
+    return _child(name, labels)  # type: ignore[return-value]
+
+
+@cache
+def _child(name: str, labels: tuple[str, ...]) -> MetricWrapperBase:
+    made = _made(name)
+    return made.labels(*labels) if labels else made
+
+
+def forget(name: str, *labels: str) -> None:
+    """Take a label set away, for example the lag of a partition that is no longer ours."""
+    with_labels = _made(name)
+    try:
+        with_labels.remove(*labels)
+    except KeyError:
+        return
+
+
+def observe_many(name: str, labels: Sequence[str], values: Sequence[float], exemplar: str = "") -> None:
+    """Observe all values of a batch: one lock per bucket instead of per value. `exemplar` is the trace id of the last value."""
+    if not values:
+        return
+    child = histogram(name, *labels)
+    if exemplar:
+        *values, last = values
+        child.observe(last, {"trace_id": exemplar})
+    bounds: Sequence[float] = child._upper_bounds
+    for index, count in TallyOf(bisect_left(bounds, value) for value in values).items():
+        child._buckets[index].inc(count)
+    child._sum.inc(sum(values))

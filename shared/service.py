@@ -1,0 +1,185 @@
+"""The shell of every service process: settings, telemetry, state, bus, HTTP edge, and a graceful stop.
+
+A service is its name and a `wire` function, which adds handlers, routes and background work to the context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+from starlette.routing import BaseRoute
+
+from shared.bus.jobs import Jobs
+from shared.bus.migrations import FOLDER as BUS_MIGRATIONS
+from shared.bus.runtime import Bus
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.errors import PurSightError, Transient, UsageError
+from shared.observe.setup import setup_logging, setup_tracing
+from shared.settings import BusSettings, ServiceSettings
+from shared.web.health import health_routes, not_yet
+from shared.web.server import bind, edge_app, server
+
+log = logging.getLogger(__name__)
+S = TypeVar("S", bound=ServiceSettings)
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass
+class ServiceContext(Generic[S]):
+    """What a service may build on. `spawn` keeps a coroutine running until the stop; its failure stops the service."""
+
+    name: str
+    settings: S
+    bus_settings: BusSettings
+    pool: asyncpg.Pool
+    bus: Bus
+    jobs: Jobs
+    routes: list[BaseRoute] = field(default_factory=list)
+    background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+
+    def spawn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run this beside the handlers, from when the bus has started."""
+        self.background.append(start)
+
+
+Wire = Callable[[ServiceContext[S]], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Service(Generic[S]):
+    """One of the seven. `loop_factory` gives services that dial out the guarded event loop."""
+
+    name: str
+    wire: Wire[S]
+    settings: type[S]
+    migrations: Path
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises PurSightError where the settings cannot work."""
+        settings, bus_settings = self.settings(), BusSettings()
+        _require(settings, bus_settings)
+        setup_logging(self.name, settings.log_level)
+        listener = bind(settings.http_host, settings.http_port)
+        with asyncio.Runner(loop_factory=self.loop_factory) as runner:
+            runner.run(_Process(self, settings, bus_settings, listener).main())
+
+
+def _require(settings: ServiceSettings, bus: BusSettings) -> None:
+    needed = {
+        "PURSIGHT_DATABASE_URL": settings.database_url.get_secret_value(),
+        "KAFKA_BOOTSTRAP_SERVERS": bus.bootstrap_servers,
+        "PURSIGHT_TOKEN": settings.token.get_secret_value(),
+    }
+    if missing := [name for name, value in needed.items() if not value]:
+        raise UsageError(
+            f"{', '.join(missing)} not set", remedy="Set them, or start the whole stack with `pursight up`.", code="settings_missing"
+        )
+
+
+class _Process(Generic[S]):
+    def __init__(self, service: Service[S], settings: S, bus_settings: BusSettings, listener: socket.socket) -> None:
+        self._service, self._settings, self._bus_settings, self._listener = service, settings, bus_settings, listener
+        self._stop = asyncio.Event()
+        self._bus: Bus | None = None
+        self._state = "starting"
+
+    def problems(self) -> list[str]:
+        return self._bus.ready() if self._bus and not self._state else [self._state or "starting"]
+
+    async def main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            stack.callback(setup_tracing(self._service.name, self._settings.otlp_endpoint))
+            routes: list[BaseRoute] = [*health_routes(self.problems), not_yet(self.problems)]
+            http = server(edge_app(routes, token=self._settings.token.get_secret_value()))
+            serving = asyncio.create_task(http.serve(sockets=[self._listener]))
+            stack.push_async_callback(_finish, serving, lambda: setattr(http, "should_exit", True))
+            await self._until_stopped(self._work(routes))
+        log.info("service.stopped", extra={"service": self._service.name})
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`; end it on the stop signal. Its own failure is raised."""
+        task, stop = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    async def _work(self, routes: list[BaseRoute]) -> None:
+        async with self._pool() as pool:
+            bus = Bus(self._service.name, settings=self._bus_settings, pool=pool, schema=self._service.name)
+            context = ServiceContext(
+                self._service.name, self._settings, self._bus_settings, pool, bus, Jobs(pool, service=self._service.name)
+            )
+            async with self._service.wire(context):
+                await self._run(context, routes)
+
+    async def _run(self, context: ServiceContext[S], routes: list[BaseRoute]) -> None:
+        routes[-1:] = context.routes
+        await context.bus.start()
+        self._bus, self._state = context.bus, ""
+        log.info("service.started", extra={"service": self._service.name})
+        try:
+            async with asyncio.TaskGroup() as group:
+                for start in (*context.background, self._stop.wait):
+                    group.create_task(start())
+        finally:
+            self._state = "stopping"
+            await context.bus.stop()
+
+    @asynccontextmanager
+    async def _pool(self) -> AsyncIterator[asyncpg.Pool]:
+        pool = await self._patiently("the database is not reachable", self._open)
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+    async def _open(self) -> asyncpg.Pool:
+        name = self._service.name
+        pool = await open_pool(self._settings.database_url.get_secret_value(), schema=name, application_name=f"pursight-{name}")
+        try:
+            await migrate(pool, schema=name, folders=[BUS_MIGRATIONS, self._service.migrations])
+        except BaseException:
+            pool.terminate()  # the next attempt opens its own
+            raise
+        return pool
+
+    async def _patiently(self, state: str, attempt: Callable[[], Awaitable[asyncpg.Pool]]) -> asyncpg.Pool:
+        for wait in _forever(RETRY_SECONDS):
+            try:
+                return await attempt()
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, Transient) as error:
+                self._state = state
+                log.warning("database.away", extra={"error_type": type(error).__name__})
+                await asyncio.sleep(wait)
+        raise AssertionError
+
+
+def _forever(waits: Sequence[float]) -> Any:
+    yield from waits
+    while True:
+        yield waits[-1]
+
+
+async def _finish(task: asyncio.Task[None], ask: Callable[[], None]) -> None:
+    ask()
+    await task
+
+
+__all__ = ["PurSightError", "Service", "ServiceContext"]

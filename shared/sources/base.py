@@ -1,0 +1,170 @@
+"""What every kind of data source must be able to do, and the values that pass between a driver and its caller.
+
+A driver knows one engine. It opens a read-only session, says what the server is, streams the catalogue and reads
+samples. It never resolves a secret, never writes, and never passes a server's own words on: comments are scrubbed,
+literals in defaults, checks and view bodies are masked before a fact leaves the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
+from shared.contracts.source import Scope
+
+TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How to reach one server. The password is never shown by repr; empty means none."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(default="", repr=False)
+    tls_mode: TlsMode = "prefer"
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    application_name: str = "pursight"
+    connect_seconds: float = 10.0
+    statement_seconds: float = 60.0
+
+
+class Probe(NamedTuple):
+    """What a server said of itself and of us."""
+
+    server: ServerFacts
+    privileges: Privileges
+    posture: Posture
+    warnings: tuple[Diagnosis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableMark:
+    """One table at a glance. `mark` changes whenever the structure does (never equal by chance in practice: 64 bits).
+
+    `rows` is the server's own estimate, None where it has none; `pages` and `bytes` count the main data, partitions included.
+    """
+
+    oid: int
+    schema: str
+    table: str
+    kind: str
+    rows: int | None
+    pages: int
+    bytes: int
+    partitions: int
+    readable: bool
+    mark: int
+
+
+class Key(NamedTuple):
+    """A key, unique rule, check or exclusion; `expression` has its literals masked."""
+
+    name: str
+    kind: Literal["primary_key", "unique", "foreign_key", "check", "exclusion"]
+    columns: tuple[str, ...]
+    target: tuple[str, str] | None
+    target_columns: tuple[str, ...]
+    expression: str
+
+
+@dataclass(slots=True)
+class TableFacts:
+    """The structure of one table. Column facts are parallel sequences, because a database has many columns.
+
+    `positions`, `names`, `types`, `nullable`, `generated` and `sampled` have one item a column; `defaults` and `comments`
+    hold only those that exist, by position. `sampled` says whether a column's kind of type can be looked at as text,
+    `textual` whether it is text in itself.
+    """
+
+    mark: TableMark
+    owner: str
+    comment: str
+    row_security: bool
+    positions: Sequence[int]
+    names: Sequence[str]
+    types: Sequence[str]
+    nullable: Sequence[bool]
+    generated: Sequence[bool]
+    sampled: Sequence[bool]
+    textual: Sequence[bool]
+    defaults: Mapping[int, str]
+    comments: Mapping[int, str]
+    primary_key: frozenset[int]
+    unique: frozenset[int]
+    indexed: frozenset[int]
+    keys: Sequence[Key]
+    view_definition: str = ""
+    depends_on: Sequence[tuple[str, str]] = ()
+    sample_from: tuple[str, str] | None = None
+
+
+class SampleTask(NamedTuple):
+    """Read about `rows` rows of these columns, the same ones each time while the data stays. `token` comes back with the result."""
+
+    token: int
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    rows: int
+    pages: int
+    seed: int
+    plain: bool
+
+
+class Sample(NamedTuple):
+    """The values of one table: how many rows were read, and by column those that are not null; or the reason why there are none.
+
+    Never to leave this process.
+    """
+
+    token: int
+    rows: int
+    columns: Sequence[Sequence[str]]
+    failure: Diagnosis | None = None
+
+
+class Snapshot(Protocol):
+    """One consistent look at the catalogue: everything read through it is of one instant."""
+
+    async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
+        """Every table in scope. `compare` False leaves `mark` 0, which is cheaper."""
+        ...
+
+    def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
+        """The facts of these tables in chunks, in any order. A table that went away meanwhile is left out."""
+        ...
+
+
+class SourceSession(Protocol):
+    """An open, verified read-only line to one server. Each method raises PurSightError with a code of `failures`."""
+
+    async def probe(self) -> Probe: ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
+
+    async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
+        """A result for each task. One table's failure is its own, and does not raise."""
+        ...
+
+    @property
+    def statements(self) -> int:
+        """How many statements this session has sent."""
+        ...
+
+
+class SourceDriver(Protocol):
+    """One engine, found by the entry-point group `pursight.sources`."""
+
+    engine: str
+
+    def open(self, dial: Dial) -> AbstractAsyncContextManager[SourceSession]:
+        """Dial, sign in, make the session read-only and verify it. Raises PurSightError with a code of `failures`."""
+        ...

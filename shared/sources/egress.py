@@ -1,0 +1,106 @@
+"""Guards outgoing connections at the moment of connecting, when the address is final and no name can be rebound.
+
+A tenant chooses hosts, so the loop asks, for each TCP connect, whether the address may be dialled under the policy that
+the current task carries in a context variable. Without a policy (our own database, our own broker) nothing is asked.
+Works for drivers that connect through asyncio; not under uvloop, and not for libraries that bring their own sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Literal
+
+from shared.errors import Failed, UsageError
+
+Network = IPv4Network | IPv6Network
+_CGNAT = ip_network("100.64.0.0/10")
+_METADATA = tuple(
+    ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """Where this task may connect to. `private` empty means every private range; `own_ports` are PurSight's own."""
+
+    location: Literal["on_prem", "cloud", "hybrid"] = "on_prem"
+    local: bool = False
+    private: tuple[Network, ...] = ()
+    own_ports: frozenset[int] = frozenset()
+    own_hosts: frozenset[str] = frozenset()
+
+
+_policy: ContextVar[EgressPolicy | None] = ContextVar("egress_policy", default=None)
+
+
+@contextmanager
+def guarded(policy: EgressPolicy) -> Iterator[None]:
+    """Within, and in tasks started within, connects obey `policy`. Raises UsageError where the running loop cannot guard."""
+    if not isinstance(asyncio.get_running_loop(), GuardedLoop):
+        raise UsageError("outgoing connections are not guarded", remedy="Run this service on GuardedLoop.", code="loop_not_guarded")
+    token = _policy.set(policy)
+    try:
+        yield
+    finally:
+        _policy.reset(token)
+
+
+def refusal(address: str, port: int, policy: EgressPolicy) -> str:
+    """Why this address must not be dialled; empty where it may."""
+    ip = _plain(ip_address(address.partition("%")[0]))
+    if ip.is_multicast or ip.is_unspecified or ip.is_reserved or any(_within(ip, net) for net in _METADATA) or ip.is_link_local:
+        return "link-local, metadata and multicast addresses are never dialled"
+    if ip.is_loopback:
+        return _loopback(port, policy)
+    if port in policy.own_ports and str(ip) in policy.own_hosts:
+        return "this is one of PurSight's own ports"
+    if ip.is_private or _within(ip, _CGNAT):
+        return _private(ip, policy)
+    return ""
+
+
+def _loopback(port: int, policy: EgressPolicy) -> str:
+    if not policy.local:
+        return "loopback is dialled only by a local stack"
+    return "this is one of PurSight's own ports" if port in policy.own_ports else ""
+
+
+def _private(ip: IPv4Address | IPv6Address, policy: EgressPolicy) -> str:
+    if policy.location == "cloud" and not policy.private:
+        return "a private address needs location on_prem or hybrid, or the operator's list"
+    if policy.private and not any(_within(ip, net) for net in policy.private):
+        return "this private range is not on the operator's list"
+    return ""
+
+
+def _within(ip: IPv4Address | IPv6Address, network: Any) -> bool:
+    return ip.version == network.version and ip in network
+
+
+def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address inside a mapped IPv6 one, so that no rule is passed by spelling."""
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return mapped or ip
+
+
+class GuardedLoop(asyncio.SelectorEventLoop):
+    """The standard loop, which asks the current policy before each TCP connect."""
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Raises Failed with `egress_denied` where the policy of the current task forbids the address."""
+        if (policy := _policy.get()) and (why := _refused(sock.family, address, policy)):
+            raise Failed("this address may not be dialled", why=why, remedy="Correct the host, or ask the operator.", code="egress_denied")
+        await super().sock_connect(sock, address)
+
+
+def _refused(family: int, address: Any, policy: EgressPolicy) -> str:
+    if family in (socket.AF_INET, socket.AF_INET6):
+        return refusal(address[0], address[1], policy)
+    port = str(address).rpartition(".")[2]
+    return _loopback(int(port) if port.isdigit() else 0, policy)

@@ -1,0 +1,23 @@
+"""Finds the driver of an engine by entry point, so that further engines come as packages of their own."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from shared.errors import UsageError
+from shared.sources.base import SourceDriver
+
+GROUP = "pursight.sources"
+
+
+@cache
+def driver_for(engine: str) -> SourceDriver:
+    """Raises UsageError where no installed package knows `engine`."""
+    for entry in entry_points(group=GROUP, name=engine):
+        driver: SourceDriver = entry.load()()
+        return driver
+    known = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)})) or "none"
+    raise UsageError(
+        "no driver for this engine", why=f"installed: {known}", remedy="Install the package that brings it.", code="unknown_engine"
+    )

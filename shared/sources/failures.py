@@ -1,0 +1,247 @@
+"""The catalogue of failures: what a server or the network did, as a stable code, a cause and a remedy in our own words.
+
+A driver's own text is never passed on: it may quote values, names or settings. Only its type and its SQLSTATE are read.
+The few that PostgreSQL tells apart by text alone are recognised by fixed English fragments and mapped to our words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from shared.contracts.connection import Diagnosis
+from shared.errors import Failed, PurSightError
+
+
+class Failure(NamedTuple):
+    """`lasting`: trying again without a change by a person cannot help."""
+
+    code: str
+    cause: str
+    remedy: str
+    lasting: bool = False
+
+    def diagnosis(self) -> Diagnosis:
+        return Diagnosis(code=self.code, cause=self.cause, remedy=self.remedy)
+
+
+_ALL = (
+    Failure("host_unknown", "the host name has no address", "Check the spelling of host and the DNS of this machine."),
+    Failure("refused", "nothing listens at this host and port", "Check host and port, and that the server is running."),
+    Failure("timeout", "no answer in time", "Check firewalls and security groups between this machine and the server."),
+    Failure("unreachable", "there is no route to the host", "Check the network, VPN or peering."),
+    Failure("connection_reset", "the server or something before it cut the line", "Check the server's log and any proxy between."),
+    Failure(
+        "wrong_password", "the server refused this user or password", "Check username and the secret that password_secret names.", True
+    ),
+    Failure("password_missing", "the server asks for a password and none was given", "Name one with password_secret, e.g. env:NAME.", True),
+    Failure("no_such_user", "this role does not exist or may not log in", "Create the role with LOGIN, or correct username.", True),
+    Failure("no_such_database", "this database does not exist on the server", "Correct database, or create it.", True),
+    Failure(
+        "not_allowed_from_here",
+        "the server has no rule that lets this user in from this address",
+        "Add a line for this user and address to pg_hba.conf (hostssl where TLS is required).",
+        True,
+    ),
+    Failure("may_not_connect", "this role lacks CONNECT on the database", "GRANT CONNECT ON DATABASE … TO the role.", True),
+    Failure("tls_required", "the server takes only encrypted lines", "Set ssl_config.mode to require or verify-full.", True),
+    Failure(
+        "tls_not_offered",
+        "the server does not offer TLS",
+        "Turn ssl on at the server, or, on a trusted network, set ssl_config.mode to disable.",
+        True,
+    ),
+    Failure(
+        "tls_untrusted",
+        "the server's certificate comes from an authority that is not trusted",
+        "Set ssl_config.ca to the authority's PEM file.",
+        True,
+    ),
+    Failure(
+        "tls_self_signed",
+        "the server's certificate is signed by itself",
+        "Set ssl_config.ca to that certificate, or give the server a real one.",
+        True,
+    ),
+    Failure("tls_expired", "the server's certificate has expired", "Renew the server's certificate.", True),
+    Failure("tls_not_yet_valid", "the server's certificate is not valid yet", "Check the clocks of both machines.", True),
+    Failure("tls_wrong_host", "the server's certificate is for another name", "Use a host that the certificate names.", True),
+    Failure("tls_failed", "the TLS handshake failed", "Check the TLS versions and certificates of both sides.", True),
+    Failure(
+        "tls_client_certificate", "the server did not accept our client certificate", "Check ssl_config.cert and ssl_config.key.", True
+    ),
+    Failure(
+        "clear_text_refused",
+        "the server asks for the password in clear text and its identity is not proven",
+        "Use ssl_config.mode verify-full, or SCRAM at the server.",
+        True,
+    ),
+    Failure(
+        "sign_in_unsupported",
+        "the server asks for a way to sign in that is not supported here",
+        "Use SCRAM, a certificate, or a password over verify-full.",
+        True,
+    ),
+    Failure("too_many_connections", "the server has no connection left for us", "Wait, raise max_connections, or lower pool_size."),
+    Failure("starting_up", "the server is starting", "Wait a moment."),
+    Failure("shutting_down", "the server is stopping", "Wait until it is back."),
+    Failure("recovering", "the server is recovering and takes no connections yet", "Wait until recovery is over."),
+    Failure("no_privilege", "the role may not read this", "Run the GRANT statements listed under privileges.", True),
+    Failure("statement_timeout", "the server took longer than allowed", "Scan at a quieter time, or raise the statement timeout."),
+    Failure("cancelled", "the statement was cancelled at the server", "Ask the administrator, or try again."),
+    Failure(
+        "recovery_conflict",
+        "the replica cancelled us because its primary changed the data",
+        "Scan the primary, or set hot_standby_feedback on.",
+    ),
+    Failure("gone", "this object went away meanwhile", "Nothing to do: the next scan will show it."),
+    Failure("lock_timeout", "another session holds a lock on this object", "Try again later."),
+    Failure("server_disk_full", "the server's disk is full", "Free space at the server."),
+    Failure("server_out_of_memory", "the server ran out of memory", "Lower the load, or raise the server's memory."),
+    Failure("data_corrupted", "the server reports damaged data", "Ask the administrator to check this object.", True),
+    Failure("unreadable_text", "the database holds text that is not in its stated encoding", "Convert the database to UTF8.", True),
+    Failure("not_postgresql", "what answers there does not speak PostgreSQL", "Check host and port.", True),
+    Failure("too_old", "the server is older than what is supported", "Upgrade to PostgreSQL 12 or later.", True),
+    Failure(
+        "not_read_only",
+        "the session could not be made read-only, so nothing was read",
+        "Use a role whose sessions may be set read-only.",
+        True,
+    ),
+    Failure("foreign_server", "a foreign table's own server did not answer", "Check the foreign server, or leave this table out."),
+    Failure("server_error", "the server reported an error", "Look at the server's log at this time."),
+)
+BY_CODE: dict[str, Failure] = {failure.code: failure for failure in _ALL}
+
+_SQLSTATE = {
+    "28P01": "wrong_password",
+    "3D000": "no_such_database",
+    "53300": "too_many_connections",
+    "57P03": "starting_up",
+    "57P01": "shutting_down",
+    "57P02": "shutting_down",
+    "57014": "cancelled",
+    "42501": "no_privilege",
+    "42P01": "gone",
+    "42703": "gone",
+    "3F000": "gone",
+    "55P03": "lock_timeout",
+    "53100": "server_disk_full",
+    "53200": "server_out_of_memory",
+    "XX001": "data_corrupted",
+    "XX002": "data_corrupted",
+    "40001": "recovery_conflict",
+    "22021": "unreadable_text",
+    "08P01": "not_postgresql",
+}
+_CLASSES = {"28": "not_allowed_from_here", "53": "too_many_connections", "08": "connection_reset", "HV": "foreign_server"}
+_ERRNO = {
+    errno.ECONNREFUSED: "refused",
+    errno.ENOENT: "refused",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.ECONNRESET: "connection_reset",
+    errno.EPIPE: "connection_reset",
+    errno.ETIMEDOUT: "timeout",
+}
+_VERIFY = {
+    10: "tls_expired",
+    9: "tls_not_yet_valid",
+    18: "tls_self_signed",
+    19: "tls_untrusted",
+    20: "tls_untrusted",
+    21: "tls_untrusted",
+    62: "tls_wrong_host",
+    64: "tls_wrong_host",
+}
+# What the server tells apart by text alone. Only the match is used; the text is dropped.
+_FRAGMENTS = (
+    ("no encryption", "tls_required"),
+    ("no pg_hba.conf entry", "not_allowed_from_here"),
+    ("pg_hba.conf rejects", "not_allowed_from_here"),
+    ("client certificate", "tls_client_certificate"),
+    ("certificate authentication failed", "tls_client_certificate"),
+    ("permission denied for database", "may_not_connect"),
+    ("does not exist", "no_such_user"),
+    ("is not permitted to log in", "no_such_user"),
+    ("conflict with recovery", "recovery_conflict"),
+    ("statement timeout", "statement_timeout"),
+    ("in recovery mode", "recovering"),
+    ("not yet accepting", "recovering"),
+    ("rejected SSL upgrade", "tls_not_offered"),
+    ("empty password", "password_missing"),
+    ("unsupported authentication", "sign_in_unsupported"),
+    ("unsupported SASL", "sign_in_unsupported"),
+    ("no password supplied", "password_missing"),
+    ("connection is closed", "connection_reset"),
+    ("connection was closed", "connection_reset"),
+)
+_BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", ""}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The catalogue entry for any exception of a dial or a statement; `server_error` where nothing is known."""
+    if isinstance(error, PurSightError):
+        return BY_CODE.get(error.code) or Failure(error.code, error.why or error.what, error.remedy, True)
+    for each in _chain(error):
+        if code := _code_of(each):
+            return BY_CODE[code]
+    return BY_CODE["server_error"]
+
+
+def failed(error: BaseException) -> Failed:
+    """The same as an error for people; the driver's text is not in it, nor chained."""
+    found = failure_of(error)
+    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = error
+    while current:
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            yield from current.exceptions
+        current = current.__cause__ or current.__context__
+
+
+def _code_of(error: BaseException) -> str:
+    state = str(getattr(error, "sqlstate", "") or "")
+    if state:
+        return _by_state(state, str(error))
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _VERIFY.get(error.verify_code, "tls_untrusted")
+    if isinstance(error, ssl.SSLError):
+        return "tls_client_certificate" if "ALERT" in str(error.reason or "") else "tls_failed"
+    return _by_type(error)
+
+
+def _by_state(state: str, text: str) -> str:
+    if state in _BY_TEXT and (code := _by_text(text)):
+        return code
+    return _SQLSTATE.get(state) or _CLASSES.get(state[:2]) or "server_error"
+
+
+def _by_text(text: str) -> str:
+    return next((code for fragment, code in _FRAGMENTS if fragment in text), "")
+
+
+def _by_type(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "host_unknown"
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return "timeout"
+    if type(error).__name__ == "InternalClientError":  # asyncpg's, for a line that ended at a bad moment
+        return "connection_reset"
+    if isinstance(error, UnicodeError):
+        return "host_unknown" if isinstance(error, UnicodeEncodeError) else "unreadable_text"
+    if code := _by_text(str(error)):
+        return code
+    if isinstance(error, OSError):
+        return _ERRNO.get(error.errno or 0) or (
+            "connection_reset" if isinstance(error, ConnectionError) else "unreachable" if error.errno else ""
+        )
+    return ""

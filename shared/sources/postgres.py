@@ -1,0 +1,192 @@
+"""The PostgreSQL driver: dials, proves that the session only reads, and hands out snapshots and samples.
+
+Works through pgbouncer in transaction mode: no prepared statement outlives its transaction, and nothing is set for the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Literal
+
+import asyncpg
+
+from shared.errors import Failed, PurSightError
+from shared.sources import postgres_facts, postgres_sample
+from shared.sources.base import Dial, Probe, Sample, SampleTask
+from shared.sources.cleartext import WatchedLoop
+from shared.sources.failures import BY_CODE, failed
+from shared.sources.postgres_catalog import PostgresSnapshot
+from shared.sources.tls import context_for, verified
+
+_OLDEST = 120000
+_CLOSE_SECONDS = 2.0
+# Set inside each transaction: a pooler may give the next one another server session.
+_LOCAL = """set local statement_timeout = {milliseconds}; set local lock_timeout = 3000;
+set local idle_in_transaction_session_timeout = 600000;
+set local search_path = pg_catalog; set local jit = off; set local max_parallel_workers_per_gather = 0;
+set local datestyle = iso; set local intervalstyle = iso_8601; set local extra_float_digits = 1"""
+_LINE = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_ERRORS = (asyncpg.PostgresError, UnicodeError, *_LINE)
+Isolation = Literal["read_committed", "repeatable_read"]
+
+
+class PostgresDriver:
+    """Entry point `postgresql` of `pursight.sources`."""
+
+    engine = "postgresql"
+
+    @asynccontextmanager
+    async def open(self, dial: Dial) -> AsyncIterator[PostgresSession]:
+        """Raises Failed with a code of `failures`; the driver's own text stays here."""
+        started = perf_counter()
+        connection = await _dial(dial)
+        try:
+            session = PostgresSession(connection, dial, perf_counter() - started)
+            await session.verify()
+            yield session
+        except _ERRORS as error:
+            raise failed(error) from None
+        finally:
+            await _close(connection)
+
+
+async def _dial(dial: Dial) -> asyncpg.Connection:
+    try:
+        async with asyncio.timeout(dial.connect_seconds):
+            return await _connect(dial)
+    except PurSightError:
+        raise
+    except Exception as error:
+        raise failed(error) from None
+
+
+async def _connect(dial: Dial) -> asyncpg.Connection:
+    """`prefer` tries TLS and, where the server has none, goes on without; nothing else ever does."""
+    context = context_for(dial)
+    loop = asyncio.get_running_loop()
+    watched = None if verified(dial.tls_mode) else WatchedLoop(loop)
+    ssl = "prefer" if dial.tls_mode == "prefer" and not dial.cert else context or False
+    try:
+        return await asyncpg.connect(
+            host=dial.host,
+            port=dial.port,
+            database=dial.database,
+            user=dial.username or "postgres",
+            password=dial.password,  # never None: the driver would then look into the environment and into files
+            ssl=ssl,
+            loop=watched or loop,
+            timeout=dial.connect_seconds,
+            statement_cache_size=0,
+            server_settings={"application_name": dial.application_name[:63]},
+        )
+    except Exception as error:
+        raise _refusal(watched) or failed(_told(error, dial)) from None
+
+
+def _refusal(watched: WatchedLoop | None) -> Failed | None:
+    if watched is None or not watched.refused:
+        return None
+    found = BY_CODE["clear_text_refused"]
+    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+
+
+def _told(error: Exception, dial: Dial) -> BaseException:
+    """A wrong password where none was given is a missing one."""
+    if getattr(error, "sqlstate", "") == "28P01" and not dial.password:
+        found = BY_CODE["password_missing"]
+        return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return error
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=_CLOSE_SECONDS)
+    except _ERRORS:
+        connection.terminate()
+
+
+class PostgresSession:
+    """One connection. Not for use by two tasks at once."""
+
+    def __init__(self, connection: asyncpg.Connection, dial: Dial, dialled_seconds: float) -> None:
+        self._connection, self._dial, self._dialled_seconds = connection, dial, dialled_seconds
+        self.statements = 0
+
+    async def verify(self) -> None:
+        """Raises Failed where the server is too old or a transaction is not truly read-only."""
+        version = self._connection.get_server_version()
+        if version.major * 10000 < _OLDEST:
+            raise _failure("too_old")
+        async with self._reading("read_committed"):
+            if await self._connection.fetchval("show transaction_read_only") != "on":
+                raise _failure("not_read_only")
+
+    async def probe(self) -> Probe:
+        async with self._reading("repeatable_read"):
+            self.statements += postgres_facts.STATEMENTS
+            return await postgres_facts.probe(self._connection, self._dial, self._dialled_seconds)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
+        """Raises Failed where the line breaks meanwhile."""
+        try:
+            async with self._reading("repeatable_read"):
+                found = PostgresSnapshot(self._connection)
+                yield found
+                self.statements += found.statements
+        except _ERRORS as error:
+            raise failed(error) from None
+
+    async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
+        """One transaction for all while nothing fails; a failing batch is read again table by table."""
+        samples: list[Sample] = []
+        todo = list(postgres_sample.batches(tasks))
+        while todo:
+            done, failing = await self._some(todo)
+            samples += done
+            if failing is not None:
+                for task in todo[failing]:
+                    samples.append(await self._one(task))
+            todo = [] if failing is None else todo[failing + 1 :]
+        return samples
+
+    async def _some(self, todo: Sequence[list[SampleTask]]) -> tuple[list[Sample], int | None]:
+        """Samples of the batches before the first that fails, and which one that is."""
+        samples: list[Sample] = []
+        failing = 0
+        try:
+            async with self._reading("read_committed"):
+                for batch in todo:
+                    self.statements += 1
+                    samples += await postgres_sample.read(self._connection, batch)
+                    failing += 1
+        except (asyncpg.PostgresError, UnicodeError):
+            return samples, failing
+        except _LINE as error:
+            raise failed(error) from None
+        return samples, None
+
+    async def _one(self, task: SampleTask) -> Sample:
+        try:
+            async with self._reading("read_committed"):
+                self.statements += 1
+                return (await postgres_sample.read(self._connection, [task]))[0]
+        except (asyncpg.PostgresError, UnicodeError) as error:
+            return postgres_sample.refused(task, error)
+        except _LINE as error:
+            raise failed(error) from None
+
+    @asynccontextmanager
+    async def _reading(self, isolation: Isolation) -> AsyncIterator[None]:
+        self.statements += 1
+        async with self._connection.transaction(isolation=isolation, readonly=True):
+            await self._connection.execute(_LOCAL.format(milliseconds=int(self._dial.statement_seconds * 1000)))
+            yield
+
+
+def _failure(code: str) -> Failed:
+    found = BY_CODE[code]
+    return Failed("the data source", why=found.cause, remedy=found.remedy, code=code)

@@ -1,0 +1,184 @@
+"""What a PostgreSQL server says of itself and of our role: facts, privileges, posture, warnings. Settings' values stay here
+unless they are plain switches.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from datetime import UTC, datetime
+from time import perf_counter, time
+from typing import Any
+
+import asyncpg
+
+from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
+from shared.sources.base import Dial, Probe
+from shared.sources.postgres_sample import quoted
+from shared.sources.tls import verified
+
+STATEMENTS = 5
+_SUPPORTED_MAJOR = 14  # the oldest major version that the PostgreSQL project still repairs (14 until November 2026)
+_GRANTS_SHOWN = 20
+
+_SERVER = """
+select current_setting('server_version') as version, current_setting('server_version_num')::int4 as number,
+  current_setting('server_encoding') as encoding, d.datcollate as collation, pg_is_in_recovery() as replica,
+  case when pg_is_in_recovery() then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end as lag,
+  current_setting('max_connections')::int4 as connections,
+  current_setting('ssl') as ssl_on,
+  coalesce(current_setting('password_encryption', true), '') as hashing,
+  current_setting('log_connections', true) as log_connections, coalesce(current_setting('log_statement', true), '') as log_statement,
+  case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end as bytes,
+  (select version from pg_stat_ssl where pid = pg_backend_pid()) as tls
+from pg_database d where d.datname = current_database()"""
+
+_ROLE = """
+select current_user::text as role, r.rolsuper as superuser, r.rolbypassrls as bypass
+from pg_roles r where r.rolname = current_user"""
+
+_TABLES = """
+select count(distinct n.oid)::int4 as schemas, count(*)::int4 as tables,
+  count(*) filter (where has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))::int4 as readable,
+  coalesce(bool_or(has_table_privilege(c.oid, 'insert') or has_table_privilege(c.oid, 'update') or has_table_privilege(c.oid, 'delete')),
+    false) as writes
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"""
+
+_MISSING = """
+select n.nspname::text as schema, has_schema_privilege(n.oid, 'usage') as usage,
+  count(*) filter (where not has_table_privilege(c.oid, 'select'))::int4 as unreadable, count(*)::int4 as tables
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+group by n.oid, n.nspname having not has_schema_privilege(n.oid, 'usage') or bool_or(not has_table_privilege(c.oid, 'select'))
+order by 1 limit 50"""
+
+
+async def probe(connection: asyncpg.Connection, dial: Dial, dialled_seconds: float) -> Probe:
+    """Inside an open read-only transaction. Raises the driver's errors."""
+    started = perf_counter()
+    clock = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
+    round_trip = perf_counter() - started
+    skew = clock - time() + round_trip / 2
+    server = await connection.fetchrow(_SERVER)
+    role = await connection.fetchrow(_ROLE)
+    tables = await connection.fetchrow(_TABLES)
+    missing = await connection.fetch(_MISSING) if tables["readable"] < tables["tables"] else []
+    facts = _facts(connection, server, round_trip, skew)
+    privileges = _privileges(role, tables, missing)
+    return Probe(facts, privileges, _posture(dial, server, role, facts, privileges), _warnings(dial, facts, privileges))
+
+
+def _facts(connection: asyncpg.Connection, server: Any, round_trip: float, skew: float) -> ServerFacts:
+    certificate = _certificate(connection)
+    return ServerFacts(
+        version=re.split(r"\s", server["version"])[0],
+        version_number=server["number"],
+        tls_version=_line_tls(connection) or "",
+        tls_issuer=certificate.get("issuer", ""),
+        tls_expires=certificate.get("expires", ""),
+        encoding=server["encoding"],
+        collation=server["collation"] or "",
+        is_replica=server["replica"],
+        replica_lag_seconds=server["lag"],
+        max_connections=server["connections"],
+        database_bytes=server["bytes"] or 0,
+        round_trip_seconds=round(round_trip, 6),
+        clock_skew_seconds=round(skew, 3),
+    )
+
+
+def _ssl_object(connection: asyncpg.Connection) -> ssl.SSLObject | None:
+    found: ssl.SSLObject | None = connection._transport.get_extra_info("ssl_object")
+    return found
+
+
+def _line_tls(connection: asyncpg.Connection) -> str | None:
+    """What our own end of the line says; behind a pooler the server's view is another line."""
+    line = _ssl_object(connection)
+    return line.version() if line else None
+
+
+def _certificate(connection: asyncpg.Connection) -> dict[str, str]:
+    """Issuer and end of the server's certificate; empty where the line did not verify it (then it is not parsed)."""
+    line = _ssl_object(connection)
+    found: dict[str, Any] = (line.getpeercert() or {}) if line else {}
+    if not found:
+        return {}
+    names = dict(pair for group in found.get("issuer", ()) for pair in group)
+    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
+    return {"issuer": names.get("organizationName") or names.get("commonName", ""), "expires": expires.isoformat()}
+
+
+def _privileges(role: Any, tables: Any, missing: list[Any]) -> Privileges:
+    return Privileges(
+        role=role["role"],
+        superuser=role["superuser"],
+        can_write=tables["writes"] or role["superuser"],
+        schemas_visible=tables["schemas"],
+        tables_visible=tables["tables"],
+        tables_readable=tables["readable"],
+        missing=_grants(role["role"], missing),
+    )
+
+
+def _grants(role: str, missing: list[Any]) -> tuple[str, ...]:
+    """What an owner can run so that every table can be read."""
+    to = quoted(role)
+    usage = [f"GRANT USAGE ON SCHEMA {quoted(row['schema'])} TO {to};" for row in missing if not row["usage"]]
+    select = [f"GRANT SELECT ON ALL TABLES IN SCHEMA {quoted(row['schema'])} TO {to};" for row in missing if row["unreadable"]]
+    return tuple((usage + select)[:_GRANTS_SHOWN])
+
+
+def _posture(dial: Dial, server: Any, role: Any, facts: ServerFacts, privileges: Privileges) -> Posture:
+    hashing = server["hashing"]
+    return Posture(
+        tls_in_transit=bool(facts.tls_version),
+        tls_forced=True if server["ssl_on"] == "on" and dial.tls_mode in ("require", "verify-ca", "verify-full") else None,
+        tls_verified=verified(dial.tls_mode) and bool(facts.tls_version),
+        password_hash_strong=(hashing == "scram-sha-256") if hashing else None,
+        logging_connections=_switch(server["log_connections"]),
+        logging_statements=(server["log_statement"] in ("ddl", "mod", "all")) if server["log_statement"] else None,
+        superuser_used=role["superuser"],
+        read_only_role=not privileges.can_write,
+        version_supported=facts.version_number >= _SUPPORTED_MAJOR * 10000,
+        row_security_available=True,
+    )
+
+
+def _switch(value: str | None) -> bool | None:
+    """PostgreSQL 18 lists aspects, none of them meaning off, where older ones say on and off."""
+    return None if value is None else value not in ("", "off", "false", "no", "0")
+
+
+def _warnings(dial: Dial, facts: ServerFacts, privileges: Privileges) -> tuple[Diagnosis, ...]:
+    checks = (
+        (privileges.superuser, "superuser", "the role is a superuser", "Use a role that may only read."),
+        (
+            privileges.can_write and not privileges.superuser,
+            "can_write",
+            "the role could write to tables (every session here is read-only all the same)",
+            "Use a role that may only read.",
+        ),
+        (not facts.tls_version, "no_tls", "the line is not encrypted", "Turn TLS on at the server and set ssl_config.mode to verify-full."),
+        (
+            bool(facts.tls_version) and not verified(dial.tls_mode),
+            "tls_unverified",
+            "the line is encrypted, but the server's identity is not proven",
+            "Set ssl_config.mode to verify-full.",
+        ),
+        (
+            privileges.tables_readable < privileges.tables_visible,
+            "tables_unreadable",
+            f"{privileges.tables_visible - privileges.tables_readable} of {privileges.tables_visible} tables cannot be read",
+            "Run the statements listed under privileges.missing.",
+        ),
+        (privileges.tables_visible == 0, "empty", "the database holds no tables that this role can see", "Check database and scope."),
+        (
+            abs(facts.clock_skew_seconds) > 30,
+            "clock_skew",
+            "the server's clock and ours differ by more than 30 s",
+            "Check time synchronisation.",
+        ),
+    )
+    return tuple(Diagnosis(code=code, cause=cause, remedy=remedy, severity="warning") for yes, code, cause, remedy in checks if yes)

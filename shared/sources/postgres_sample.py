@@ -1,0 +1,98 @@
+"""Samples of PostgreSQL tables: several tables a statement, each column as one array of short texts.
+
+The same table gives the same sample as long as its data stays: small tables are read from their start, larger ones by blocks
+chosen from a seed. Values are cut at the server, so a large document costs the line nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import asyncpg
+
+from shared.sources.base import Sample, SampleTask
+from shared.sources.failures import failure_of
+
+VALUE_CHARACTERS = 200
+_HUGE_BYTES = 65_536  # a value stored larger than this is not unpacked for a glance at its start
+_SMALL_PAGES = 16
+_BLOCKS = 64
+_STATEMENT_COLUMNS, _STATEMENT_TABLES = 480, 16
+_SEPARATOR = "\x1f"  # no keyboard writes it
+
+
+def quoted(name: str) -> str:
+    """An identifier as PostgreSQL reads it back. Raises ValueError for NUL, which no name can hold."""
+    if "\0" in name:
+        raise ValueError("a name holds NUL")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def statement(number: int, task: SampleTask, *, plain: bool = False) -> str:
+    """One row: the task's number, how many rows were read, how many values each column has, and the values.
+
+    A column's values come as one text, joined, which both sides handle several times faster than an array; `plain` asks for arrays.
+    """
+    at = range(len(task.columns))
+    counts = ",".join(f"count(c{each})::int4" for each in at)
+    form = "array_agg(c{0}) filter (where c{0} is not null)" if plain else "string_agg(c{0}, e'\\x1f')"
+    values = f"array[{','.join(form.format(each) for each in at)}]" if not plain else ",".join(form.format(each) for each in at)
+    inner = ",".join(f"{_value(name)} c{each}" for each, name in enumerate(task.columns))
+    table = f"{quoted(task.schema)}.{quoted(task.table)}"
+    return (
+        f"select {number}, count(*)::int4, array[{counts}], {values} from (select {inner} from {table}{_choice(task)} limit {task.rows}) s"
+    )
+
+
+def _value(name: str) -> str:
+    column = quoted(name)
+    return f"case when pg_column_size({column}) >= {_HUGE_BYTES} then '' else left({column}::text, {VALUE_CHARACTERS}) end"
+
+
+def _choice(task: SampleTask) -> str:
+    """Blocks by seed, then rows by a hash of their place, so that the sample is spread and can be had again."""
+    if task.plain or task.pages <= _SMALL_PAGES:
+        return ""
+    share = min(100.0, 100.0 * _BLOCKS / task.pages)
+    return f" tablesample system ({share:.6f}) repeatable ({task.seed}) order by hashtextextended(ctid::text, {task.seed})"
+
+
+def batches(tasks: Sequence[SampleTask]) -> Iterator[list[SampleTask]]:
+    """Groups for one statement each: not too many columns, not too many tables."""
+    batch: list[SampleTask] = []
+    columns = 0
+    for task in tasks:
+        if batch and (len(batch) >= _STATEMENT_TABLES or columns + len(task.columns) > _STATEMENT_COLUMNS):
+            yield batch
+            batch, columns = [], 0
+        batch.append(task)
+        columns += len(task.columns)
+    if batch:
+        yield batch
+
+
+async def read(connection: asyncpg.Connection, batch: Sequence[SampleTask]) -> list[Sample]:
+    """One statement, and one more for each table whose values hold the separator. Raises the driver's errors."""
+    rows = await connection.fetch(" union all ".join(f"({statement(at, task)})" for at, task in enumerate(batch)))
+    found = {row[0]: _sample(batch[row[0]], row) for row in rows}
+    return [found[at] or await _plainly(connection, task) for at, task in enumerate(batch)]
+
+
+def _sample(task: SampleTask, row: Any) -> Sample | None:
+    """None where a value holds the separator."""
+    _, read_rows, counts, texts = row
+    columns = [text.split(_SEPARATOR) if text is not None else [] for text in texts]
+    if [len(column) for column in columns] != list(counts):
+        return None
+    return Sample(task.token, read_rows, columns)
+
+
+async def _plainly(connection: asyncpg.Connection, task: SampleTask) -> Sample:
+    row = await connection.fetchrow(statement(0, task, plain=True))
+    return Sample(task.token, row[1], [list(values or ()) for values in row[3:]])
+
+
+def refused(task: SampleTask, error: BaseException) -> Sample:
+    """No values, and why, in our own words."""
+    return Sample(task.token, 0, (), failure_of(error).diagnosis())

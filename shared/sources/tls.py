@@ -1,0 +1,44 @@
+"""TLS to a data source: libpq's six meanings as what the standard library and the drivers understand.
+
+Only `verify-full` proves whom we talk to. `require` and `prefer` encrypt to whoever answers.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from shared.errors import Failed
+from shared.sources.base import Dial, TlsMode
+
+
+def verified(mode: TlsMode) -> bool:
+    """True only where the server's name is proven."""
+    return mode == "verify-full"
+
+
+def context_for(dial: Dial) -> ssl.SSLContext | None:
+    """None for `disable`. Raises Failed with `tls_file_unreadable` where a file of the settings cannot be used."""
+    if dial.tls_mode == "disable":
+        return None
+    try:
+        return _context(dial)
+    except (OSError, ssl.SSLError) as error:
+        raise Failed(
+            "a TLS file of this source cannot be used",
+            why="it is missing, unreadable or not PEM",
+            remedy="Check ssl_config.ca, ssl_config.cert and ssl_config.key.",
+            code="tls_file_unreadable",
+        ) from error
+
+
+def _context(dial: Dial) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=dial.ca or None)
+    if dial.ca and not Path(dial.ca).is_file():
+        raise FileNotFoundError(dial.ca)
+    context.check_hostname = dial.tls_mode == "verify-full"
+    if dial.tls_mode in ("prefer", "require"):
+        context.verify_mode = ssl.CERT_NONE
+    if dial.cert:
+        context.load_cert_chain(dial.cert, dial.key or None)
+    return context

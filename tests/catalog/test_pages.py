@@ -1,0 +1,164 @@
+"""Pages and documents: names are text whatever they hold, no script but ours, the exported object has its shape."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import httpx
+import pytest
+
+from services.catalog.web.pages import FOLDER
+from services.catalog.web.words import visible
+from shared.contracts.connection import SourceUnreachable
+from shared.contracts.examples import BY_EVENT as EXAMPLE
+from tests.catalog import story
+from tests.catalog.story import SOURCE, TRACE, key_of
+from tests.catalog.test_store import hear
+
+HTML = {"accept": "text/html,application/xhtml+xml"}
+HOSTILE = '<script>alert("x")</script>\'"&{{7*7}}\u202e.\n😀'
+
+
+@pytest.fixture
+async def told(pool: asyncpg.Pool) -> None:
+    hostile = story.line(HOSTILE, {HOSTILE + "#1": "email", "plain": "none"})
+    await hear(pool, [*story.scan(), *hostile])
+
+
+async def test_hostile_names_are_text_on_every_page(told: None, client: httpx.AsyncClient) -> None:
+    """No name opens a tag, closes an attribute, runs in the template or turns the reading direction."""
+    asset = quote(key_of(HOSTILE), safe="/")
+    pages = [
+        "/",
+        "/search",
+        f"/search?q={quote(HOSTILE)}",
+        f"/assets/{asset}",
+        f"/timeline/{asset}",
+        f"/progress/{SOURCE}",
+        f"/traces/{TRACE}",
+    ]
+    for page in pages:
+        answer = await client.get(page, headers=HTML)
+        assert answer.status_code == 200, page
+        assert "<script>alert" not in answer.text, page
+        assert "\u202e" not in answer.text, page
+        assert "49" not in re.sub(r"\d{2}:\d{2}:\d{2}\.\d{3}|[0-9a-f]{8,}", "", answer.text).replace("{{7*7}}", ""), page
+    assert visible(HOSTILE) == HOSTILE.replace("\u202e", "�").replace("\n", "�")
+
+
+async def test_an_address_with_hostile_text_is_answered(client: httpx.AsyncClient) -> None:
+    """What is asked for is shown as text, also where it does not exist."""
+    for page in ("/assets/a/b/<img src=x onerror=1>", "/progress/<b>", "/timeline/'\"", "/traces/%00", "/search?q=%00%27&class=%3Cb%3E"):
+        answer = await client.get(page, headers=HTML)
+        assert answer.status_code in (200, 404)
+        assert "<img src=x" not in answer.text
+
+
+async def test_pages_run_only_our_own_script(told: None, client: httpx.AsyncClient) -> None:
+    """A strict policy, and nothing in the pages that it would have to allow."""
+    for page in ("/", "/search", f"/assets/{key_of('customers')}", f"/progress/{SOURCE}"):
+        answer = await client.get(page, headers=HTML)
+        assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
+        scripts = re.findall(r"<script[^>]*>(.*?)</script>", answer.text, re.S)
+        assert scripts == [""]
+        assert not re.search(r"\son\w+=|style=|javascript:", answer.text)
+
+
+async def test_an_empty_catalog_tells_what_to_do(client: httpx.AsyncClient) -> None:
+    overview = await client.get("/", headers=HTML)
+    assert "pursight scan postgresql://user@host/database" in overview.text
+    assert "No table is known yet" in (await client.get("/search", headers=HTML)).text
+
+
+async def test_the_asset_page_says_why(told: None, client: httpx.AsyncClient) -> None:
+    """Class, confidence, reason, violation with remedy, tag with origin, and who said it."""
+    page = (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
+    for shown in (
+        "198 of 200 values match",
+        "90 %",
+        "Personal data is encrypted",
+        "<code>encrypt</code>",
+        "DataClassification",
+        "after <code>",
+    ):
+        assert shown in page, shown
+
+
+async def test_an_unreachable_source_shows_cause_and_remedy(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    await hear(pool, [story.registered(), story.connected(), story.heard(EXAMPLE[SourceUnreachable], SOURCE, second=3)])
+    for page in ("/", f"/progress/{SOURCE}"):
+        text = (await client.get(page, headers=HTML)).text
+        assert "the server refused the password" in text
+        assert "Cannot be reached" in text
+
+
+async def test_tools_get_json_at_the_same_address(told: None, client: httpx.AsyncClient) -> None:
+    """Without a browser's accept header every page is a document."""
+    asset = (await client.get(f"/assets/{key_of('orders')}")).json()
+    assert [(column["name"], column["class"]) for column in asset["columns"]] == [("id", "none"), ("contact_mail", "email")]
+    assert asset["violations"][0]["remedy"] == "Run `encrypt`."
+    assert asset["lineage"][0]["target"] == key_of("customers")
+    timeline = (await client.get(f"/timeline/{key_of('orders')}")).json()["events"]
+    assert timeline[1]["after"] == {"type": "source.registered", "service": "registry", "event_id": timeline[0]["event_id"]}
+    progress = (await client.get(f"/progress/{SOURCE}")).json()
+    assert (progress["done"], progress["total"], progress["tagged"]) == (True, 2, 3)
+    stats = (await client.get("/stats")).json()
+    assert {one["class"]: one["columns"] for one in stats["classes"]} == {"email": 3}
+
+
+async def test_the_pages_own_script_gets_pages(told: None, client: httpx.AsyncClient) -> None:
+    """It asks without naming HTML; a filter swaps the results alone, a poll takes the page's part that it names."""
+    asks = {"hx-request": "true", "accept": "*/*"}
+    found = await client.get("/search?class=email", headers=asks | {"hx-target": "results"})
+    assert found.text.startswith('<div id="results"')
+    assert "<html" not in found.text
+    assert 'id="progress"' in (await client.get(f"/progress/{SOURCE}", headers=asks)).text
+
+
+async def test_the_exported_object_has_its_shape(told: None, client: httpx.AsyncClient) -> None:
+    """What `pursight scan --json` prints: one object, streamed, complete."""
+    told_object = (await client.get(f"/export/scan/{SOURCE}")).json()
+    assert set(told_object) >= {"source", "trace_id", "seconds", "assets", "violations", "tags"}
+    assert (told_object["source"], told_object["trace_id"]) == (SOURCE, TRACE)
+    assert set(told_object["seconds"]) == {"connected", "discovered", "classified", "judged", "tagged", "total"}
+    customers = next(asset for asset in told_object["assets"] if asset["table"] == "customers")
+    assert (customers["schema"], customers["kind"]) == ("public", "table")
+    names = {"name", "type", "class", "category", "sensitivity", "confidence", "tier", "state", "reasons"}
+    assert all(set(column) == names for column in customers["columns"])
+    assert customers["columns"][1]["reasons"][0]["text"] == "198 of 200 values match"
+    assert {one["severity"] for one in told_object["violations"]} == {"high"}
+    assert told_object["tags"][0]["origin"] == "compliance.evaluated"
+
+
+async def test_a_source_without_tables_exports_as_empty(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    await hear(pool, [story.registered(), story.connected(), story.completed(0)])
+    told_object = (await client.get(f"/export/scan/{SOURCE}")).json()
+    assert (told_object["assets"], told_object["violations"], told_object["tags"]) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/assets/a/b/c.d.e", 404, "asset_unknown"),
+        ("/export/scan/a/b", 404, "source_unknown"),
+        ("/traces/00", 404, "trace_unknown"),
+        ("/search?limit=many", 400, "bad_number"),
+        (f"/progress/{SOURCE}?since=yesterday", 400, "bad_time"),
+    ],
+)
+async def test_mistakes_have_a_code_and_a_remedy(client: httpx.AsyncClient, path: str, status: int, code: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["remedy"]
+
+
+def test_the_vendored_script_is_the_published_one() -> None:
+    """Its digest stands in the table beside it."""
+    folder = FOLDER / "static" / "vendor"
+    script = next(folder.glob("htmx-*.min.js"))
+    assert hashlib.sha256(script.read_bytes()).hexdigest() in (folder / "README.md").read_text()
+    assert script.name in Path(FOLDER, "templates", "base.html").read_text()

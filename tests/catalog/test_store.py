@@ -1,0 +1,207 @@
+"""The read model on the real database: duplicates and reordering change nothing, removal reaches everything."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.catalog.domain.wanted import Wanted
+from services.catalog.handlers import absorb
+from services.catalog.store import export, read, search
+from services.catalog.store.progress import progress_of
+from services.catalog.store.rebuild import empty
+from services.catalog.store.write import trim_timeline
+from shared.bus.received import Received
+from shared.contracts.asset import AssetClassified, SchemaDiscovered
+from shared.contracts.examples import BY_EVENT as EXAMPLE
+from shared.contracts.scan import EventDeadLettered
+from shared.contracts.source import SourceRemoved
+from tests.catalog import story
+from tests.catalog.story import CONTROL, SOURCE, START, TRACE, key_of
+
+
+async def hear(pool: asyncpg.Pool, events: Sequence[Received[Any]]) -> None:
+    """Topic by topic, in the order given: as the bus does, which hands over one topic's batch at a time."""
+    by_topic: defaultdict[str, list[Received[Any]]] = defaultdict(list)
+    for event in events:
+        by_topic[event.topic].append(event)
+    for batch in by_topic.values():
+        await absorb(batch, pool=pool)
+
+
+async def fingerprint(pool: asyncpg.Pool) -> str:
+    return str((await export.digest(pool))["digest"])
+
+
+async def test_a_scan_is_counted_whole(pool: asyncpg.Pool) -> None:
+    """Every fact of the story stands in the digest's counts."""
+    await hear(pool, story.scan())
+    counts = await export.digest(pool)
+    counts.pop("digest")
+    assert counts == {"sources": 1, "assets": 2, "columns": 4, "controls": 2, "violations": 2, "edges": 1, "tags": 2}
+
+
+async def test_hearing_twice_changes_nothing(pool: asyncpg.Pool) -> None:
+    """Same facts and not one line more in the timeline."""
+    await hear(pool, story.scan())
+    before, lines = await fingerprint(pool), await pool.fetchval("SELECT count(*) FROM timeline")
+    await hear(pool, story.scan())
+    assert await fingerprint(pool) == before
+    assert await pool.fetchval("SELECT count(*) FROM timeline") == lines
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_and_any_batches_lead_to_the_same_facts(pool: asyncpg.Pool, seed: int) -> None:
+    """Old and new versions, shuffled and one by one, equal the tidy order, with a second round of changes in between."""
+    changes = [
+        story.discovered("customers", ["id", "email", "phone"], sequence=2, scan="scan-2", second=20),
+        story.classified("customers", {"email": "email", "phone": "phone_number"}, sequence=2, scan="scan-2", second=21),
+        story.evaluated("customers", "pass", sequence=2, scan="scan-2", second=22),
+        story.resolved("customers", second=22),
+        story.tagged("customers", "Internal", sequence=2, scan="scan-2", second=23),
+        story.removed("orders", second=24),
+        story.completed(1, scan="scan-2", second=25, removed=1),
+    ]
+    events = [*story.scan(), *changes]
+    await hear(pool, events)
+    tidy = await fingerprint(pool)
+    await empty(pool)
+    random.Random(seed).shuffle(events)
+    for event in [*events, *events[:5]]:
+        await absorb([event], pool=pool)
+    assert await fingerprint(pool) == tidy
+    told = await progress_of(pool, SOURCE, now=START, stuck_after_seconds=60)
+    assert (told["scan_id"], told["done"]) == ("scan-2", True)
+
+
+async def test_an_asset_that_was_removed_stays_removed(pool: asyncpg.Pool) -> None:
+    """A late description with an older sequence does not bring it back, a newer one does."""
+    await hear(pool, [story.removed("customers", sequence=2)])
+    await hear(pool, [story.discovered("customers", ["id"], sequence=1)])
+    assert await read.asset(pool, key_of("customers")) is None
+    await hear(pool, [story.discovered("customers", ["id"], sequence=3, second=30)])
+    assert await read.asset(pool, key_of("customers")) is not None
+
+
+async def test_a_tombstone_forgets(pool: asyncpg.Pool) -> None:
+    """What a producer takes back is gone from every view."""
+    await hear(pool, story.scan())
+    key = key_of("orders")
+    await hear(pool, [story.tombstone(AssetClassified, key), story.tombstone(SchemaDiscovered, key)])
+    assert await read.asset(pool, key) is None
+    assert await read.lineage(pool, key_of("customers")) == []
+    assert await pool.fetchval("SELECT count(*) FROM verdict WHERE asset = $1", key) == 0
+
+
+async def test_lineage_is_that_of_the_newest_description(pool: asyncpg.Pool) -> None:
+    """A foreign key that is gone leaves no edge, also when the old description is heard again."""
+    await hear(pool, [story.discovered("orders", ["id"], target="customers")])
+    await hear(pool, [story.discovered("orders", ["id"], sequence=2, second=9, target="people")])
+    await hear(pool, [story.discovered("orders", ["id"], second=8, target="customers")])
+    assert [edge["target"] for edge in await read.lineage(pool, key_of("orders"))] == [key_of("people")]
+    assert [edge["side"] for edge in await read.lineage(pool, key_of("people"))] == ["down"]
+
+
+async def test_what_compliance_says_last_decides_what_is_open(pool: asyncpg.Pool) -> None:
+    """A violation whose control passes now is not open, whichever event came first."""
+    await hear(pool, story.scan())
+    assert {one["asset"] for one in await read.violations(pool)} == {key_of("customers"), key_of("orders")}
+    await hear(pool, [story.evaluated("orders", "pass", sequence=2, second=9)])
+    assert [one["asset"] for one in await read.violations(pool)] == [key_of("customers")]
+    await hear(pool, [story.evaluated("customers", "waived", sequence=2, second=9)])
+    assert await read.violations(pool) == []
+    assert [one["state"] for one in await read.violations(pool, states=["waived"])] == ["waived"]
+
+
+async def test_removing_a_source_leaves_nothing_of_it(pool: asyncpg.Pool) -> None:
+    """Only that it was registered and removed is remembered, to tell which came last."""
+    await hear(pool, story.scan())
+    await hear(pool, [story.heard(EXAMPLE[SourceRemoved], SOURCE, second=30)])
+    assert await read.sources(pool) == []
+    for table in ("asset", "verdict", "judgement", "violation", "tag_set", "scan", "step", "edge"):
+        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+    assert await pool.fetchval("SELECT count(*) FROM timeline WHERE starts_with(subject, $1)", SOURCE + "/") == 0
+
+
+async def test_the_timeline_tells_who_said_what_after_which_event(pool: asyncpg.Pool) -> None:
+    """An asset's line begins at its source and ends at its tags."""
+    await hear(pool, story.scan())
+    events = await read.timeline(pool, read.subjects_of(key_of("orders")))
+    assert [event["type"] for event in events][:5] == [
+        "source.registered",
+        "source.connected",
+        "schema.discovered",
+        "scan.completed",
+        "asset.classified",
+    ]
+    assert {event["trace_id"] for event in events} == {TRACE}
+    assert events[-1]["service"] == "tagger"
+
+
+async def test_a_scans_trace_leads_to_the_traces_of_its_assets(pool: asyncpg.Pool) -> None:
+    """Beyond a hundred assets each has its own trace; the links are followed both ways."""
+    other = "a" * 32
+    await hear(pool, [story.registered(), story.completed(1)])
+    discovered = story.discovered("customers", ["id"])
+    await hear(pool, [story.heard(discovered.event, discovered.key, second=2, trace=other)])
+    assert {event["trace_id"] for event in (await read.trace(pool, TRACE))["events"]} == {TRACE, other}
+    assert (await read.trace(pool, other))["scans"] == [{"scan_id": "scan-1", "source": SOURCE, "trace_id": TRACE, "linked": True}]
+
+
+async def test_a_dead_letter_ends_the_way_of_its_asset(pool: asyncpg.Pool) -> None:
+    """The scan is done though one table never came to its tags, and the answer says where it was put aside."""
+    events = [event for event in story.scan() if not (event.key == key_of("orders") and event.topic != "schema.discovered")]
+    await hear(pool, [event for event in events if event.event != story.tagged("orders").event])
+    assert not (await progress_of(pool, SOURCE, now=START, stuck_after_seconds=60))["done"]
+    dead = EXAMPLE[EventDeadLettered].model_copy(update={"asset": key_of("orders"), "scan_id": "scan-1"})
+    await hear(pool, [story.heard(dead, SOURCE, second=9)])
+    told = await progress_of(pool, "scan-1", now=START, stuck_after_seconds=60)
+    assert (told["done"], told["dead"]) == (True, 1)
+    assert told["dead_letters"][0]["error_code"] == "not_json"
+
+
+async def test_progress_since_a_moment_ignores_earlier_scans(pool: asyncpg.Pool) -> None:
+    """Who asked for a new scan does not take the old one's end for it."""
+    await hear(pool, story.scan())
+    told = await progress_of(pool, SOURCE, now=START, stuck_after_seconds=60, since=story.removed("x", second=100).time)
+    assert (told["scan_id"], told["done"], told["state"]) == ("", False, "connected")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        pytest.param(Wanted(text="email"), {"customers", "orders"}, id="by class"),
+        pytest.param(Wanted(text="contact"), {"orders", "customers"}, id="by category and by name"),
+        pytest.param(Wanted(text="ail"), {"customers", "orders"}, id="inside a word where no word begins so"),
+        pytest.param(Wanted(text="orders email"), {"orders"}, id="all words, of name and class together"),
+        pytest.param(Wanted(text="' | :* & !"), set(), id="signs alone find nothing"),
+        pytest.param(Wanted(class_name="email", source=SOURCE), {"customers", "orders"}, id="by filters"),
+        pytest.param(Wanted(framework="GDPR"), {"customers", "orders"}, id="by failing framework"),
+        pytest.param(Wanted(framework="HIPAA"), set(), id="no such failure"),
+        pytest.param(Wanted(review=True), set(), id="nothing to review"),
+    ],
+)
+async def test_search(pool: asyncpg.Pool, wanted: Wanted, expected: set[str]) -> None:
+    """One statement: results, facets, total."""
+    await hear(pool, story.scan())
+    found = await search.search(pool, wanted)
+    assert {one["table_name"] for one in found["results"]} == expected
+    assert found["total"] == len(expected)
+    assert sum(one["count"] for one in found["facets"]["source"]) == len(expected)
+
+
+async def test_the_timeline_is_bounded(pool: asyncpg.Pool) -> None:
+    """Old lines and the oldest beyond the limit go; facts stay."""
+    await hear(pool, story.scan())
+    before = await fingerprint(pool)
+    lines = await pool.fetchval("SELECT count(*) FROM timeline")
+    assert await trim_timeline(pool, days=100_000, rows_kept=lines - 3) == 3
+    await pool.execute("UPDATE timeline SET at = now() - interval '40 days' WHERE type = 'tags.derived'")
+    assert await trim_timeline(pool, days=30, rows_kept=1_000) >= 2
+    assert await fingerprint(pool) == before
+    assert [one["control"] for one in await read.violations(pool, limit=1)] == [CONTROL]

@@ -1,0 +1,27 @@
+"""Words of search: harmless to PostgreSQL whatever was typed, and the same on both sides."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.catalog.domain.words import prefixes, vector, words_of
+
+
+@given(st.text())
+def test_words_need_no_quoting(text: str) -> None:
+    """Only letters and digits of any script come out, so no query can be built by what is typed."""
+    for word in (*words_of(text), *(prefix.removesuffix(":*") for prefix in prefixes(text))):
+        assert word
+        assert not set(word) & set(" '\\:|&!()<>*\"")
+
+
+@given(st.text())
+def test_every_name_is_found_by_itself(name: str) -> None:
+    """What is typed as the whole name begins some of its words."""
+    assert all(any(word.startswith(prefix.removesuffix(":*")) for word in words_of(name)) for prefix in prefixes(name))
+
+
+def test_accents_do_not_matter() -> None:
+    assert prefixes("Straßenname Größe") == ["strassenname:*", "grosse:*"]
+    assert "grosse" in vector(["GRÖSSE_cm"]).split()

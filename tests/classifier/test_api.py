@@ -1,0 +1,80 @@
+"""The classifier's door for HTTP, through the edge that every service has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from services.classifier import api, app
+from shared.web.server import edge_app
+from tests.classifier.house import PEOPLE, House
+from tests.classifier.tables import table
+
+TOKEN = "a-token-for-tests"
+DOUBTFUL = table("kunden_neu", ["username_qux_foo_bazz"])
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    edge = edge_app(api.routes(house.classifier.store, house.classifier.judge.ruleset), token=TOKEN)
+    transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://edge", headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        yield client
+
+
+async def test_the_rules_in_force_are_shown(client: httpx.AsyncClient, house: House) -> None:
+    """Name, version and digest; each class with category and sensitivity."""
+    await app.announce(house.classifier)
+    (listed,) = (await client.get("/rulesets")).json()["rulesets"]
+    shown = (await client.get(f"/rulesets/{listed['name']}")).json()
+    assert shown["digest"] == listed["digest"]
+    assert {"name": "card_pan", "category": "payment", "sensitivity": "restricted"}.items() <= next(
+        c for c in shown["classes"] if c["name"] == "card_pan"
+    ).items()
+    assert (await client.get("/rulesets/other")).status_code == 404
+
+
+async def test_what_is_uncertain_waits_for_a_person(client: httpx.AsyncClient, house: House) -> None:
+    """Columns that the rules abstained from are listed with reasons, by source."""
+    await house.discover(PEOPLE, DOUBTFUL)
+    listed = (await client.get("/reviews", params={"source": PEOPLE.source})).json()
+    assert [entry["asset"] for entry in listed["reviews"]] == [DOUBTFUL.asset]
+    assert listed["reviews"][0]["columns"][0]["reasons"]
+    assert (await client.get("/reviews", params={"source": "acme/other"})).json()["total"] == 0
+
+
+async def test_a_review_is_said_as_an_event(client: httpx.AsyncClient, house: House) -> None:
+    """What is accepted travels on its topic, with the name of who signed in."""
+    await house.discover(DOUBTFUL)
+    body = {"asset": DOUBTFUL.asset, "column": "username_qux_foo_bazz", "decision": "relabel", "class_name": "email"}
+    answer = await client.post("/reviews", json=body)
+    assert answer.status_code == 202
+    (said,) = await house.said("classification.reviewed")
+    assert said is not None
+    assert said["class_name"] == "email"
+    assert said["reviewer"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        pytest.param({"asset": "acme/crm/shop.public.nowhere"}, 404, id="unknown asset"),
+        pytest.param({"column": "nothing"}, 404, id="unknown column"),
+        pytest.param({"class_name": "no_such_class"}, 422, id="unknown class"),
+        pytest.param({"decision": "perhaps"}, 400, id="unknown decision"),
+        pytest.param({"asset": "nonsense"}, 400, id="no asset key"),
+        pytest.param({"reviewer": "somebody else"}, 400, id="a reviewer cannot be given"),
+    ],
+)
+async def test_a_review_that_cannot_be_taken_is_answered(
+    client: httpx.AsyncClient, house: House, change: dict[str, str], status: int
+) -> None:
+    """Each with its status and a problem document; nothing is said on the topic."""
+    await house.discover(DOUBTFUL)
+    body = {"asset": DOUBTFUL.asset, "column": "username_qux_foo_bazz", "decision": "relabel", "class_name": "email"}
+    answer = await client.post("/reviews", json=body | change)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert await house.said("classification.reviewed") == []

@@ -1,0 +1,84 @@
+"""The rule packs hold together, and say so where they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.classifier.app import load_ruleset
+from services.classifier.domain.lexicon import Lexicon
+from services.classifier.domain.rulesets import Ruleset
+from shared.errors import UsageError
+from shared.evidence.detectors import DETECTORS
+
+
+def test_the_taxonomy_covers_what_regulations_call_sensitive(ruleset: Ruleset) -> None:
+    """At least 60 classes in six categories, each with a rule for its name."""
+    classes = ruleset.taxonomy.values()
+    assert len(ruleset.taxonomy) >= 60
+    assert {c.category for c in classes} == {"personal", "special", "payment", "health", "secret", "organisation"}
+    named = {phrase.class_name for phrases in ruleset.book.by_concept.values() for phrase in phrases}
+    shifted = {c.organisation for c in classes}
+    assert set(ruleset.taxonomy) == named | shifted - {""}
+
+
+def test_every_concept_of_a_phrase_is_a_word(ruleset: Ruleset) -> None:
+    """A phrase with a concept that no word says could never fit."""
+    said = frozenset().union(*(word.concepts for word in ruleset.lexicon.words.values()))
+    for phrases in ruleset.book.by_concept.values():
+        for phrase in phrases:
+            assert phrase.concepts <= said, (phrase.class_name, phrase.text)
+
+
+def test_every_detector_named_exists(ruleset: Ruleset) -> None:
+    """The pack speaks of detectors that discovery really has."""
+    assert set(ruleset.detections) <= {detector.name for detector in DETECTORS}
+
+
+def test_a_changed_pack_has_another_digest(ruleset: Ruleset, tmp_path: Path) -> None:
+    """Version and digest follow the rules; a pack of one's own replaces ours."""
+    shipped = Path(load_ruleset.__code__.co_filename).parent / "domain" / "packs" / "detectors.yaml"
+    (tmp_path / "detectors.yaml").write_text(shipped.read_text().replace("strength: certain", "strength: medium"))
+    other = load_ruleset(tmp_path)
+    assert other.digest != ruleset.digest
+    assert other.label != ruleset.label
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        pytest.param("detectors.yaml", "detectors: {email: {class: nothing, strength: strong}}", id="unknown class"),
+        pytest.param("names.yaml", "version: '1'\nemail: {strong: ['@person']}", id="a phrase without a concept"),
+        pytest.param("names.yaml", "version: '1'\nnothing: {strong: [email]}", id="rules for an unknown class"),
+        pytest.param("taxonomy.yaml", "{", id="no YAML"),
+    ],
+)
+def test_a_pack_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, file: str, text: str) -> None:
+    """What is wrong is said; nothing starts with half of its rules."""
+    (tmp_path / file).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_ruleset(tmp_path)
+    assert "\n" not in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("name", "concepts"),
+    [
+        pytest.param("customerBirthDate", {"customer", "person", "birth", "date"}, id="camel"),
+        pytest.param("TELEFON-NR", {"phone", "number"}, id="kebab and capitals"),
+        pytest.param("geburtsdatum", {"birth", "date"}, id="joined, German"),
+        pytest.param("correoElectrónico", {"email"}, id="accents"),
+        pytest.param("e_mail", {"email"}, id="a word in two parts"),
+        pytest.param("userid", {"user", "person", "id"}, id="a short word at the end"),
+        pytest.param("message", {"message"}, id="no age inside a message"),
+        pytest.param("catalogue", set(), id="an unknown word stays whole"),
+    ],
+)
+def test_names_are_taken_apart(ruleset: Ruleset, name: str, concepts: set[str]) -> None:
+    """Whole words in any style, never a part of a word."""
+    assert _concepts(ruleset.lexicon, name) == concepts
+
+
+def _concepts(lexicon: Lexicon, name: str) -> set[str]:
+    return set().union(*(word.concepts for word in lexicon.understand(name)))

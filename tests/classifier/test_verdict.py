@@ -1,0 +1,170 @@
+"""The verdict rules, by example and by law. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.classifier.domain.evidence import growth, lower_bound
+from services.classifier.domain.tables import Judge
+from shared.contracts.asset import Column, ColumnEvidence, ColumnVerdict
+from tests.classifier.tables import column, seen, table
+
+PERSON_TABLE = "kunden"
+
+
+def judged(judge: Judge, *columns: Column | str, name: str = "zeilen") -> tuple[ColumnVerdict, ...]:
+    return judge.judge([table(name, columns)])[0].columns
+
+
+def one(judge: Judge, text: str, evidence: ColumnEvidence | None = None, *, name: str = "zeilen", **more: Any) -> ColumnVerdict:
+    return judged(judge, column(text, evidence, **more), name=name)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence", "expected"),
+    [
+        pytest.param("year_code:integer", seen(200, year=200, card_cvv=200), "none", id="a year is no verification code"),
+        pytest.param("cvv", seen(200, year=200, card_cvv=200, mean=4.0), "none", id="even where the name says so"),
+        pytest.param("email_verified:boolean", None, "none", id="a flag about an e-mail is no e-mail"),
+        pytest.param("email", seen(200, domain=200), "none", id="a mail host is no e-mail"),
+        pytest.param("card_number", seen(200, card_pan=(200, 200, 20)), "none", id="numbers that fail the checksum are no cards"),
+        pytest.param("order_id:bigint", seen(200, card_pan=(180, 180, 18)), "none", id="order numbers pass Luhn by chance"),
+        pytest.param("x", seen(200, card_pan=(200, 200, 200)), "card_pan", id="a checksum needs no name"),
+        pytest.param("x", seen(200, person_name=200), "none", id="two capitalised words alone are nobody's name"),
+        pytest.param("empfaenger", seen(200, person_name=190), "full_name", id="with a person in the name they are"),
+        pytest.param("first_name", seen(200, distinct=2), "none", id="two different values are no names"),
+        pytest.param("x:uuid", seen(200, uuid=200), "none", id="a UUID is nothing by itself"),
+        pytest.param("license", None, "none", id="a licence alone is none of a driver"),
+        pytest.param("x:inet", None, "ip_address", id="a type may say it"),
+        pytest.param("client_version", seen(200, ipv4=200), "none", id="a version with four parts is no address"),
+    ],
+)
+def test_known_traps(judge: Judge, text: str, evidence: ColumnEvidence | None, expected: str) -> None:
+    """What other classifiers are known to get wrong."""
+    assert one(judge, text, evidence).class_name == expected
+
+
+def test_without_samples_it_works_and_is_less_sure(judge: Judge) -> None:
+    """The name alone gives the class; values that fit raise the confidence."""
+    blind, sighted = one(judge, "email"), one(judge, "email", seen(200, email=200))
+    assert blind.class_name == sighted.class_name == "email"
+    assert blind.confidence < sighted.confidence
+
+
+def test_an_organisations_own_phone_is_no_persons(judge: Judge) -> None:
+    """By the column's own words or by its table; a contact person stays a person."""
+    assert one(judge, "company_phone", name=PERSON_TABLE).class_name == "company_phone"
+    assert one(judge, "phone", name="suppliers").class_name == "company_phone"
+    assert one(judge, "phone", name=PERSON_TABLE).class_name == "phone"
+    assert one(judge, "contact_name", name="suppliers").class_name == "full_name"
+
+
+def test_a_name_beside_a_last_name_is_a_first_name(judge: Judge) -> None:
+    """Neighbours decide what a bare word means."""
+    assert [v.class_name for v in judged(judge, "nome", "sobrenome")] == ["first_name", "last_name"]
+    assert [v.class_name for v in judged(judge, "nom", "prenom")] == ["last_name", "first_name"]
+    assert [v.class_name for v in judged(judge, "name", "preis:numeric", name="produkte")] == ["none", "none"]
+
+
+def test_a_comment_speaks_where_the_name_does_not(judge: Judge) -> None:
+    """A cryptic column with a telling comment is at least shown to a person."""
+    verdict = one(judge, "fld_17", comment="Date of birth of the insured")
+    assert (verdict.runner_up or verdict.class_name) == "birth_date"
+
+
+def test_one_valid_card_in_a_thousand_is_told(judge: Judge) -> None:
+    """A rare hit with a checksum is no class of the column, and is not silent: a person is asked."""
+    verdict = one(judge, "anmerkung_intern_x", seen(1000, card_pan=(1, 1, 1)))
+    assert verdict.class_name == "none"
+    assert "card_pan" in verdict.also
+    assert verdict.state == "abstained"
+
+
+def test_text_is_judged_by_what_is_inside(judge: Judge) -> None:
+    """Free text with e-mail addresses in some values carries personal data, and says which."""
+    verdict = one(judge, "inhalt", seen(200, text_email=20, text_iban=(3, 3, 3), free_text=True))
+    assert verdict.class_name == "free_text"
+    assert set(verdict.also) == {"email", "iban"}
+
+
+def test_birth_date_place_and_gender_identify_together(judge: Judge) -> None:
+    """The combination is told, and only where all three are there."""
+    whole = judge.judge([table("x", ["birth_date:date", "zip", "gender", "note"])])[0]
+    part = judge.judge([table("x", ["birth_date:date", "zip"])])[0]
+    assert whole.together == ("birth_date", "zip", "gender")
+    assert part.together == ()
+
+
+def test_a_foreign_key_inherits(judge: Judge) -> None:
+    """A column that references an e-mail column holds e-mail addresses, through chains too."""
+    people = table("leute", [column("x1", seen(200, email=200), unique=True)])
+    letters = table("briefe", [column("an", references=f"{people.asset}#x1")])
+    copies = table("kopien", [column("zu", references=f"{letters.asset}#an")])
+    verdicts = judge.judge([copies, letters, people])
+    assert [v.columns[0].class_name for v in verdicts] == ["email"] * 3
+    assert verdicts[0].columns[0].state == "inherited"
+
+
+NAMES = ["email", "vorname", "telefon", "kartennummer", "x", "geburtsdatum", "iban", "bemerkung", "ip", "status"]
+DETECTORS = ["email", "phone", "card_pan", "iban", "ipv4", "person_name", "year", "uuid", "text_email", "de_steuer_id", "password_hash"]
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> Column:
+    sampled = draw(st.integers(0, 500))
+    hits = {name: draw(st.integers(0, sampled)) for name in draw(st.lists(st.sampled_from(DETECTORS), max_size=3, unique=True))}
+    kinds = st.sampled_from(["text", "integer", "boolean", "date", "uuid", "numeric(10,2)", "jsonb", "strange"])
+    return column(f"{draw(st.sampled_from(NAMES))}:{draw(kinds)}", seen(sampled, distinct=draw(st.integers(0, sampled)), **hits))
+
+
+@given(made=st.lists(columns(), min_size=1, max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_the_same_table_gives_the_same_verdict(judge: Judge, made: list[Column]) -> None:
+    """Deterministic, also for a judge that has seen nothing yet, and bounded: at most six reasons, confidence within 0 and 1."""
+    first, again = judged(Judge(judge.ruleset, judge.thresholds), *made), judged(judge, *made)
+    assert first == again
+    for verdict in first:
+        assert len(verdict.reasons) <= 6
+        assert 0.0 <= verdict.confidence <= 1.0
+        assert (verdict.class_name == "none") == (verdict.category == "")
+
+
+@given(name=st.text(max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_any_name_can_be_judged(judge: Judge, name: str) -> None:
+    """Whatever a server allows as a name: emoji, quotes, nothing but dots."""
+    verdict = judged(judge, column("x").model_copy(update={"name": name or "_"}))[0]
+    assert verdict.name == (name or "_")
+
+
+@given(detector=st.sampled_from(["email", "card_pan", "iban", "ipv4", "phone"]), fewer=st.integers(0, 300), more=st.integers(0, 300))
+@settings(max_examples=100, deadline=None)
+def test_more_hits_never_lower_the_confidence(judge: Judge, detector: str, fewer: int, more: int) -> None:
+    """Monotonic: the same sample with more values that fit is at least as sure."""
+    fewer, more = min(fewer, more), max(fewer, more)
+    expected = judged(judge, column("x", seen(300, **{detector: more})))[0]
+    given_less = judged(judge, column("x", seen(300, **{detector: fewer})))[0]
+    assert given_less.class_name == "none" or given_less.confidence <= expected.confidence
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000))
+def test_the_lower_bound_is_below_the_plain_share(hits: int, sampled: int) -> None:
+    """It grows with the hits and never exceeds their share."""
+    bound = lower_bound(hits, sampled)
+    assert 0.0 <= bound <= (min(hits, sampled) / sampled if sampled else 0.0) + 1e-12
+    assert lower_bound(hits + 1, sampled) >= bound - 1e-12
+    assert 0.0 <= growth(bound) <= 1.0
+
+
+def test_reasons_hold_no_values(judge: Judge) -> None:
+    """Neither shapes nor anything of a value gets into a reason: rule, counts and our words only."""
+    secret = "zz-canary-zz"
+    evidence = seen(200, email=190, text_email=190).model_copy(update={"shapes": ()})
+    verdict = one(judge, "kontakt_email", evidence, comment="e-mail", default=secret)
+    told = "".join(reason.rule + reason.text for reason in verdict.reasons)
+    assert verdict.reasons
+    assert secret not in told

@@ -1,0 +1,219 @@
+"""The connector: plans, health, and dials of a real PostgreSQL that say only what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import orjson
+import pytest
+from starlette.testclient import TestClient
+
+from services.connector import api, handlers
+from services.connector.domain.health import Checks, health, retry_seconds
+from services.connector.domain.plan import plan
+from services.connector.gateway import Dialler, Patience
+from services.connector.store import Store
+from services.connector.worker import Watch
+from shared.bus.jobs import Jobs
+from shared.bus.migrations import FOLDER
+from shared.bus.received import Received
+from shared.contracts.connection import SourceConnected, SourceUnreachable
+from shared.contracts.source import AwsConfig, DataSource, SourceRegistered, SourceRemoved, SslConfig
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.observe import tracing
+from shared.sources.dialling import Surroundings
+from shared.sources.egress import GuardedLoop
+from shared.web.server import edge_app
+
+MIGRATIONS = Path(__file__).parents[2] / "services" / "connector" / "migrations"
+CANARY = "canary_pw_41b7"
+
+
+@pytest.mark.parametrize(
+    ("spec", "tls", "sign_in"),
+    [
+        ({}, "prefer", "none"),
+        ({"password_secret": "env:X"}, "prefer", "password"),
+        ({"location": "cloud", "password_secret": "env:X"}, "verify-full", "password"),
+        ({"location": "hybrid"}, "verify-full", "none"),
+        ({"location": "cloud", "ssl_config": SslConfig(mode="require")}, "require", "none"),
+        ({"location": "cloud", "cloud_config": AwsConfig(provider="aws", use_iam_auth=True)}, "verify-full", "aws_iam"),
+    ],
+)
+def test_the_plan_follows_the_place(spec: dict[str, Any], tls: str, sign_in: str) -> None:
+    """Outside one's own house identity is proven by default; the cloud's identity goes before a password."""
+    found = plan(DataSource(name="x", database="d", **spec))
+    assert (found.tls_mode, found.sign_in) == (tls, sign_in)
+
+
+@pytest.mark.parametrize(
+    ("seen", "status"),
+    [
+        (Checks([0.01] * 5, 5, 0, True), "healthy"),
+        (Checks([2.0] * 5, 5, 0, True), "degraded"),
+        (Checks([0.01] * 5, 10, 5, True), "degraded"),
+        (Checks([0.01], 3, 1, False), "down"),
+    ],
+)
+def test_health(seen: Checks, status: str) -> None:
+    """Down is down; slow or shaky is degraded and comes with advice."""
+    found = health("a/b", 1, seen)
+    assert (found.status, bool(found.advice)) == (status, status == "degraded")
+
+
+def test_retries_grow_and_end_at_five_minutes() -> None:
+    """Nobody is hammered, and what only a person can repair is asked seldom."""
+    waits = [retry_seconds(attempt, lasting=False) for attempt in range(1, 12)]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1], retry_seconds(1, lasting=True)) == (2.0, 300.0, 300.0)
+
+
+@dataclass
+class House:
+    """The connector without a broker: what it would say lies in the outbox."""
+
+    pool: asyncpg.Pool
+    store: Store
+    jobs: Jobs
+    watch: Watch
+    dialler: Dialler
+
+    async def register(self, version: int, **spec: Any) -> None:
+        source = DataSource(**({"name": "shop"} | spec))
+        event = SourceRegistered(source=source.key, version=version, change="created", spec=source)
+        await handlers.on_source_registered([_heard(event, "source.registered", version)], store=self.store, jobs=self.jobs)
+
+    async def dial(self) -> list[tuple[str, dict[str, Any] | None]]:
+        await self.pool.execute("update job set run_after = now() where state = 'waiting'")
+        job = await self.jobs.claim("dial")
+        assert job is not None
+        await self.watch.work(job)
+        await self.jobs.finish(self.pool, job)
+        return await self.said()
+
+    async def said(self) -> list[tuple[str, dict[str, Any] | None]]:
+        rows = await self.pool.fetch("with gone as (delete from outbox returning *) select topic, body from gone order by id")
+        return [(row[0], orjson.loads(row[1]) if row[1] is not None else None) for row in rows]
+
+
+def _heard(event: Any, topic: str, number: int) -> Received[Any]:
+    return Received(event, f"{topic}-{number}", event.source, topic, 0, number, datetime.now(UTC), "default", "", tracing.root())
+
+
+@asynccontextmanager
+async def house_at(url: str) -> AsyncIterator[House]:
+    """On a schema of its own."""
+    pool = await open_pool(url, schema="connector", application_name="test")
+    await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
+    store, jobs = Store(pool), Jobs(pool, service="connector")
+    dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0))
+    try:
+        yield House(pool, store, jobs, Watch(store, jobs, dialler, check_seconds=60.0), dialler)
+    finally:
+        await pool.close()
+
+
+@pytest.fixture
+def in_house(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[House, dict[str, Any]], Coroutine[Any, Any, None]]], None]:
+    """Runs a test's work on the guarded loop; `spec` is a source that answers."""
+    parts = urlsplit(fresh_database_url)
+    monkeypatch.setenv("TEST_SOURCE_PASSWORD", unquote(parts.password or ""))
+    spec = {"host": parts.hostname, "port": parts.port, "database": parts.path.lstrip("/"), "username": parts.username}
+    spec |= {"password_secret": "env:TEST_SOURCE_PASSWORD"}
+
+    def run(work: Callable[[House, dict[str, Any]], Coroutine[Any, Any, None]]) -> None:
+        async def inside() -> None:
+            async with house_at(fresh_database_url) as house:
+                await work(house, spec)
+
+        with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+            runner.run(inside())
+
+    return run
+
+
+def test_a_source_that_answers_is_said_once(in_house: Any) -> None:
+    """Facts, privileges, posture and plan the first time; nothing the second; all again for a new version."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec)
+        said = dict(await house.dial())
+        found = SourceConnected.model_validate(said["source.connected"])
+        assert (found.sequence, found.based_on, found.plan.secret, found.privileges.superuser) == (1, 1, "env:TEST_SOURCE_PASSWORD", True)
+        assert {"superuser", "no_tls"} <= {warning.code for warning in found.warnings}
+        assert said["source.health"]["status"] == "healthy"
+        assert await house.dial() == []
+        await house.register(2, **spec, owner="sales")
+        said = dict(await house.dial())
+        assert (said["source.connected"]["based_on"], set(said)) == (2, {"source.connected"})
+
+    in_house(work)
+
+
+def test_a_source_out_of_reach_is_said_on_change(in_house: Any) -> None:
+    """The diagnosis once, silence while it stays, connected again when it answers; no secret in any of it."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec | {"port": 1})
+        said = dict(await house.dial())
+        found = SourceUnreachable.model_validate(said["source.unreachable"])
+        assert (found.diagnosis.code, bool(found.diagnosis.remedy), said["source.health"]["status"]) == ("refused", True, "down")
+        assert await house.dial() == []
+        await house.register(2, **spec | {"password_secret": "env:NOT_THERE"})
+        assert dict(await house.dial())["source.unreachable"]["diagnosis"]["code"] == "secret_missing"
+        await house.register(3, **spec)
+        assert "source.connected" in dict(await house.dial())
+
+    in_house(work)
+
+
+def test_a_removed_source_is_forgotten(in_house: Any) -> None:
+    """A tombstone on source.connected, no spec kept, and a dial that comes late says nothing."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec)
+        await house.dial()
+        gone = _heard(SourceRemoved(source="default/shop", version=2), "source.removed", 2)
+        await handlers.on_source_removed([gone], store=house.store)
+        assert await house.said() == [("source.connected", None)]
+        assert await house.dial() == []
+        assert await house.pool.fetchval("select string_agg(spec, '') from source") == ""
+
+    in_house(work)
+
+
+def test_preflight_keeps_nothing(in_house: Any) -> None:
+    """A dial of an unsaved source with a password for this call: the answer is whole, and the password is nowhere."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        source = {"name": "trial"} | {name: value for name, value in spec.items() if name != "password_secret"}
+        wrong = await api.Preflight(house.store, house.dialler).outcome(DataSource(**source), CANARY)
+        assert (wrong["reachable"], wrong["diagnosis"]["code"]) == (False, "wrong_password")
+        right = await api.Preflight(house.store, house.dialler).outcome(
+            DataSource(**source | {"password_secret": spec["password_secret"]}), None
+        )
+        assert (right["reachable"], right["privileges"]["superuser"]) == (True, True)
+        assert await house.pool.fetchval("select count(*) from source") == 0
+        assert CANARY not in orjson.dumps([wrong, right]).decode()
+
+    in_house(work)
+
+
+def test_preflight_over_http_names_fields_not_values(in_house: Any) -> None:
+    """What is wrong with a source is told by field; what was sent is not repeated."""
+    app = edge_app(list(api.routes(None, None, None)), token="t")  # type: ignore[arg-type]
+    answer = TestClient(app).post("/preflight", json={"source": {"name": "x", "port": CANARY}}, headers={"authorization": "Bearer t"})
+    assert answer.status_code == 422
+    assert {problem["field"] for problem in answer.json()["problems"]} == {"port", "database"}
+    assert CANARY not in answer.text

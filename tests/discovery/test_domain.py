@@ -1,0 +1,215 @@
+"""The decisions of discovery, without any outside: pieces of JSON, differences, plans, scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.discovery.domain import document, drift, event, plan
+from services.discovery.domain.document import Outline, Place
+from services.discovery.domain.plan import Known
+from services.discovery.domain.scope import NOTHING, contains, effective
+from shared.contracts.asset import Column, ColumnEvidence, SchemaChange, SchemaDiscovered, Shape
+from shared.contracts.names import AssetName
+from shared.contracts.source import DataSource, Scope
+
+PLACE = Place("acme", "crm", "shop", "postgres://db:5432")
+SPEC = DataSource(name="crm", tenant="acme", database="shop")
+
+
+@dataclass
+class Table:
+    """Facts as a driver would tell them."""
+
+    owner: str = "o"
+    comment: str = ""
+    row_security: bool = False
+    positions: list[int] = field(default_factory=lambda: [1, 2])
+    names: list[str] = field(default_factory=lambda: ["id", "mail"])
+    types: list[str] = field(default_factory=lambda: ["integer", "text"])
+    nullable: list[bool] = field(default_factory=lambda: [False, True])
+    generated: list[bool] = field(default_factory=lambda: [True, False])
+    defaults: dict[int, str] = field(default_factory=dict)
+    comments: dict[int, str] = field(default_factory=dict)
+    primary_key: frozenset[int] = frozenset({1})
+    unique: frozenset[int] = frozenset({1})
+    indexed: frozenset[int] = frozenset({1})
+    view_definition: str = ""
+    depends_on: tuple[tuple[str, str], ...] = ()
+    keys: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mark:
+    schema: str = "public"
+    table: str = "t"
+    kind: str = "table"
+    pages: int = 1
+    readable: bool = True
+    mark: int = 1
+
+
+def said(table: Table, *, evidence: dict[int, bytes] | None = None, **more: Any) -> dict[str, Any]:
+    """The event's body, read back."""
+    found = document.document(PLACE, "public", "t", "table", table)
+    frame = event.frame(PLACE, "acme/crm", "scan-1", spec=SPEC.to_json(), posture=b"{}", server=b'{"version":"18"}')
+    given = {"sequence": 3, "statistics": event.Statistics(7, 8192, 0), "change": drift.CREATED, "sampling": "sample"} | more
+    body: dict[str, Any] = orjson.loads(event.body(frame, found, evidence=evidence or {}, **given))
+    return body
+
+
+@given(
+    st.lists(st.tuples(st.text(min_size=1).filter(lambda text: text.isprintable()), st.text(), st.booleans(), st.booleans()), max_size=8),
+    st.text(),
+)
+def test_pieces_read_back_as_the_contract(columns: list[tuple[str, str, bool, bool]], comment: str) -> None:
+    """Whatever the names, types, defaults and comments are, the joined pieces are the contract's own JSON."""
+    numbers = list(range(1, len(columns) + 1))
+    table = Table(
+        comment=comment,
+        positions=numbers,
+        names=[column[0] for column in columns],
+        types=[column[1] for column in columns],
+        nullable=[column[2] for column in columns],
+        generated=[column[3] for column in columns],
+        defaults=dict.fromkeys(numbers[::2], comment),
+        comments=dict.fromkeys(numbers[1::2], comment),
+    )
+    body = said(table)
+    read = SchemaDiscovered.model_validate(body)
+    assert orjson.loads(read.to_json()) == body
+    assert [column.name for column in read.columns] == table.names
+
+
+def test_flags_and_evidence_land_on_their_column() -> None:
+    """Keys, generated, references and evidence belong to one column each."""
+    evidence = ColumnEvidence(sampled=5, distinct=5)
+    read = SchemaDiscovered.model_validate(said(Table(), evidence={1: evidence.to_json()}))
+    assert read.columns == (
+        Column(name="id", position=1, type="integer", nullable=False, generated=True, primary_key=True, unique=True, indexed=True),
+        Column(name="mail", position=2, type="text", evidence=evidence),
+    )
+
+
+def test_the_digest_is_of_structure_only() -> None:
+    """Equal structure, equal fingerprint, whatever the statistics; any structural difference changes it."""
+    first = said(Table())["fingerprint"]
+    assert said(Table(), statistics=event.Statistics(None, None, 3), sequence=9)["fingerprint"] == first
+    for other in (Table(comment="x"), Table(types=["bigint", "text"]), Table(nullable=[True, True]), Table(defaults={2: "?"})):
+        assert said(other)["fingerprint"] != first
+
+
+def test_too_large_is_cut_in_the_stated_order() -> None:
+    """First the shapes go, then all evidence, then texts; each time it says so."""
+    shapes = tuple(Shape(pattern=f"a{number}", count=5) for number in range(200))
+    evidence = {1: ColumnEvidence(sampled=9, shapes=shapes).to_json()}
+    table = Table(comment="c" * 3000)
+    whole = len(orjson.dumps(said(table, evidence=evidence)))
+    no_shapes = said(table, evidence=evidence, most_bytes=whole - 10)
+    assert (no_shapes["truncated"], no_shapes["columns"][1]["evidence"]) == (True, {"sampled": 9})
+    no_evidence = said(table, evidence=evidence, most_bytes=len(orjson.dumps(no_shapes)) - 10)
+    assert "evidence" not in no_evidence["columns"][1]
+    bare = said(table, evidence=evidence, most_bytes=1000)
+    assert "comment" not in bare
+    for body in (no_shapes, no_evidence, bare):
+        SchemaDiscovered.model_validate(body)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_keys_are_the_names_own(schema: str, table: str) -> None:
+    """The short cut gives what the one parser of names gives."""
+    try:
+        expected = AssetName("acme", "crm", "shop", schema, table).key
+    except ValueError:
+        return
+    assert PLACE.key(schema, table) == expected
+
+
+def test_nothing_differs_from_itself() -> None:
+    """drift(a, a) is empty, also after a trip through storage."""
+    outline = document.outline("table", Table())
+    assert drift.changes(outline, Outline.from_json(outline.to_json())) == ()
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param({"names": ["id", "email"]}, [("column_renamed", "email", False)], id="renamed"),
+        pytest.param({"types": ["bigint", "text"]}, [("type_changed", "id", True)], id="wider"),
+        pytest.param({"types": ["integer", "integer"]}, [("type_changed", "mail", False)], id="another type"),
+        pytest.param({"nullable": [False, False]}, [("nullability_changed", "mail", True)], id="stricter"),
+        pytest.param({"comments": {2: "new"}}, [("comment_changed", "mail", True)], id="column comment"),
+        pytest.param({"comment": "new"}, [("comment_changed", "", True)], id="table comment"),
+        pytest.param({"view_definition": "select ?"}, [("view_changed", "", False)], id="view"),
+    ],
+)
+def test_each_difference_has_its_kind(after: dict[str, Any], expected: list[tuple[str, str, bool]]) -> None:
+    """Typed, on its column, compatible or not."""
+    found = drift.changes(document.outline("table", Table()), document.outline("table", replace(Table(), **after)))
+    assert [(change.kind, change.column, change.compatible) for change in found] == expected
+
+
+def test_a_dropped_column_is_not_a_rename() -> None:
+    """A server never gives a dropped column's number again."""
+    shorter = Table(positions=[1, 3], names=["id", "other"])
+    found = drift.changes(document.outline("table", Table()), document.outline("table", shorter))
+    assert [change.kind for change in found] == ["column_dropped", "column_added"]
+    assert all(isinstance(change, SchemaChange) for change in found)
+
+
+KNOWN = {("public", "t"): Known("k", 1, 1, "old", True)}
+
+
+@pytest.mark.parametrize(
+    ("mark", "known", "mode", "looked", "sampled"),
+    [
+        pytest.param(Mark(), {}, "incremental", 1, 1, id="new"),
+        pytest.param(Mark(), KNOWN, "incremental", 0, 0, id="unchanged"),
+        pytest.param(Mark(mark=2), KNOWN, "incremental", 1, 1, id="structure changed"),
+        pytest.param(Mark(pages=100), KNOWN, "incremental", 1, 1, id="grown"),
+        pytest.param(Mark(pages=2), KNOWN, "incremental", 0, 0, id="a little grown"),
+        pytest.param(Mark(), KNOWN, "full", 1, 1, id="full"),
+        pytest.param(Mark(kind="view"), {}, "incremental", 1, 0, id="view"),
+        pytest.param(Mark(readable=False), {}, "incremental", 1, 0, id="not readable"),
+        pytest.param(Mark(), {("public", "t"): Known("k", 1, 1, "now", True)}, "full", 0, 0, id="done by this scan"),
+    ],
+)
+def test_what_a_scan_looks_at(mark: Mark, known: dict[Any, Known], mode: Any, looked: int, sampled: int) -> None:
+    """New, changed, grown, or everything when asked; never what this very scan has done."""
+    work = plan.plan([mark], known, scan_id="now", mode=mode, sampling=True)
+    assert (len(work.look), len(work.sample)) == (looked, sampled)
+
+
+def test_what_was_not_seen_is_gone() -> None:
+    """Known and not seen: a candidate for removal."""
+    assert plan.plan([], KNOWN, scan_id="now", mode="incremental", sampling=True).gone == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "known", "more", "kept_back"),
+    [
+        (6, 11, {}, True),
+        (5, 11, {}, False),
+        (10, 10, {}, False),
+        (11, 11, {"mode": "full"}, False),
+        (11, 11, {"asked_by_person": True}, False),
+    ],
+)
+def test_mass_removal(gone: int, known: int, more: dict[str, Any], kept_back: bool) -> None:
+    """More than half of more than ten is kept back, unless a person or a full scan asks."""
+    assert plan.mass_removal(gone, known, **({"mode": "incremental", "asked_by_person": False} | more)) is kept_back
+
+
+def test_scopes_narrow() -> None:
+    """A request can never widen what the source allows."""
+    allowed = Scope(schemas=("a",), exclude_schemas=("x",))
+    assert effective(allowed, Scope(schemas=("b",))) == NOTHING
+    both = effective(allowed, Scope(exclude_schemas=("y",)))
+    assert (both.schemas, both.exclude_schemas) == (("a",), ("x", "y"))
+    assert contains(both, "a", "t")
+    assert not contains(both, "x", "t")

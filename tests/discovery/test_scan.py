@@ -1,0 +1,275 @@
+"""A whole scan against a real PostgreSQL: what is said, what is not said again, what survives a crash, what never leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from services.discovery.worker import tell
+from shared.bus.jobs import LostLease
+from shared.contracts.asset import SchemaDiscovered
+from shared.contracts.connection import SourceConnected
+from shared.contracts.scan import ScanCompleted
+from shared.contracts.source import Scope
+
+SHOP = Scope(schemas=("shop",))
+SQL = """create schema shop; set search_path = shop; create type mood as enum ('canary_enum');
+create table customer (id int primary key, mail text not null, pan text default 'canary_default', note text check (note <> 'canary_check'));
+comment on table customer is 'ask canary@example.org';
+insert into customer select g, 'canary' || g || '@example.org', '4111111111111111', 'canary note' from generate_series(1, 80) g;
+create table "o'dd.name 💾" (a int references customer (id), m mood); insert into "o'dd.name 💾" values (1, 'canary_enum');
+create table empty (a text); create view seen as select * from customer where note = 'canary_view';"""
+Said = list[tuple[str, dict[str, Any] | None]]
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+async def run_sql(url: str, sql: str) -> None:
+    """As the owner of the source."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(sql)
+    await connection.close()
+
+
+def facts(said: Said, topic: str = "schema.discovered") -> list[dict[str, Any]]:
+    """Bodies on one topic, tombstones left out."""
+    return [body for name, body in said if name == topic and body is not None]
+
+
+def changes(said: Said) -> dict[str, list[str]]:
+    """Kinds of change by table."""
+    return {body["table"]: [change["kind"] for change in body["change"]] for body in facts(said)}
+
+
+def test_a_first_scan_says_everything(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """Every asset once, as its contract wants it, with evidence and a manifest that adds up; no value among the bytes."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        said = await house.scan()
+        bodies = facts(said)
+        assert {body["table"] for body in bodies} == {"customer", "o'dd.name 💾", "empty", "seen"}
+        for body in bodies:
+            assert orjson.loads(SchemaDiscovered.model_validate(body).to_json()) == body
+        customer = next(body for body in bodies if body["table"] == "customer")
+        mail, pan = customer["columns"][1], customer["columns"][2]
+        assert mail["evidence"]["sampled"] == 80
+        assert {"detector": "email", "matched": 80} in mail["evidence"]["matches"]
+        assert any(match["detector"] == "card_pan" and match["valid"] == 80 for match in pan["evidence"]["matches"])
+        manifest = ScanCompleted.model_validate(facts(said, "scan.completed")[0])
+        assert (manifest.tables, manifest.changed, manifest.complete, manifest.linked_traces) == (4, 4, True, False)
+        assert manifest.text_columns == manifest.text_columns_with_evidence == 3
+        assert [(each.why, each.count) for each in manifest.left_out] == [("not_sampled_view", 1)]
+        everything = b"".join(orjson.dumps(body) for _, body in said)
+        rows = await house.pool.fetch("select to_jsonb(a)::text from asset a union all select to_jsonb(s)::text from scan s")
+        assert b"canary" not in everything
+        assert "canary" not in "".join(row[0] for row in rows)
+
+    in_house(work)
+
+
+def test_a_rescan_says_only_what_changed(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """Nothing changed, nothing said. Then one table changes, one goes, one comes: each is said, with what changed, and no other."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        first = await house.scan()
+        again = await house.scan()
+        assert [topic for topic, _ in again] == ["scan.completed"]
+        assert facts(again, "scan.completed")[0]["digest"] == facts(first, "scan.completed")[0]["digest"]
+        await run_sql(
+            url,
+            """set search_path = shop; alter table customer rename note to remark; alter table customer add born date;
+            alter table "o'dd.name 💾" alter a type bigint; drop table empty; create table fresh (a int)""",
+        )
+        said = await house.scan()
+        told = changes(said)
+        assert told.pop("fresh") == ["created"]
+        assert sorted(told.pop("customer")) == ["column_added", "column_renamed", "key_changed"]
+        assert told.pop("o'dd.name 💾") == ["type_changed"]
+        assert told == {"seen": ["view_changed"]}  # its body names the renamed column
+        assert [body["asset"].rpartition(".")[2] for body in facts(said, "asset.removed")] == ["empty"]
+        assert ("schema.discovered", None) in said
+        sequences = {body["table"]: body["sequence"] for body in facts(said)}
+        assert (sequences["customer"], sequences["fresh"]) == (2, 1)
+        await run_sql(url, "create table shop.empty (a text)")
+        assert [(body["table"], body["sequence"]) for body in facts(await house.scan())] == [("empty", 3)]
+
+    in_house(work)
+
+
+def test_a_full_scan_says_every_asset_again(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """Mode full repeats, with the next sequence; the sample is the same, so the evidence is."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        first = {body["table"]: body for body in facts(await house.scan())}
+        said = await house.scan(mode="full")
+        assert set(map(tuple, changes(said).values())) == {("rescanned",)}
+        for body in facts(said):
+            assert body["sequence"] == 2
+            assert (body["columns"], body["fingerprint"]) == (first[body["table"]]["columns"], first[body["table"]]["fingerprint"])
+
+    in_house(work)
+
+
+def test_grown_data_is_sampled_again(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """A table that was empty and now holds rows is looked at again, though its structure is the same."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        await house.scan()
+        await run_sql(url, "insert into shop.empty select 'a' || g || '@b.org' from generate_series(1, 30) g")
+        assert changes(await house.scan()) == {"empty": ["evidence_changed"]}
+
+    in_house(work)
+
+
+def test_without_consent_no_value_is_read(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """sampling none: structure only."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP, sampling="none"))
+        said = await house.scan()
+        assert all("evidence" not in column for body in facts(said) for column in body["columns"])
+        assert facts(said, "scan.completed")[0].get("sampled_values", 0) == 0
+
+    in_house(work)
+
+
+def test_a_crash_is_gone_on_from(in_house: Any, connected: Callable[..., SourceConnected], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that died between two chunks says the rest under the same id and nothing twice."""
+
+    async def work(house: Any, url: str) -> None:
+        tables = "".join(f"create table shop.t{number} (a text);" for number in range(250))
+        await run_sql(url, f"create schema shop; {tables}")
+        await house.connect(connected(url, scope=SHOP))
+        await house.ask()
+        original, told = tell.Teller.tell, []
+
+        async def dies(self: Any, chunk: Any) -> None:
+            if told:
+                raise Died
+            told.append(len(chunk))
+            await original(self, chunk)
+
+        monkeypatch.setattr(tell.Teller, "tell", dies)
+        job = await house.claim()
+        with pytest.raises(Died):
+            await house.scanner.work(job)
+        monkeypatch.setattr(tell.Teller, "tell", original)
+        before = facts(await house.said())
+        await house.scanner.work(job)
+        after = await house.said()
+        keys = [body["asset"] for body in before + facts(after)]
+        assert (len(before), len(keys), len(set(keys))) == (100, 250, 250)
+        assert {body["scan_id"] for body in before + facts(after)} == {"scan-1"}
+        manifest = facts(after, "scan.completed")[0]
+        assert (manifest["tables"], manifest["changed"], manifest["linked_traces"]) == (250, 250, True)
+
+    in_house(work)
+
+
+def test_a_worker_that_lost_its_lease_says_nothing(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """The fence refuses the old worker's writes."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        await house.ask()
+        job = await house.claim()
+        await house.pool.execute("update job set fence = fence + 1")
+        with pytest.raises(LostLease):
+            await house.scanner.work(job)
+        assert await house.said() == []
+
+    in_house(work)
+
+
+def test_mass_removal_is_kept_back(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """When most of a source is gone, it is reported, not said; a person's full scan says it."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, "create schema shop;" + "".join(f"create table shop.t{number} (a text);" for number in range(12)))
+        await house.connect(connected(url, scope=SHOP))
+        await house.scan()
+        await run_sql(url, "".join(f"drop table shop.t{number};" for number in range(7)))
+        said = await house.scan()
+        manifest = facts(said, "scan.completed")[0]
+        assert (facts(said, "asset.removed"), manifest["complete"]) == ([], False)
+        assert {"what": "removals", "why": "mass_removal", "count": 7} in manifest["left_out"]
+        assert len(facts(await house.scan(priority="person"), "asset.removed")) == 7
+
+    in_house(work)
+
+
+def test_a_narrow_scan_removes_nothing(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """A look at one table tells nothing of the others, and its manifest counts that table."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        await house.scan()
+        await run_sql(url, "drop table shop.empty; alter table shop.customer add x int")
+        said = await house.scan(scope=Scope(tables=("shop.customer",)))
+        assert changes(said) == {"customer": ["column_added"]}
+        manifest = facts(said, "scan.completed")[0]
+        assert (manifest["tables"], manifest["complete"], facts(said, "asset.removed")) == (1, False, [])
+
+    in_house(work)
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [({"port": 1}, "refused"), ({"database": "nowhere"}, "no_such_database"), ({"secret": "env:NOT_THERE"}, "secret_missing")],
+)
+def test_a_scan_that_cannot_be_done_is_answered(
+    in_house: Any, connected: Callable[..., SourceConnected], spec: dict[str, Any], code: str
+) -> None:
+    """scan.failed names the cause; nothing is removed."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, **spec))
+        said = await house.scan()
+        assert [(topic, body and body["diagnosis"]["code"]) for topic, body in said] == [("scan.failed", code)]
+
+    in_house(work, tries=1)
+
+
+def test_a_removed_source_is_drained(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """Every asset is said gone with a tombstone after it, and nothing of its structure stays."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, scope=SHOP))
+        await house.scan()
+        async with house.store.unit(keys=[house.source]) as unit:
+            drain = (await house.store.next_scan(house.source)) or _drain(house.source)
+            await unit.forget(house.source, 2, drain)
+            await house.jobs.enqueue(unit.bus.connection, "scan", house.source, "")
+        await house.scanner.work(await house.claim())
+        said = await house.said()
+        assert {body["reason"] for body in facts(said, "asset.removed")} == {"source_removed"}
+        assert (len(facts(said, "asset.removed")), said.count(("schema.discovered", None))) == (4, 4)
+        assert await house.pool.fetchval("select count(*) from asset where outline <> '' or fingerprint <> ''") == 0
+        assert await house.store.connected(house.source) is None
+
+    in_house(work)
+
+
+def _drain(source: str) -> Any:
+    from services.discovery.store import Scan
+
+    return Scan("removal", source, "running", "full", "normal", Scope(), "", "default", "")

@@ -1,0 +1,114 @@
+"""The whole line for tests: a stack in a directory of its own, a source database beside its own, and the shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+
+from shared.local.stack import Running, Stack
+
+PURSIGHT = Path(sys.executable).with_name("pursight")
+
+
+@dataclass
+class Line:
+    """A running stack."""
+
+    home: Path
+    running: Running
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def http(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.running.door, headers={"Authorization": f"Bearer {self.running.token}"}, timeout=30, trust_env=False
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        with self.http() as client:
+            answer = client.get(path, params=query)
+            answer.raise_for_status()
+            return answer.json()
+
+    def shell(self, *arguments: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `pursight …` against this stack."""
+        environment = {**os.environ, **self.environment, "PURSIGHT_HOME": str(self.home), "NO_COLOR": "1", **more}
+        return subprocess.run(
+            [PURSIGHT, *arguments], env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+        )
+
+    def database(self, name: str) -> str:
+        """The address of another database in the stack's PostgreSQL."""
+        return urlunsplit(urlsplit(self.running.database_url)._replace(path=f"/{name}"))
+
+    async def make_database(self, name: str, *statements: str) -> str:
+        """A fresh database with these statements done; returns its URL."""
+        admin = await asyncpg.connect(self.running.database_url)
+        await admin.execute(f'drop database if exists "{name}" with (force)')
+        await admin.execute(f'create database "{name}"')
+        await admin.close()
+        connection = await asyncpg.connect(self.database(name))
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+        return self.database(name)
+
+    def progress(self, source: str) -> dict[str, Any]:
+        return dict(self.get(f"/progress/{quote(source, safe='')}"))
+
+    def export(self, source: str) -> dict[str, Any]:
+        return dict(self.get(f"/export/scan/{quote(source, safe='')}"))
+
+    def scan(self, url: str, *more: str, **environment: str) -> dict[str, Any]:
+        """`pursight scan URL --json`, which must succeed."""
+        done = self.shell("scan", url, "--json", *more, **environment)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return dict(json.loads(done.stdout))
+
+    def pid(self, part: str) -> int:
+        state = json.loads((self.home / "state.json").read_text())
+        return int(state["parts"][part]["process"]["pid"])
+
+    def kill(self, part: str) -> None:
+        """kill -9 one part; the supervisor starts it again."""
+        os.kill(self.pid(part), signal.SIGKILL)
+
+
+@contextmanager
+def started(home: Path, **environment: str) -> Iterator[Line]:
+    """A stack with these variables set for its processes, stopped and removed afterwards."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    stack = Stack(home)
+    try:
+        yield Line(home, stack.up(), environment)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+        stack.reset()
+
+
+def heeds_interrupts() -> None:
+    """For `preexec_fn`: a test run in the background hands its children an ignored SIGINT, a shell in a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 30, every: float = 0.1, what: str = "") -> Any:
+    """The first true answer of `condition`. Fails with `what` when it does not come in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        time.sleep(every)
+    return found

@@ -1,0 +1,165 @@
+"""What a data source is: every problem by field, both spellings, no secret ever repeated."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.domain.source import changed_fields, digest, interval_seconds, judge
+
+GOOD = {"name": "crm", "engine": "postgresql", "host": "db.example", "database": "shop", "username": "scan", "password_secret": "env:CRM"}
+
+
+def codes(document: dict[str, object]) -> set[tuple[str, str]]:
+    return {(problem.field, problem.code) for problem in judge(document).problems}
+
+
+def test_a_good_source_has_no_problem() -> None:
+    """A complete document becomes a source, nothing noted."""
+    judged = judge(GOOD)
+    assert judged.spec
+    assert judged.spec.key == "default/crm"
+    assert (judged.problems, judged.notes) == ((), ())
+
+
+def test_every_problem_is_told_at_once() -> None:
+    """One pass names the missing, the misspelt and the impossible."""
+    found = codes({"engine": "oracle", "hots": "x", "port": 0, "schedule": "often"})
+    assert {
+        ("name", "missing"),
+        ("database", "missing"),
+        ("hots", "unknown_field"),
+        ("port", "invalid"),
+        ("engine", "invalid"),
+        ("schedule", "not_an_interval"),
+    } <= found
+
+
+def test_the_nearest_known_name_is_offered() -> None:
+    """A typing mistake is met with the right word."""
+    problem = next(p for p in judge({**GOOD, "usernam": "x"}).problems if p.field == "usernam")
+    assert "username" in problem.remedy
+
+
+@pytest.mark.parametrize("field", ["password", "db_password", "api_key", "aws_secret_token", "passphrase"])
+def test_a_field_that_looks_like_a_secret_is_refused_and_not_repeated(field: str) -> None:
+    """The value of a suspicious field stands in no problem and no note."""
+    judged = judge({**GOOD, field: "s3cr3t-value"})
+    assert judged.spec is None
+    assert (field, "secret_in_document") in {(p.field, p.code) for p in judged.problems}
+    assert "s3cr3t-value" not in repr(judged)
+
+
+def test_a_literal_password_in_the_right_field_is_refused_too() -> None:
+    """password_secret takes references only."""
+    judged = judge({**GOOD, "password_secret": "hunter2"})
+    assert ("password_secret", "secret_not_a_reference") in {(p.field, p.code) for p in judged.problems}
+    assert "hunter2" not in repr(judged)
+
+
+def test_both_spellings_are_understood_and_noted() -> None:
+    """The requirement documents' names give the same source as ours."""
+    theirs = judge(
+        {
+            "name": "crm",
+            "source_type": "postgres",
+            "location": "CLOUD",
+            "host": "h",
+            "database_name": "shop",
+            "cloud_provider": "AWS",
+            "connection_properties": {"ssl_ca": "/ca.pem", "cloud_config": {"aws_region": "eu-west-1", "use_iam_auth": True}},
+        }
+    )
+    ours = judge(
+        {
+            "name": "crm",
+            "location": "cloud",
+            "host": "h",
+            "database": "shop",
+            "ssl_config": {"ca": "/ca.pem"},
+            "cloud_config": {"provider": "aws", "region": "eu-west-1", "use_iam_auth": True},
+        }
+    )
+    assert theirs.problems == ours.problems == ()
+    assert theirs.spec == ours.spec
+    assert theirs.notes
+
+
+def test_a_block_of_another_provider_is_named() -> None:
+    """An AWS field in an Azure block names both."""
+    judged = judge({**GOOD, "location": "cloud", "cloud_config": {"provider": "azure", "role_arn": "x"}})
+    problem = next(p for p in judged.problems if p.code == "wrong_provider")
+    assert "aws" in problem.message
+    assert "azure" in problem.message
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=20),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+            lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=10), x, max_size=3),
+            max_leaves=8,
+        ),
+        max_size=8,
+    )
+)
+def test_no_document_makes_it_raise(document: dict[str, object]) -> None:
+    """Any JSON object gets an answer."""
+    judged = judge(document)
+    assert (judged.spec is None) == bool(judged.problems)
+
+
+def test_equal_sources_have_equal_digests_and_no_changed_fields() -> None:
+    """Registering twice changes nothing."""
+    first, second = judge(GOOD).spec, judge({**GOOD, "owner": "ops"}).spec
+    assert first
+    assert second
+    assert digest(first) == digest(judge(dict(reversed(GOOD.items()))).spec)  # type: ignore[arg-type]
+    assert changed_fields(first, second) == ("owner",)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("24h", 86400), ("7d", 604800), ("", None), ("soon", None)])
+def test_intervals(text: str, seconds: int | None) -> None:
+    """A number and a unit, nothing else."""
+    assert interval_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("host", "postgresql://scan:hush@db.example/shop"),
+        ("description", "log in with password=hush"),
+        ("labels", {"dsn": "postgres://scan:hush@db"}),
+        ("scope", {"schemas": ["postgres://scan:hush@db"]}),
+    ],
+)
+def test_a_password_inside_another_field_is_refused(field: str, value: object) -> None:
+    """A database URL or DSN pasted where one part of it belongs never becomes a source, and its words are not repeated."""
+    judged = judge({**GOOD, field: value})
+    assert judged.spec is None
+    assert any(problem.code == "secret_in_document" and problem.field.startswith(field) for problem in judged.problems)
+    assert "hush" not in repr(judged)
+
+
+@pytest.mark.parametrize("text", ["Ask https://wiki.example/scan:help", "the password policy applies", "user@example.org"])
+def test_words_about_passwords_are_no_passwords(text: str) -> None:
+    """Links, addresses and talk about passwords may stand in a description."""
+    assert judge({**GOOD, "description": text}).spec
+
+
+@pytest.mark.parametrize("more", [{"database": "b\0"}, {"labels": {"k\0": "v"}}, {"labels": {"k": "v\0"}}, {"x\0": 1}])
+def test_a_zero_character_is_refused_and_not_repeated(more: dict[str, object]) -> None:
+    """No database keeps it, so it must not get as far as one, not even in an answer."""
+    judged = judge({**GOOD, **more})
+    assert judged.spec is None
+    assert judged.problems
+    assert "\0" not in "".join(problem.model_dump_json() for problem in judged.problems)
+    assert "\\u0000" not in "".join(problem.model_dump_json() for problem in judged.problems)
+
+
+@pytest.mark.parametrize("schedule", ["99999999999d", "9" * 60 + "d", "9" * 5000 + "d"])
+def test_an_interval_beyond_the_calendar_is_refused(schedule: str) -> None:
+    """The next scan must have a date."""
+    assert ("schedule", "not_an_interval") in codes({**GOOD, "schedule": schedule})

@@ -1,0 +1,97 @@
+"""The report of a scan: short, plain, and of exactly the promised shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.cli import report
+from shared.cli.output import spoken, table
+
+
+def violation(table: str, severity: str = "high", control: str = "gdpr:9", columns: tuple[str, ...] = ()) -> report.Found:
+    return {
+        "asset": f"default/demo/shop.public.{table}",
+        "severity": severity,
+        "control": control,
+        "title": f"What {control} asks",
+        "message": f"public.{table} fails",
+        "columns": list(columns),
+    }
+
+
+def found(*violations: report.Found, assets: int = 1) -> report.Found:
+    column = {"name": "email", "class": "email", "sensitivity": "confidential", "category": "personal"}
+    asset = {"schema": "public", "table": "t", "kind": "table", "asset": "default/demo/shop.public.t", "columns": [column]}
+    return {
+        "source": "default/demo",
+        "trace_id": "0" * 32,
+        "scan_id": "s",
+        "seconds": {"discovered": 1.0, "tagged": 2.0, "total": 2.0},
+        "assets": [asset] * assets,
+        "violations": list(violations),
+        "tags": [{"target": "a", "key": "k"}],
+    }
+
+
+def test_one_control_over_many_tables_is_one_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    """Grouped by control, worst first, with the first few tables and how many more."""
+    many = [violation(f"t{number}") for number in range(20)]
+    report.show(found(*many, violation("card", "critical", "pci-dss:3.5.1", ("pan", "pin"))), pages="")
+    shown = capsys.readouterr().out
+    assert shown.count("What gdpr:9 asks") == 1
+    assert "and 17 more" in " ".join(shown.split())
+    assert "public.card (pan, pin)" in shown
+    assert shown.index("pci-dss:3.5.1") < shown.index("gdpr:9")
+
+
+def test_the_report_of_a_large_scan_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many controls and tables there are."""
+    violations = [violation(f"t{number % 90}", "medium", f"soc2:{number}") for number in range(900)]
+    report.show(found(*violations, assets=500), pages="http://127.0.0.1/")
+    assert len(capsys.readouterr().out.splitlines()) <= 50
+
+
+def test_views_are_counted_on_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever knows how many tables there are finds that number."""
+    scanned = found(assets=2)
+    scanned["assets"].append(scanned["assets"][0] | {"kind": "materialized_view"})
+    report.show(scanned, pages="")
+    assert "demo: 2 tables, 1 view, 3 columns" in capsys.readouterr().out
+
+
+def test_a_program_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """An id is not cut where nobody looks at a terminal."""
+    table("Letters", ("id", "why"), [("i" * 100, "w" * 100)])
+    assert "i" * 100 in capsys.readouterr().out
+
+
+def test_what_could_not_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A role without SELECT gets an answer, and is told what is missing in it; codes that tell nothing to a person are left out."""
+    left_out = [{"what": "samples", "why": "no_privilege", "count": 3}, {"what": "samples", "why": "not_sampled_view", "count": 1}]
+    report.show(found(), pages="", manifest={"left_out": left_out, "unchanged": 4, "changed": 0, "removed": 1})
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "3 tables could not be read by this role" in shown
+    assert "0 new or changed, 1 gone" in shown
+    assert "not_sampled_view" not in shown
+
+
+def test_json_has_the_promised_fields_and_no_others() -> None:
+    """What the catalog tells besides stays out."""
+    shown = report.exactly(found(violation("t")))
+    assert list(shown) == ["source", "trace_id", "seconds", "assets", "violations", "tags"]
+    assert list(shown["assets"][0]) == ["schema", "table", "kind", "columns"]
+
+
+@pytest.mark.parametrize(("threshold", "reached"), [("critical", False), ("high", True), ("medium", True), ("low", True)])
+def test_a_threshold_is_met_by_what_is_at_least_as_severe(threshold: str, reached: bool) -> None:
+    """`--fail-on high` fails on high and critical."""
+    assert report.reaches([violation("t"), violation("u", "low")], threshold) is reached
+    assert not report.reaches([], threshold)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("default/crm", "crm"), ("acme/crm", "acme/crm"), ("default/a%2Eb%2Fc", "a.b/c"), ("default/a%0Ab%1B", "a�b�")]
+)
+def test_keys_are_spoken_as_people_write_them(key: str, said: str) -> None:
+    """Without escapes, without the usual tenant, and without anything that could steer a terminal."""
+    assert spoken(key) == said

@@ -1,0 +1,68 @@
+"""From a URL to a source: what psql understands, we understand; a password never shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.cli.target import parse
+from shared.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _no_ambient_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("PGPASSWORD", "PGUSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+
+
+def test_the_password_is_apart_and_hidden() -> None:
+    """The document has no password and neither has the repr."""
+    target = parse("postgresql://jo:s3cr%40t@db.example:5433/shop?sslmode=verify-full&sslrootcert=/ca.pem")
+    assert target.password == "s3cr@t"
+    assert "s3cr" not in repr(target) + str(target.document)
+    assert target.document["ssl_config"] == {"mode": "verify-full", "ca": "/ca.pem"}
+    assert target.document["name"] == "db.example-shop-5433"
+
+
+def test_a_managed_host_says_its_cloud() -> None:
+    """An RDS endpoint is a cloud source in its region."""
+    document = parse("postgresql://jo@crm.abc.eu-central-1.rds.amazonaws.com/shop").document
+    assert document["cloud_config"] == {"provider": "aws", "region": "eu-central-1"}
+    assert document["location"] == "cloud"
+
+
+def test_pgpass_is_read_like_libpq_does(tmp_path: Path) -> None:
+    """Wildcards and escapes count; a file that others may read does not."""
+    file = tmp_path / "pgpass"
+    file.write_text("other:*:*:*:no\nlocalhost:5432:shop:jo:a\\:b\n")
+    file.chmod(0o600)
+    assert parse("postgresql://jo@localhost/shop").password == "a:b"
+    file.chmod(0o644)
+    assert parse("postgresql://jo@localhost/shop").password is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://h/d",
+        "h/d",
+        "",
+        "postgresql://h",
+        "postgresql://h:x/d",
+        "postgresql://[::1/d",
+        "postgresql://h/d?foo=1",
+        "postgresql://u:pw@h:99999/d",
+        "postgresql://u:12/pw@h/d",
+        "postgresql://u:12#pw@h/d",
+        "postgresql://u:12?pw@h/d",
+        "postgresql://u:12/3?pw@h/d",
+    ],
+)
+def test_what_cannot_be_scanned_is_one_line(url: str) -> None:
+    """Wrong use says what to write and never repeats the password."""
+    with pytest.raises(UsageError) as refused:
+        parse(url)
+    assert "\n" not in refused.value.line()
+    assert "pw" not in refused.value.line()

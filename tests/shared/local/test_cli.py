@@ -1,0 +1,120 @@
+"""The stack's commands, as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shared.local.doctor import masked
+from shared.local.stack import Stack
+from tests.journeys.stack import heeds_interrupts
+
+PROGRAM = """\
+import typer
+from shared.local.cli import register
+app = typer.Typer()
+register(app, page_link=lambda running: f"{running.door}/login")
+app()
+"""
+
+
+def begin(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words], text=True, stdin=-3, stdout=-1, stderr=-1, env=os.environ, preexec_fn=heeds_interrupts
+    )
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    process = begin(*words)
+    out, err = process.communicate(timeout=100)
+    return process.returncode, out, err
+
+
+def test_a_day_with_the_stack(light_stack: Stack) -> None:
+    """Each command's exit code and what it says, from before the first up to after the reset."""
+    code, out, err = run("status")
+    assert (code, out) == (1, "")
+    assert "not running" in err
+
+    code, out, err = run("up")
+    assert code == 0
+    assert "alpha: ready" in err
+    assert "/login" in out
+    assert run("up")[2].splitlines()[-1] == "Already up."
+
+    code, out, _ = run("status", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {part["name"] for part in found["parts"]} == {"alpha", "door"}
+    assert found["broker"] == os.environ["KAFKA_BOOTSTRAP_SERVERS"]
+    assert psutil.pid_exists(found["pid"])
+    assert found["data_directory"] == str(light_stack.home.path)
+    assert run("doctor")[0] == 0
+
+    assert run("reset")[0] == 2
+    assert run("down")[::2] == (0, "Stopped.\n")
+    assert run("down")[::2] == (0, "Nothing was running.\n")
+    assert run("reset", "--yes")[0] == 0
+    assert not light_stack.home.path.exists()
+    assert run("up", "--no-such-option")[0] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.3, 2.5])
+def test_interrupted_half_way(stack: Stack, number: signal.Signals, seconds: float) -> None:
+    """Ctrl-C during up: what it started is stopped again, nothing is left running, and the next up works from there."""
+    process = begin("up")
+    log = stack.home.log_of("supervisor")
+    while not log.exists():
+        time.sleep(0.02)
+    time.sleep(seconds)
+    before = [supervisor, *supervisor.children(recursive=True)] if (supervisor := stack.home.load().supervised()) else []
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.splitlines()[-1][:12]) == (130, "Interrupted.")
+    assert not any(one.is_running() for one in before)
+    assert not stack.home.load().supervised()
+
+
+def test_an_up_that_finds_the_stack_running_leaves_it_so(light_stack: Stack) -> None:
+    """Only what this command started is stopped: a stack that was up before stays up."""
+    light_stack.up()
+    process = begin("up")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert light_stack.running().services
+
+
+def test_jars_out_of_reach(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network and an empty cache: one line, exit code 1, nothing left running."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    code, _, err = run("up")
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "jars cannot be fetched" in err
+    assert not stack.home.load().supervised()
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line names the directory and the way out."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PURSIGHT_HOME", str(tmp_path / "file" / "home"))
+    code, _, err = run("up")
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "PURSIGHT_HOME" in err
+
+
+def test_secrets_are_masked_in_log_tails() -> None:
+    """What the doctor shows of a log holds neither our secrets nor a password in an address."""
+    assert masked("token abc at postgresql://me:pw@host/db", ["abc"]) == "token *** at postgresql://me:***@host/db"

@@ -1,0 +1,210 @@
+"""The stack as one thing: real PostgreSQL, real Kafka, services that are small doubles."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from shared.errors import Failed
+from shared.local.doctor import examine
+from shared.local.stack import Stack, Step
+from shared.local.status import status_of
+
+# The bar is 15 s on an idle machine and belongs to the benchmarks; this only tells a start from a hang.
+PATIENCE_SECONDS = 90
+
+
+def told_by(address: str) -> dict[str, str]:
+    """The settings that a double answers with."""
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        return dict(json.loads(answer.read()))
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never became true"
+        time.sleep(0.05)
+
+
+def family(stack: Stack) -> list[psutil.Process]:
+    """The supervisor and everything it started."""
+    supervisor = stack.home.load().supervised()
+    return [supervisor, *supervisor.children(recursive=True)] if supervisor else []
+
+
+async def test_up_again_and_down(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up makes all ready and says so; a second up changes nothing; the next start has the same ports and data; down leaves nothing."""
+    monkeypatch.setenv("PGPASSWORD", "canary-4711")
+    steps: list[Step] = []
+    first = stack.up(steps.append)
+    assert first.started
+    assert {"postgres", "kafka", "alpha", "door"} <= {step.part for step in steps}
+
+    second = stack.up()
+    assert not second.started
+    assert second.services == first.services
+
+    settings = told_by(first.door)
+    assert settings["KAFKA_BOOTSTRAP_SERVERS"] == first.bootstrap
+    assert settings["PURSIGHT_DATABASE_URL"] == first.database_url
+    assert settings["PURSIGHT_MODE"] == "local"
+    assert json.loads(settings["PURSIGHT_EDGES"]) == {"alpha": first.services["alpha"]}
+    assert not [name for name in settings if name.startswith("PG")]
+    assert (stack.home.logs / "prepared").read_text() == f"{first.bootstrap}\n"
+
+    status = status_of(stack)
+    assert status.ready
+    assert first.token not in status.model_dump_json()
+    assert first.database_url not in status.model_dump_json()
+    assert {finding.level for finding in examine(stack)} == {"ok"}
+    for name in ("state.json", "token"):
+        assert stat.S_IMODE((stack.home.path / name).stat().st_mode) == 0o600
+
+    connection = await asyncpg.connect(first.database_url)
+    await connection.execute("create table kept (n int)")
+    await connection.close()
+    everyone = family(stack)
+    assert stack.down()
+    assert not any(process.is_running() for process in everyone)
+    assert not stack.down()
+
+    began = time.monotonic()
+    again = stack.up()
+    assert time.monotonic() - began < PATIENCE_SECONDS
+    assert (again.services, again.bootstrap, again.database_url) == (first.services, first.bootstrap, first.database_url)
+    connection = await asyncpg.connect(again.database_url)
+    assert await connection.fetchval("select count(*) from kept") == 0
+    await connection.close()
+
+
+def test_dead_parts_come_back_on_their_ports(stack: Stack) -> None:
+    """kill -9 of any part: it is started again where it was, and the status counts it."""
+    stack.up()
+    before = {part.name: part for part in status_of(stack).parts}
+    for part in before.values():
+        os.kill(part.pid, signal.SIGKILL)
+    until(lambda: all(part.restarts for part in status_of(stack).parts))
+    until(lambda: status_of(stack).ready)
+    after = {part.name: part for part in status_of(stack).parts}
+    assert {name: part.address for name, part in after.items()} == {name: part.address for name, part in before.items()}
+    assert all(after[name].pid != before[name].pid for name in before)
+
+
+def test_a_killed_supervisor_takes_its_parts_along(stack: Stack) -> None:
+    """kill -9 of the supervisor: nothing goes on without it, and the next up works."""
+    stack.up()
+    everyone = family(stack)
+    everyone[0].kill()
+    everyone[0].wait()
+    began = time.monotonic()
+    assert stack.up().started
+    assert time.monotonic() - began < PATIENCE_SECONDS
+    assert not any(process.is_running() for process in everyone)
+
+
+def test_everything_killed_at_once(stack: Stack) -> None:
+    """A power button for the whole stack: stale pid files and locks keep nobody from starting."""
+    stack.up()
+    everyone = family(stack)
+    for process in everyone:
+        process.kill()
+    everyone[0].wait()
+    began = time.monotonic()
+    stack.up()
+    assert time.monotonic() - began < PATIENCE_SECONDS
+
+
+def test_a_port_that_a_stranger_took(stack: Stack) -> None:
+    """One line names the port, the part and what to do; nothing is left running; other ports are a flag away."""
+    stack.up()
+    stack.down()
+    port = stack.home.load().ports["kafka"]
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(Failed, match=rf"Port {port} of kafka is in use: by .*pid {os.getpid()}.*--new-ports"):
+            stack.up()
+        assert not family(stack)
+        assert any(f"{port} of kafka" in finding.says for finding in examine(stack))
+        assert stack.up(new_ports=True).bootstrap != f"127.0.0.1:{port}"
+
+
+def test_a_service_that_keeps_dying(light_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up fails with one line, leaves nothing running, and the log holds the kind and place of the error but not its words."""
+    monkeypatch.setenv("DOUBLE_FAILS", "alpha")
+    with pytest.raises(Failed, match=r"alpha keeps dying while starting: ended with status 1\. See .*alpha\.log"):
+        light_stack.up()
+    assert not family(light_stack)
+    assert any("alpha keeps dying" in finding.says for finding in examine(light_stack))
+    said = light_stack.home.log_of("alpha").read_text()
+    assert '"ValueError"' in said
+    assert "canary" not in said
+
+
+def test_reset_deletes_only_what_is_ours(stack: Stack) -> None:
+    """Whatever a person put into the data directory survives a reset."""
+    stack.up()
+    (stack.home.path / "diary.txt").write_text("mine")
+    stack.reset()
+    assert not family(stack)
+    assert [path.name for path in stack.home.path.iterdir()] == ["diary.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        pytest.param('{"version": 999}', "state_newer", id="of a newer version"),
+        pytest.param("{half a", "state_damaged", id="damaged"),
+    ],
+)
+def test_state_that_cannot_be_used(stack: Stack, content: str, code: str) -> None:
+    """One line says why not, and nothing is touched."""
+    stack.home.make()
+    (stack.home.path / "state.json").write_text(content)
+    with pytest.raises(Failed) as caught:
+        stack.up()
+    assert caught.value.code == code
+    assert (stack.home.path / "state.json").read_text() == content
+
+
+def test_down_without_readable_state(light_stack: Stack) -> None:
+    """Even where state.json was damaged, down finds what runs and stops it."""
+    light_stack.up()
+    everyone = family(light_stack)
+    (light_stack.home.path / "state.json").write_text("{half a")
+    assert light_stack.down()
+    assert not any(process.is_running() for process in everyone)
+
+
+def test_a_directory_that_was_there_keeps_its_mode(light_stack: Stack) -> None:
+    """A data directory that somebody else made is used as it is."""
+    light_stack.home.path.mkdir(mode=0o755)
+    light_stack.home.path.chmod(0o755)
+    light_stack.up()
+    assert stat.S_IMODE(light_stack.home.path.stat().st_mode) == 0o755
+
+
+def test_older_state_is_taken_over(light_stack: Stack) -> None:
+    """Ports chosen by an older version are kept; parts it did not know get theirs."""
+    light_stack.home.make()
+    (light_stack.home.path / "state.json").write_text('{"version": 0, "ports": {"alpha": 28765}, "something": "gone"}')
+    assert light_stack.up().services["alpha"] == "http://127.0.0.1:28765"
+    assert light_stack.home.load().version == 1
+
+
+def test_parts_from_the_environment(light_stack: Stack, postgres_url: str, kafka_bootstrap: str) -> None:
+    """KAFKA_BOOTSTRAP_SERVERS and PURSIGHT_DATABASE_URL swap either part: it is used, not started, and its password is not written down."""
+    running = light_stack.up()
+    assert (running.bootstrap, running.database_url) == (kafka_bootstrap, postgres_url)
+    assert {part.name for part in status_of(light_stack).parts} == {"alpha", "door"}
+    assert not [path for path in Path(light_stack.home.path).rglob("*") if path.is_file() and postgres_url.encode() in path.read_bytes()]

@@ -1,0 +1,86 @@
+"""Where a tenant's source may be: decided at the moment of connecting."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from shared.contracts.source import DataSource
+from shared.errors import Failed, PurSightError
+from shared.sources.dialling import policy_for, surroundings
+from shared.sources.egress import EgressPolicy, guarded, refusal
+
+CLOUD, HOUSE, LAPTOP = EgressPolicy("cloud"), EgressPolicy("on_prem"), EgressPolicy("on_prem", local=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "policy", "allowed"),
+    [
+        ("169.254.169.254", LAPTOP, False),
+        ("fe80::1%eth0", LAPTOP, False),
+        ("::ffff:169.254.169.254", LAPTOP, False),
+        ("100.100.100.200", HOUSE, False),
+        ("224.0.0.1", HOUSE, False),
+        ("0.0.0.0", LAPTOP, False),
+        ("127.0.0.1", HOUSE, False),
+        ("::1", HOUSE, False),
+        ("127.0.0.1", LAPTOP, True),
+        ("::ffff:127.0.0.1", HOUSE, False),
+        ("10.1.2.3", HOUSE, True),
+        ("10.1.2.3", CLOUD, False),
+        ("10.1.2.3", EgressPolicy("on_prem", private=(ip_network("192.168.0.0/16"),)), False),
+        ("192.168.3.4", EgressPolicy("cloud", private=(ip_network("192.168.0.0/16"),)), True),
+        ("93.184.216.34", CLOUD, True),
+    ],
+)
+def test_addresses(address: str, policy: EgressPolicy, allowed: bool) -> None:
+    """Link-local, metadata and multicast never; loopback on a laptop; private ranges in the house."""
+    assert (not refusal(address, 5432, policy)) is allowed
+
+
+def test_own_ports_are_never_dialled() -> None:
+    """A source cannot be PurSight's own broker."""
+    assert refusal("127.0.0.1", 9092, EgressPolicy(local=True, own_ports=frozenset({9092})))
+
+
+def test_own_state_is_never_a_source() -> None:
+    """PurSight's own database is refused by name; another database of the same server is not."""
+    around = surroundings(mode="local", private="", database_url="postgresql://p@127.0.0.1:5433/pursight", bootstrap="", http_port=0)
+    spec = DataSource(name="x", host="localhost", port=5433, database="pursight")
+    with pytest.raises(Failed) as caught:
+        policy_for(spec, around)
+    assert caught.value.code == "egress_denied"
+    assert policy_for(spec.model_copy(update={"database": "demo"}), around).local
+
+
+def test_a_refused_connect_never_leaves(guarded_run: Callable[..., Any]) -> None:
+    """The loop refuses before the socket connects, by name and by number alike."""
+
+    async def work() -> list[str]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            listener.setblocking(False)
+            codes = []
+            with guarded(HOUSE):
+                for host in ("127.0.0.1", "localhost"):
+                    try:
+                        await asyncio.open_connection(host, listener.getsockname()[1])
+                    except PurSightError as error:
+                        codes.append(error.code)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            return codes
+
+    assert guarded_run(work()) == ["egress_denied", "egress_denied"]
+
+
+async def test_an_unguarded_loop_is_refused() -> None:
+    """Where the loop cannot guard, nothing is dialled."""
+    with pytest.raises(PurSightError, match="not guarded"), guarded(HOUSE):
+        pass

@@ -1,0 +1,200 @@
+"""The PostgreSQL driver against the real thing: odd names, folded partitions, samples, and no word of what must not leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.contracts.source import Scope
+from shared.errors import Failed
+from shared.sources import postgres_sample
+from shared.sources.base import Dial, SampleTask, TableFacts
+from shared.sources.postgres import PostgresDriver
+
+ODD = 'we.ird/ sch"ema'
+SCHEMA = f"""
+create schema "{ODD.replace('"', '""')}"; set search_path = "{ODD.replace('"', '""')}";
+create type mood as enum ('canary_enum', 'sad');
+create table "ta.ble 💾 'x'" ("co.l#1 ""q" text default 'canary_default', "💾" mood default 'canary_enum',
+  n int check (n > 4242), e text check (e <> 'canary_check'), primary key ("co.l#1 ""q"));
+comment on column "ta.ble 💾 'x'".e is 'write to canary@example.org';
+create table parent (id bigint generated always as identity primary key, mail text unique not null,
+  up text generated always as (upper(mail)) stored, blob bytea, low int);
+create index on parent (low);
+create table child (id int primary key, a bigint references parent (id), b text);
+create view v as select * from child where b = 'canary_view';
+create materialized view mv as select id, 'canary_mv' as x from child;
+create table part (id int, d date, mail text) partition by range (d);
+do $$ begin for i in 0..39 loop
+  execute format('create table part_%s partition of part for values from (%L) to (%L)', i, date '2020-01-01' + i, date '2020-01-02' + i);
+end loop; end $$;
+create table {"x" * 63} (a text);
+create table no_columns ();
+create table dropped_column (a int, b int, c int); alter table dropped_column drop column b;
+alter table child enable row level security;
+"""
+
+
+@pytest.fixture
+async def shop(fresh_database_url: str) -> str:
+    """A database with every oddity."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute(SCHEMA)
+    await connection.close()
+    return fresh_database_url
+
+
+async def described(dial: Dial, scope: Scope = Scope()) -> dict[str, TableFacts]:  # noqa: B008 - frozen
+    """Every table's facts by name."""
+    found = {}
+    async with PostgresDriver().open(dial) as session, session.snapshot() as snapshot:
+        async for chunk in snapshot.describe(await snapshot.marks(scope, compare=True)):
+            found |= {facts.mark.table: facts for facts in chunk}
+    return found
+
+
+async def test_facts_of_a_whole_database(shop: str, dialled: Callable[..., Dial]) -> None:
+    """Names come back unchanged, partitions are folded into their parent, keys, flags and references are told."""
+    found = await described(dialled(shop))
+    assert set(found) == {"ta.ble 💾 'x'", "parent", "child", "v", "mv", "part", "x" * 63, "no_columns", "dropped_column"}
+    parent, child, part = found["parent"], found["child"], found["part"]
+    assert parent.mark.schema == ODD
+    assert (parent.names, parent.types[1]) == (["id", "mail", "up", "blob", "low"], "text")
+    assert parent.generated == [True, False, True, False, False]
+    assert parent.nullable == [False, False, True, True, True]
+    assert (parent.primary_key, parent.unique, parent.indexed) == (frozenset({1}), frozenset({1, 2}), frozenset({1, 2, 5}))
+    assert parent.sampled == [True, True, True, False, True]
+    assert parent.textual == [False, True, True, False, False]
+    assert [(key.kind, key.target, key.target_columns) for key in child.keys if key.kind == "foreign_key"] == [
+        ("foreign_key", (ODD, "parent"), ("id",))
+    ]
+    assert child.row_security
+    assert (part.mark.kind, part.mark.partitions) == ("partitioned_table", 40)
+    assert (found["v"].mark.kind, found["v"].depends_on) == ("view", [(ODD, "child")])
+    assert found["dropped_column"].positions == [1, 3]
+
+
+async def test_no_literal_leaves(shop: str, dialled: Callable[..., Dial]) -> None:
+    """Literals of defaults, checks, enum labels, view bodies, and private values in comments stay at the server."""
+    told = repr(await described(dialled(shop)))
+    assert "canary" not in told
+    assert "4242" not in told
+
+
+async def test_scope_is_the_scope(shop: str, dialled: Callable[..., Dial]) -> None:
+    """A request for one table looks at one table."""
+    assert set(await described(dialled(shop), Scope(tables=(f"{ODD}.child",)))) == {"child"}
+    assert await described(dialled(shop), Scope(exclude_schemas=(ODD,))) == {}
+
+
+async def test_a_mark_changes_with_the_structure_only(shop: str, dialled: Callable[..., Dial]) -> None:
+    """Data leaves every mark as it is; a comment, a default, an index, a view's body each change their own table's."""
+    before = {name: facts.mark.mark for name, facts in (await described(dialled(shop))).items()}
+    connection = await asyncpg.connect(shop)
+    await connection.execute(f"""set search_path = "{ODD.replace('"', '""')}"; insert into parent (mail) values ('a@b.org');
+        comment on column child.b is 'why'; alter table part alter mail set default 'x'; create index on dropped_column (c);
+        create or replace view v as select * from child where b = 'other'; analyze parent""")
+    await connection.close()
+    after = {name: facts.mark.mark for name, facts in (await described(dialled(shop))).items()}
+    assert {name for name in before if before[name] != after[name]} == {"child", "part", "dropped_column", "v"}
+
+
+async def test_a_session_cannot_write(shop: str, dialled: Callable[..., Dial]) -> None:
+    """Inside a session a write is refused by the server, superuser or not."""
+    async with PostgresDriver().open(dialled(shop)) as session, session._reading("read_committed"):
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await session._connection.execute("create table x ()")
+
+
+async def test_what_a_role_may_not_read_is_told_with_the_remedy(shop: str, dialled: Callable[..., Dial]) -> None:
+    """Missing privileges come as statements that an owner can run, and running them is enough."""
+    connection = await asyncpg.connect(shop)
+    await connection.execute("drop role if exists reader; create role reader login password 'pw'")
+    dial = dialled(shop, username="reader", password="pw")
+    async with PostgresDriver().open(dial) as session:
+        privileges = (await session.probe()).privileges
+    assert (privileges.role, privileges.tables_visible, privileges.tables_readable, privileges.can_write) == ("reader", 9, 0, False)
+    for statement in privileges.missing:
+        await connection.execute(statement)
+    async with PostgresDriver().open(dial) as session:
+        probe = await session.probe()
+    assert (probe.privileges.tables_readable, probe.privileges.missing, probe.posture.read_only_role) == (9, (), True)
+    await connection.execute("drop owned by reader; drop role reader")
+    await connection.close()
+
+
+def task(table: str, *columns: str, **more: Any) -> SampleTask:
+    """A task for the table `public.table`."""
+    return SampleTask(
+        **{"token": 0, "schema": "public", "table": table, "columns": columns, "rows": 50, "pages": 1, "seed": 7, "plain": False} | more
+    )
+
+
+async def test_samples_survive_any_value(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Nulls, the separator itself, line ends, emoji, quotes, huge documents: each value is one value."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute("create table t (a text, b text, c jsonb, d text)")
+    odd = ["x\x1fy", "line\nend", "💾", 'o\'brien "q" \\', "", None]
+    huge = '{"a": "' + "z" * 100_000 + '"}'
+    await connection.executemany("insert into t values ($1, null, $2, $3)", [(value, huge, "w" * 500) for value in odd])
+    async with PostgresDriver().open(dialled(fresh_database_url)) as session:
+        (sample,) = await session.sample([task("t", "a", "b", "c", "d")])
+    await connection.close()
+    assert (sample.rows, sample.failure) == (6, None)
+    assert list(sample.columns[0]) == [value for value in odd if value is not None]
+    assert list(sample.columns[1]) == []
+    assert {len(value) for value in sample.columns[2]} <= {0, 200}
+    assert {len(value) for value in sample.columns[3]} == {200}
+
+
+async def test_one_bad_table_does_not_spoil_the_others(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """A table that went away, one that may not be read, one that takes too long: each fails alone, with its reason."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute(
+        """drop role if exists peeker; create role peeker login password 'pw';
+        create function slow(int) returns int language sql volatile as 'select pg_sleep(5)::text::int';
+        create table good (a text); insert into good values ('x'); create table secret (a text); create table huge (a int);
+        insert into huge values (1); create view late as select slow(a) as a from huge; grant select on good, late, huge to peeker"""
+    )
+    dial = dialled(fresh_database_url, username="peeker", password="pw", statement_seconds=0.5)
+    tasks = [task(name, "a", token=at) for at, name in enumerate(("good", "dropped", "secret", "late"))]
+    async with PostgresDriver().open(dial) as session:
+        samples = await session.sample(tasks)
+    await connection.execute("drop owned by peeker; drop role peeker")
+    await connection.close()
+    reasons = {tasks[sample.token].table: sample.failure.code if sample.failure else "" for sample in samples}
+    assert reasons == {"good": "", "dropped": "gone", "secret": "no_privilege", "late": "statement_timeout"}
+
+
+async def test_the_same_table_gives_the_same_sample(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Large tables are read by blocks that the seed chooses: equal again, different for another seed, not only the start."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute("create table big as select g as n, repeat('x', 300) as pad from generate_series(1, 60000) g; analyze big")
+    pages = await connection.fetchval("select relpages from pg_class where relname = 'big'")
+    await connection.close()
+    async with PostgresDriver().open(dialled(fresh_database_url)) as session:
+        first, again, other = [(await session.sample([task("big", "n", pages=pages, seed=seed)]))[0].columns[0] for seed in (1, 1, 2)]
+    assert first == again != other
+    assert max(map(int, first)) > 10_000
+
+
+async def test_a_dead_line_is_told(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Where the server cuts the line meanwhile, the error is ours."""
+    async with PostgresDriver().open(dialled(fresh_database_url)) as session:
+        pid = await session._connection.fetchval("select pg_backend_pid()")
+        connection = await asyncpg.connect(fresh_database_url)
+        await connection.execute("select pg_terminate_backend($1)", pid)
+        await connection.close()
+        with pytest.raises(Failed) as caught:
+            await session.sample([task("x", "a")])
+    assert caught.value.code in ("shutting_down", "connection_reset")
+
+
+def test_names_are_quoted() -> None:
+    """No name can end its quotes."""
+    assert postgres_sample.quoted('a"; drop table x; --') == '"a""; drop table x; --"'
+    with pytest.raises(ValueError, match="NUL"):
+        postgres_sample.quoted("a\0b")

@@ -1,0 +1,103 @@
+"""The tagger on a real PostgreSQL: events go in by its handlers, what it says is read from its outbox, jobs run when asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.tagger import handlers, worker
+from services.tagger.domain.privacy import holds_personal
+from services.tagger.gateway.clouds import Clouds
+from services.tagger.store import APPLY, Store
+from shared.bus.jobs import Job, Jobs
+from shared.bus.received import Received
+from shared.contracts.asset import AssetRemoved
+from shared.contracts.base import Contract
+from shared.contracts.compliance import ComplianceEvaluated
+from shared.contracts.scan import ScanCompleted
+from shared.contracts.source import SourceRemoved
+from shared.contracts.topics import BY_EVENT
+
+IDS = count(1)
+TRACE = "ab" * 16
+
+
+@dataclass
+class House:
+    """`time` is when the next event is said to have happened; it grows with each."""
+
+    pool: asyncpg.Pool
+    store: Store
+    jobs: Jobs
+    clouds: Clouds
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def heard(self, event: Contract | None, *, key: str, kind: type[Contract] | None = None) -> Received[Any]:
+        number = next(IDS)
+        self.time += timedelta(milliseconds=1)
+        return Received(
+            event=event,
+            id=f"event-{number}",
+            key=key,
+            topic=BY_EVENT[kind or type(event)].name,  # type: ignore[arg-type]
+            partition=0,
+            offset=number,
+            time=self.time,
+            tenant="acme",
+            causation_id="",
+            traceparent=f"00-{TRACE}-{number:016x}-01",
+            tombstone=event is None,
+        )
+
+    async def evaluated(self, *events: ComplianceEvaluated) -> list[Received[Any]]:
+        batch = [self.heard(event, key=event.asset) for event in events]
+        await self.again(batch)
+        return batch
+
+    async def again(self, batch: list[Received[Any]]) -> None:
+        await handlers.on_compliance_evaluated(batch, store=self.store, jobs=self.jobs, personal=holds_personal)
+
+    async def tombstone(self, asset: str) -> None:
+        await self.again([self.heard(None, key=asset, kind=ComplianceEvaluated)])
+
+    async def asset_removed(self, asset: str, *, source: str, scan_id: str) -> None:
+        event = AssetRemoved(asset=asset, source=source, sequence=9, scan_id=scan_id)
+        await handlers.on_asset_removed([self.heard(event, key=asset)], store=self.store, jobs=self.jobs)
+
+    async def scan_completed(self, source: str, scan_id: str = "scan-1", *, changed: int = 1, removed: int = 0, wait: float = 300) -> None:
+        scan = ScanCompleted(
+            source=source, scan_id=scan_id, complete=True, tables=changed, columns=9, changed=changed, removed=removed, digest="x"
+        )
+        await handlers.on_scan_completed([self.heard(scan, key=source)], store=self.store, jobs=self.jobs, wait=timedelta(seconds=wait))
+
+    async def source_removed(self, source: str) -> None:
+        event = SourceRemoved(source=source, version=2)
+        await handlers.on_source_removed([self.heard(event, key=source)], store=self.store, jobs=self.jobs)
+
+    async def run_jobs(self) -> int:
+        """Do all due jobs; how many there were."""
+        done = 0
+        while job := await self.jobs.claim(APPLY):
+            await self.run(job)
+            done += 1
+        return done
+
+    async def run(self, job: Job) -> None:
+        await worker.apply(job, store=self.store, jobs=self.jobs, clouds=self.clouds, personal=holds_personal)
+        if await self.pool.fetchval("select state from job where id = $1", job.id) == "running":
+            await self.jobs.finish(self.pool, job)
+
+    async def said(self, topic: str = "") -> list[dict[str, Any]]:
+        """What waits in the outbox, oldest first, tombstones as {}; and forgets it."""
+        rows = await self.pool.fetch("select topic, key, body from outbox where $1 in ('', topic) order by id", topic)
+        await self.pool.execute("delete from outbox where $1 in ('', topic)", topic)
+        return [{"topic": row["topic"], "key": row["key"].decode(), **orjson.loads(row["body"] or b"{}")} for row in rows]
+
+
+def tags_of(event: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in event["tags"]}

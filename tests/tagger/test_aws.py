@@ -1,0 +1,225 @@
+"""Tags really written to AWS's APIs, as moto's server speaks them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from services.tagger.domain.targets import Resource
+from services.tagger.domain.wish import Wish
+from services.tagger.gateway.aws import AwsTags
+from services.tagger.gateway.services import tag_resources
+from shared.cloud.aws import AwsSessions
+from shared.contracts.source import AwsConfig
+from shared.errors import Failed, PurSightError, Transient
+from tests.tagger.moto_server import ACCOUNT, REGION, Line, client_of, make, post
+
+NAMES = count(1)
+TAGS = {"ManagedBy": "pursight", "TenantId": "acme", "DataClassification": "PII+Financial", "Owner": "data-team"}
+
+
+class World:
+    """A line to moto, a writer, and a client of each API that looks past the writer."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.sessions, self.secret = AwsSessions(), "testing"
+        self.tags = AwsTags(self.sessions, resolve=self.resolve, endpoints=frozenset({line.address, line.behind}))
+        self.cloud = AwsConfig(
+            provider="aws", region=REGION, access_key_id="testing", secret_access_key_ref="env:SECRET", endpoint_url=line.address
+        )
+
+    async def resolve(self, reference: str) -> str:
+        assert reference == "env:SECRET"
+        return self.secret
+
+    def client(self, api: str) -> Any:
+        return client_of(self.line.behind, api)
+
+    def wish(self, arn: str, desired: Mapping[str, str] = TAGS, *, ours: Mapping[str, str] | None = None, **cloud: str) -> Wish:
+        owned = {key: [value] for key, value in (ours or {}).items()}
+        return Wish(Resource("acme", "aws", arn), self.cloud.model_copy(update=cloud), desired, owned, 50)
+
+    async def make(self, kind: str) -> str:
+        return await make(self.line.behind, kind)
+
+    async def now(self, arn: str) -> dict[str, str]:
+        """The tags as they are."""
+        async with self.tags._opened(self.wish(arn)) as (service, client, parsed):
+            return await service.read(client, parsed)
+
+
+@pytest.fixture
+def world(line: Line) -> World:
+    return World(line)
+
+
+KINDS = ["bucket", "database", "cluster", "table"]
+WRITES = ("PUT", "DELETE", "AddTags", "RemoveTags", "TagResources", "UntagResources")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_applied_then_unchanged(world: World, kind: str) -> None:
+    """The first time writes and reads back; a repeat reads once and writes nothing."""
+    arn = await world.make(kind)
+    first = await world.tags.apply(world.wish(arn))
+    assert (first.outcome, first.own) == ("applied", TAGS)
+    assert await world.now(arn) == TAGS
+    world.line.requests.clear()
+    again = await world.tags.apply(world.wish(arn, ours=first.own))
+    assert again.outcome == "unchanged"
+    assert not [action for action in world.line.requests if action.startswith(WRITES)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_tags_of_others_stay(world: World, kind: str) -> None:
+    """Only our own keys are written and removed; a key that others hold is not overwritten but told."""
+    arn = await world.make(kind)
+    theirs = {"Team": "other", "Owner": "other"}
+    await world.tags.apply(world.wish(arn, theirs))
+    first = await world.tags.apply(world.wish(arn))
+    assert (first.change.conflicts, first.change.kept) == (("Owner",), 2)
+    assert await world.now(arn) == TAGS | theirs
+    second = await world.tags.apply(world.wish(arn, {"TenantId": "acme"}, ours=first.own))
+    assert set(second.change.remove) == {"ManagedBy", "DataClassification"}
+    assert await world.now(arn) == {"TenantId": "acme"} | theirs
+    await world.tags.apply(world.wish(arn, {}, ours=second.own))
+    assert await world.now(arn) == theirs
+
+
+async def test_a_bucket_without_tags_ends_without_tags(world: World) -> None:
+    """Removing the last key of a bucket leaves no empty set behind."""
+    arn = await world.make("bucket")
+    done = await world.tags.apply(world.wish(arn))
+    await world.tags.apply(world.wish(arn, {}, ours=done.own))
+    assert await world.now(arn) == {}
+
+
+async def test_compare_writes_nothing(world: World) -> None:
+    """A dry run tells the change and makes none."""
+    arn = await world.make("bucket")
+    change = await world.tags.compare(world.wish(arn))
+    assert change.write == TAGS
+    assert await world.now(arn) == {}
+
+
+async def failure_of(world: World, wish: Wish) -> PurSightError:
+    with pytest.raises(PurSightError) as caught:
+        await world.tags.apply(wish)
+    assert caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("arn", "code"),
+    [
+        pytest.param("arn:aws:s3:::tagger-no-such-bucket", "not_found", id="no such bucket"),
+        pytest.param(f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/j-NONE", "tags_refused", id="no such cluster, as EMR says it"),
+        pytest.param("not an arn", "not_an_arn", id="not an ARN"),
+        pytest.param(f"arn:aws:rds:us-west-2:{ACCOUNT}:db:x", "wrong_region", id="two regions"),
+    ],
+)
+async def test_a_wrong_resource_is_diagnosed(world: World, arn: str, code: str) -> None:
+    """What is wrong with the resource has a code and a remedy."""
+    assert (await failure_of(world, world.wish(arn))).code == code
+
+
+async def test_a_resource_that_does_not_show_its_tags(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the API says yes but nothing is there to read, that is not taken for applied."""
+    monkeypatch.setattr("services.tagger.gateway.services.FIRST_WAIT", 0.001)
+    async with world.client("dynamodb") as dynamodb:
+        await dynamodb.list_tables()  # the server loads a service's code at its first request, which may take longer than we wait
+    error = await failure_of(world, world.wish(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/none"))
+    assert (error.code, type(error)) == ("read_back_differs", Transient)
+
+
+async def test_access_denied(world: World, moto: str) -> None:
+    """A missing permission is named, by the provider's own enforcement."""
+    arn = await world.make("bucket")
+    async with world.client("iam") as iam:
+        name = f"nobody-{next(NAMES)}"
+        await iam.create_user(UserName=name)
+        key = (await iam.create_access_key(UserName=name))["AccessKey"]
+    world.secret = key["SecretAccessKey"]
+    post(moto, "/moto-api/reset-auth", "0")
+    try:
+        error = await failure_of(world, world.wish(arn, access_key_id=key["AccessKeyId"], endpoint_url=moto))
+    finally:
+        post(moto, "/moto-api/reset-auth", "inf")
+    assert error.code == "access_denied"
+    assert "s3:PutBucketTagging" in error.remedy
+
+
+def _throttle(status: int) -> web.Response:
+    return web.json_response({"__type": "ThrottlingException", "message": "Rate exceeded"}, status=status)
+
+
+async def test_throttled_then_through(world: World) -> None:
+    """Being asked to slow down is waited for, and the work is done in the end."""
+    arn = await world.make("table")
+    left = iter([True, True])
+    world.line.refuse = lambda action: _throttle(400) if action == "TagResources" and next(left, False) else None
+    assert (await world.tags.apply(world.wish(arn))).outcome == "applied"
+    assert world.line.requests.count("TagResources") == 3
+
+
+async def test_a_200_may_hide_failures(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures per resource are read out of a successful answer; those that throttle are tried again, others told."""
+    monkeypatch.setattr("services.tagger.gateway.services.FIRST_WAIT", 0.01)
+    arns = [await world.make("table") for _ in range(3)]
+    hidden = iter([{arns[0]: ("ThrottlingException", 429), arns[1]: ("AccessDeniedException", 403)}])
+
+    def refuse(action: str) -> web.Response | None:
+        failed = next(hidden, None) if action == "TagResources" else None
+        if failed is None:
+            return None
+        return web.json_response(
+            {"FailedResourcesMap": {arn: {"StatusCode": status, "ErrorCode": code} for arn, (code, status) in failed.items()}},
+            content_type="application/x-amz-json-1.1",
+        )
+
+    world.line.refuse = refuse
+    async with world.tags._opened(world.wish(arns[0])) as (_, client, _arn):
+        failed = await tag_resources(client, arns, {"a": "b"})
+    assert {arn: error.code for arn, error in failed.items()} == {arns[1]: "access_denied"}
+    assert (await world.now(arns[0]))["a"] == "b"
+
+
+async def test_more_than_twenty_resources_take_more_calls(world: World) -> None:
+    """The bulk API takes twenty at once."""
+    arn = await world.make("table")
+    async with world.tags._opened(world.wish(arn)) as (_, client, _arn):
+        await tag_resources(client, [arn] * 45, {"a": "b"})
+    assert world.line.requests.count("TagResources") == 3
+
+
+async def test_only_allowed_addresses_are_dialled(world: World) -> None:
+    """A source cannot send us, and our signature, to an address of its choice."""
+    error = await failure_of(world, world.wish(await world.make("bucket"), endpoint_url="http://169.254.169.254"))
+    assert error.code == "endpoint_not_allowed"
+
+
+async def test_no_library(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra, the failure names it."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "aiobotocore.config", None)
+    error = await failure_of(world, world.wish("arn:aws:s3:::any"))
+    assert (error.code, type(error)) == ("extra_missing", Failed)
+    assert "pursight[aws]" in error.remedy
+
+
+async def test_failures_repeat_no_words_of_the_provider(world: World) -> None:
+    """What a provider says may hold anything; only our own words are passed on."""
+    world.line.refuse = lambda action: web.Response(
+        status=403, content_type="application/xml", text="<Error><Code>AccessDenied</Code><Message>user anna@acme.com</Message></Error>"
+    )
+    error = await failure_of(world, world.wish("arn:aws:s3:::any-bucket"))
+    assert error.code == "access_denied"
+    assert "anna" not in json.dumps([error.what, error.why, error.remedy])
+    assert "s3:PutBucketTagging" in error.remedy
