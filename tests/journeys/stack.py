@@ -21,6 +21,8 @@ import httpx
 from shared.local.stack import Running, Stack
 
 PURSIGHT = Path(sys.executable).with_name("pursight")
+# Tells what is slow from what hangs, on a machine of any speed; speed has its bars in the benchmarks.
+PATIENCE_SECONDS = 180
 
 
 @dataclass
@@ -105,10 +107,12 @@ def heeds_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 30, every: float = 0.1, what: str = "") -> Any:
-    """The first true answer of `condition`. Fails with `what` when it does not come in time."""
+def until(
+    condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, every: float = 0.1, what: str | Callable[[], str] = ""
+) -> Any:
+    """The first true answer of `condition`. Fails with `what`, asked then where it is a function, when none comes in time."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what or condition}"
         time.sleep(every)
     return found

@@ -6,7 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
 
 from tests.journeys.stack import PURSIGHT, Line, until
 
@@ -37,11 +41,25 @@ def upstream(line: Line) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def downstream(line: Line) -> subprocess.Popen[str]:
-    """The consumer's example, running."""
-    return subprocess.Popen(
-        [sys.executable, "-u", EXAMPLES / "downstream.py"], env=environment(line), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+@contextmanager
+def downstream(line: Line, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """The consumer's example, running: the files with what it says, and with what it complains of."""
+    out, err = folder / "downstream.out", folder / "downstream.err"
+    with out.open("w") as said, err.open("w") as complained:
+        process = subprocess.Popen(
+            [sys.executable, "-u", EXAMPLES / "downstream.py"], env=environment(line), stdout=said, stderr=complained
+        )
+    try:
+        yield out, err
+        assert process.poll() is None, f"the consumer ended with {process.returncode}: {err.read_text()[-2000:]}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def row_with(word: str, file: Path) -> str:
+    """The first whole line of a growing file that has this word, empty where none has."""
+    return next((row for row in file.read_text().splitlines(keepends=True) if word in row and row.endswith("\n")), "")
 
 
 async def test_a_source_by_file_from_registration_to_removal(line: Line, tmp_path: Path) -> None:
@@ -97,23 +115,29 @@ def test_topics_are_as_the_contracts_want_them(line: Line) -> None:
     assert "Every topic was as it should be" in told(line.shell("topics", "apply"))
 
 
-async def test_an_upstream_registers_and_a_downstream_hears(line: Line) -> None:
-    """A bare JSON event without any header becomes a source, and its classes reach a plain consumer: the two examples, as they are."""
+async def test_an_upstream_registers_and_a_downstream_hears(line: Line, tmp_path: Path) -> None:
+    """A bare JSON event without any header becomes a source, and its classes reach a plain consumer, whatever else is on the topic:
+    the two examples, as they are."""
     url = await line.make_database(
         "heard", "create table heard_person (id int primary key, email text)", "insert into heard_person values (1, 'a@example.com')"
     )
-    consumer = downstream(line)
-    try:
+    await send_unreadable(line, "asset.classified", "default/heard/heard.public.odd")
+    with downstream(line, tmp_path) as (out, err):
         upstream(line)
         shown = until(lambda: (d := line.shell("source", "show", "crm")).returncode == 0 and d.stdout, what="the upstream's source")
         assert json.loads(shown)["spec"]["password_secret"] == "env:CRM_PASSWORD"
         line.scan(url, "--name", "heard")
-        assert consumer.stdout is not None
-        row = next(row for row in consumer.stdout if "heard_person" in row)
+        row = until(lambda: row_with("heard_person", out), what=lambda: f"the downstream's row; it says: {err.read_text()[-2000:]}")
         assert "('email', 'email')" in row, row
-    finally:
-        consumer.terminate()
-        consumer.communicate(timeout=10)
+        until(lambda: row_with("passed over", err), what="the records that it cannot read")
+    told(line.shell("source", "remove", "heard", "--yes"))
+
+
+async def send_unreadable(line: Line, topic: str, key: str) -> None:
+    """Records that are no event, as a careless or hostile writer would send them."""
+    async with AIOKafkaProducer(bootstrap_servers=line.running.bootstrap) as producer:
+        for body in (b"{no json", b"\xff\xfe\x00", b"[1, 2]", b'{"asset": 5}', b"7"):
+            await producer.send_and_wait(topic, body, key=key.encode())
 
 
 def test_events_are_published_and_watched(line: Line) -> None:
