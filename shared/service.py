@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +25,7 @@ from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER as BUS_MIGRATIONS
 from shared.bus.runtime import Bus
 from shared.db.migrate import migrate
-from shared.db.pool import open_pool
+from shared.db.pool import away, open_pool
 from shared.errors import PurSightError, Transient, UsageError
 from shared.observe.setup import setup_logging, setup_tracing
 from shared.settings import BusSettings, ServiceSettings
@@ -32,6 +35,7 @@ from shared.web.server import bind, edge_app, server
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+STOP_SECONDS = 25.0  # less than Kubernetes waits before it kills
 
 
 @dataclass
@@ -50,6 +54,23 @@ class ServiceContext(Generic[S]):
     def spawn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run this beside the handlers, from when the bus has started."""
         self.background.append(start)
+
+    def every(self, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
+        """Run this chore again and again beside the handlers. One that finds the database away is done at its next turn."""
+        self.spawn(partial(_again_and_again, self.name, seconds, chore))
+
+
+async def _again_and_again(service: str, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        wait = seconds
+        try:
+            await chore()
+        except Exception as error:
+            if not away(error):
+                raise
+            wait = min(seconds, RETRY_SECONDS[-1])
+            log.warning("database.away", extra={"service": service, "error_type": type(error).__name__})
+        await asyncio.sleep(wait)
 
 
 Wire = Callable[[ServiceContext[S]], AbstractAsyncContextManager[None]]
@@ -140,7 +161,8 @@ class _Process(Generic[S]):
                     group.create_task(start())
         finally:
             self._state = "stopping"
-            await context.bus.stop()
+            with _at_most(STOP_SECONDS):
+                await context.bus.stop()
 
     @asynccontextmanager
     async def _pool(self) -> AsyncIterator[asyncpg.Pool]:
@@ -169,6 +191,23 @@ class _Process(Generic[S]):
                 log.warning("database.away", extra={"error_type": type(error).__name__})
                 await asyncio.sleep(wait)
         raise AssertionError
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """End the process the hard way where a graceful stop takes longer: that loses nothing, and a process that neither works nor ends does."""
+
+    def end() -> None:
+        log.error("service.stop_took_too_long", extra={"seconds": seconds})
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _forever(waits: Sequence[float]) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from services.catalog.store.write import trim_removed, trim_timeline
 from services.catalog.web.pages import Pages, static_files, wants_page
 from shared.bus.migrations import FOLDER as BUS_MIGRATIONS
 from shared.db.migrate import migrate
-from shared.db.pool import away, open_pool
+from shared.db.pool import open_pool
 from shared.service import Service, ServiceContext
 from shared.settings import BusSettings
 
@@ -44,8 +44,8 @@ async def wire(context: ServiceContext[CatalogSettings]) -> AsyncIterator[None]:
         await _start_over(context.pool, context.bus_settings)
     handlers.listen(context.bus, context.pool)
     context.routes += routes(context.pool, stuck_after_seconds=settings.catalog_stuck_after_seconds)
-    context.spawn(partial(_trim, context.pool, settings))
-    context.spawn(partial(_see_wishes, context.pool))
+    context.every(TRIM_SECONDS, partial(_trim, context.pool, settings))
+    context.every(WISH_SECONDS, partial(_see_wish, context.pool))
     yield
 
 
@@ -107,33 +107,16 @@ async def _start_over(pool: asyncpg.Pool, bus_settings: BusSettings) -> None:
     raise GroupInUse(NAME)
 
 
-@contextmanager
-def _unless_away() -> Iterator[None]:
-    """A chore that finds the database away is done at its next turn."""
-    try:
-        yield
-    except Exception as error:
-        if not away(error):
-            raise
-
-
-async def _see_wishes(pool: asyncpg.Pool) -> None:
+async def _see_wish(pool: asyncpg.Pool) -> None:
     """End the process, gracefully, where a rebuild is wanted: a group's offsets can only be set back while nobody hears."""
-    wished = False
-    while not wished:
-        await asyncio.sleep(WISH_SECONDS)
-        with _unless_away():
-            wished = await wishes.is_wished(pool)
-    log.info("catalog.rebuild_wanted")
-    signal.raise_signal(signal.SIGTERM)
+    if await wishes.is_wished(pool):
+        log.info("catalog.rebuild_wanted")
+        signal.raise_signal(signal.SIGTERM)
 
 
 async def _trim(pool: asyncpg.Pool, settings: CatalogSettings) -> None:
-    while True:
-        with _unless_away():
-            await trim_removed(pool)
-            await trim_timeline(pool, days=settings.catalog_timeline_days, rows_kept=settings.catalog_timeline_rows)
-        await asyncio.sleep(TRIM_SECONDS)
+    await trim_removed(pool)
+    await trim_timeline(pool, days=settings.catalog_timeline_days, rows_kept=settings.catalog_timeline_rows)
 
 
 service = Service(NAME, wire, CatalogSettings, MIGRATIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,7 +41,7 @@ async def wire(context: ServiceContext[ComplianceSettings]) -> AsyncIterator[Non
     reevaluate = partial(handlers.reevaluate, store=store, assessor=assessor, jobs=jobs)
     context.spawn(partial(work, jobs, handlers.REEVALUATE, reevaluate, concurrency=1))
     context.spawn(partial(work, jobs, handlers.FORGET, partial(handlers.forget, store=store, jobs=jobs), concurrency=1))
-    context.spawn(partial(_waivers, store, jobs, context.settings.waiver_check_seconds))
+    context.every(context.settings.waiver_check_seconds, partial(_waivers, store, jobs))
     context.routes += api.routes(store, Views(context.pool), assessor)
     await announce(store, jobs, assessor)
     yield
@@ -57,12 +56,10 @@ async def announce(store: Store, jobs: Jobs, assessor: Assessor) -> None:
             await jobs.enqueue(unit.bus.connection, handlers.REEVALUATE, handlers.EVERYTHING, "policies")
 
 
-async def _waivers(store: Store, jobs: Jobs, every_seconds: float) -> None:
-    while True:
-        async with store.unit(keys=["waivers"]) as unit:
-            if await unit.lapse():
-                await jobs.enqueue(unit.bus.connection, handlers.REEVALUATE, handlers.EVERYTHING, "waivers")
-        await asyncio.sleep(every_seconds)
+async def _waivers(store: Store, jobs: Jobs) -> None:
+    async with store.unit(keys=["waivers"]) as unit:
+        if await unit.lapse():
+            await jobs.enqueue(unit.bus.connection, handlers.REEVALUATE, handlers.EVERYTHING, "waivers")
 
 
 service = Service("compliance", wire, ComplianceSettings, Path(__file__).parent / "migrations")

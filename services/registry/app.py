@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,17 +25,15 @@ async def wire(context: ServiceContext[RegistrySettings]) -> AsyncIterator[None]
     context.bus.on(SourceWithdrawn, partial(handlers.on_source_withdrawn, store=store), batch=100)
     context.bus.on(AuditRecorded, partial(handlers.on_audit_recorded, store=store))
     context.routes += api.routes(store, context.settings.home)
-    context.spawn(partial(_scheduled_scans, store, context.settings.schedule_check_seconds))
+    context.every(context.settings.schedule_check_seconds, partial(_scheduled_scans, store))
     yield
 
 
-async def _scheduled_scans(store: Store, every_seconds: float) -> None:
-    while True:
-        async with store.unit() as unit:
-            for row in await unit.due():
-                wanted = ScanRequested(source=row.key, reason=f"schedule {row.spec.schedule}")
-                unit.ask_scan(wanted, actor="service:registry", cause=Cause.new(tenant=row.spec.tenant))
-        await asyncio.sleep(every_seconds)
+async def _scheduled_scans(store: Store) -> None:
+    async with store.unit() as unit:
+        for row in await unit.due():
+            wanted = ScanRequested(source=row.key, reason=f"schedule {row.spec.schedule}")
+            unit.ask_scan(wanted, actor="service:registry", cause=Cause.new(tenant=row.spec.tenant))
 
 
 service = Service("registry", wire, RegistrySettings, Path(__file__).parent / "migrations")

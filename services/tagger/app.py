@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,17 +14,14 @@ from services.tagger.gateway.aws import AwsTags
 from services.tagger.gateway.clouds import Clouds
 from services.tagger.settings import TaggerSettings
 from services.tagger.store import APPLY, Store
-from shared.bus.jobs import Jobs, work
+from shared.bus.jobs import work
 from shared.cloud.aws import AwsSessions
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.compliance import ComplianceEvaluated
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRemoved
-from shared.db.pool import away
 from shared.secrets.resolvers import resolve
 from shared.service import Service, ServiceContext
-
-log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -43,19 +38,8 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     context.routes += api.routes(store, jobs, clouds, holds_personal)
     apply = partial(worker.apply, store=store, jobs=jobs, clouds=clouds, personal=holds_personal)
     context.spawn(partial(work, jobs, APPLY, apply, concurrency=settings.apply_concurrency))
-    context.spawn(partial(_overdue, store, jobs, settings.overdue_check_seconds))
+    context.every(settings.overdue_check_seconds, partial(handlers.look_for_overdue, store=store, jobs=jobs))
     yield
-
-
-async def _overdue(store: Store, jobs: Jobs, every_seconds: float) -> None:
-    while True:
-        await asyncio.sleep(every_seconds)
-        try:
-            await handlers.look_for_overdue(store=store, jobs=jobs)
-        except Exception as error:
-            if not away(error):
-                raise
-            log.warning("database.away", extra={"error_type": type(error).__name__})
 
 
 service = Service("tagger", wire, TaggerSettings, Path(__file__).parent / "migrations")
