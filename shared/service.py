@@ -195,7 +195,7 @@ class _Process(Generic[S]):
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """End the process the hard way where a graceful stop takes longer: that loses nothing, and a process that neither works nor ends does."""
+    """End the process the hard way where a graceful stop takes longer: better than one that neither works nor ends; nothing is lost."""
 
     def end() -> None:
         log.error("service.stop_took_too_long", extra={"seconds": seconds})

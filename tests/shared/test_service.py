@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -47,11 +48,11 @@ def until(wish: bool, port: int) -> None:
 
 
 @pytest.mark.parametrize("service", ["compliance", "registry"])  # both have a clock that reads the database
-async def test_without_a_database_it_waits_and_stops_when_asked(
+def test_without_a_database_it_waits_and_stops_when_asked(
     service: str, own_postgres: EmbeddedPostgres, kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """The database goes: not ready, but alive. It comes back: ready in the same process. It goes again: SIGTERM still ends it."""
-    await apply(BusSettings(bootstrap_servers=kafka.bootstrap))
+    asyncio.run(apply(BusSettings(bootstrap_servers=kafka.bootstrap)))
     port = free_ports(1)[0]
     environment = os.environ | {
         "PURSIGHT_DATABASE_URL": own_postgres.url,
