@@ -17,6 +17,7 @@ _AWAY: tuple[type[BaseException], ...] = (
     socket.gaierror,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InternalClientError,  # a connection that broke while it was handed out: another one will do
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
