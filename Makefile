@@ -33,7 +33,7 @@ down: .venv/.run ## stop it
 	@.venv/bin/pursight down
 
 test: setup check ## everything that CI runs
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: .venv/.dev ## format, lint, types, import walls, generated files
 	@.venv/bin/ruff format --check -q .

@@ -55,8 +55,26 @@ def kafka_bootstrap(kafka: EmbeddedKafka) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers share the suite: one takes the journeys, which share a stack, the other the files in turn."""
-    items.sort(key=lambda item: "journeys" not in item.path.parts)  # the longest first; the sort keeps the order otherwise
+    """Two workers share the suite. Tests that share a stack stay together, other tests by file; what takes long begins first.
+
+    For `--dist loadgroup --no-loadscope-reorder`: else the group with the most tests, not the longest, would begin first.
+    """
     for item in items:
-        group = "journeys" if "journeys" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=place_of)  # the sort keeps the order otherwise
+
+
+STACKS = ("frail", "line")  # fixtures, the longest journeys first
+LONG = ("journeys", "local", "bus", "tagger")  # folders
+
+
+def group_of(item: pytest.Item) -> str:
+    """The stack that a test shares with others, else its file."""
+    used = getattr(item, "fixturenames", ())
+    return next((stack for stack in STACKS if stack in used), str(item.path))
+
+
+def place_of(item: pytest.Item) -> int:
+    """Where a test stands in the queue."""
+    order = (*STACKS, *LONG)
+    return min((order.index(name) for name in (group_of(item), *item.path.parts) if name in order), default=len(order))

@@ -16,7 +16,7 @@ import httpx
 
 from shared.cli.target import parse
 from shared.contracts.topics import SERVICES
-from tests.journeys.stack import Line
+from tests.journeys.stack import PATIENCE_SECONDS, Line
 
 Answer = dict[str, Any]
 
@@ -51,12 +51,12 @@ class Frail:
         """One request; None where the service is away just now."""
         try:
             with self.line.http() as client:
-                answer = client.request(method, path, timeout=5, **more)
+                answer = client.request(method, path, timeout=30, **more)
         except httpx.TransportError:
             return None
         return None if answer.status_code >= 500 else answer.json()
 
-    async def insist(self, method: str, path: str, seconds: float = 60, **more: Any) -> Any:
+    async def insist(self, method: str, path: str, seconds: float = PATIENCE_SECONDS, **more: Any) -> Any:
         """The same request until it is answered."""
         deadline = time.monotonic() + seconds
         while (answer := await asyncio.to_thread(self.ask, method, path, **more)) is None:
@@ -89,7 +89,7 @@ class Frail:
     async def digests(self, sources: Sequence[str]) -> dict[str, Answer]:
         return {source: await self.digest(source) for source in sources}
 
-    async def settled(self, sources: Sequence[str], *, seconds: float = 180) -> None:
+    async def settled(self, sources: Sequence[str], *, seconds: float = 2 * PATIENCE_SECONDS) -> None:
         """Wait until every scan is done and no service has anything left to do. Fails with what is still open."""
         deadline, quiet = time.monotonic() + seconds, 0
         while quiet < 3:
@@ -125,7 +125,7 @@ class Frail:
             await connection.close()
         return [f"{what}: {count}" for what, count in counts.items() if count]
 
-    async def gone(self, sources: Sequence[str], seconds: float = 90) -> None:
+    async def gone(self, sources: Sequence[str], seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until nothing of these sources is left in the catalog's facts."""
         deadline = time.monotonic() + seconds
         while (left := {source: found for source in sources if len(found := await self.digest(source)) > 1}) or await self.open_work():

@@ -44,7 +44,7 @@ class Line:
             answer.raise_for_status()
             return answer.json()
 
-    def shell(self, *arguments: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
+    def shell(self, *arguments: str, timeout: float = PATIENCE_SECONDS, **more: str) -> subprocess.CompletedProcess[str]:
         """Run `pursight …` against this stack."""
         environment = {**os.environ, **self.environment, "PURSIGHT_HOME": str(self.home), "NO_COLOR": "1", **more}
         return subprocess.run(
@@ -86,6 +86,44 @@ class Line:
     def kill(self, part: str) -> None:
         """kill -9 one part; the supervisor starts it again."""
         os.kill(self.pid(part), signal.SIGKILL)
+
+
+@dataclass
+class Beside:
+    """A program that runs beside the test; what it says and what it complains of go to files, so that no pipe fills or is cut."""
+
+    process: subprocess.Popen[str]
+    out: Path
+    err: Path
+
+    def row(self, wanted: Callable[[str], bool], what: str) -> str:
+        """The first whole line of its output that is wanted. Fails, with its complaints, when none comes or the program ends."""
+        return str(until(lambda: self._row(wanted) or self._ended(what), what=lambda: f"{what}; {self.told()}"))
+
+    def _row(self, wanted: Callable[[str], bool]) -> str:
+        return next((row for row in self.out.read_text().splitlines(keepends=True) if row.endswith("\n") and wanted(row)), "")
+
+    def _ended(self, what: str) -> None:
+        assert self.process.poll() is None, f"ended with {self.process.returncode} before {what}; {self.told()}"
+
+    def told(self) -> str:
+        return f"it complains: {self.err.read_text()[-2000:]}"
+
+
+@contextmanager
+def beside(folder: Path, *command: str | Path, environment: dict[str, str]) -> Iterator[Beside]:
+    """Run a program until the end of the block."""
+    out, err = folder / "out", folder / "err"
+    with out.open("w") as said, err.open("w") as complained:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=complained, text=True)
+    try:
+        yield Beside(process, out, err)
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE_SECONDS)
+        finally:
+            process.kill()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("CHAOS_KILLS") or 32)
 TABLES, SOURCES = 20, 4
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_random_kills_under_load_change_no_fact(frail: Frail) -> None:
     """Services and broker die at random while sources are registered and rescanned: the same facts, nothing stuck, equal bytes."""
     url = await frail.line.make_database("chaos", *statements(TABLES))

@@ -17,7 +17,7 @@ from tests.journeys.records import all_records, different_bytes, repeated
 from tests.journeys.shop import statements
 
 TABLES, SOURCES = 20, 3
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 600
 JOBS = ("connector", "discovery")  # who works on jobs when a source is scanned
 
 
@@ -71,7 +71,7 @@ async def poison(frail: Frail) -> None:
     await producer.stop()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_a_kill_at_every_place_of_every_service_changes_no_fact(frail: Frail) -> None:
     """Each service died once at each place while sources were scanned; the catalog's facts are the same, nothing is stuck."""
     url = await frail.line.make_database("crashed", *statements(TABLES))

@@ -15,7 +15,7 @@ import pytest
 
 from shared.local.stack import Stack
 from tests.journeys.canary import processes
-from tests.journeys.stack import PURSIGHT, Line, heeds_interrupts, until
+from tests.journeys.stack import PATIENCE_SECONDS, PURSIGHT, Line, heeds_interrupts, until
 
 TABLES = 150
 INTERRUPTED = 130
@@ -55,7 +55,7 @@ def scanning(home: Path, url: str, name: str) -> subprocess.Popen[str]:
 
 def half_way(home: Path, source: str) -> Line:
     """The line of the stack, as soon as it has begun with the source."""
-    until(lambda: Stack(home).home.load().supervised() and Stack(home).home.load().prepared, seconds=90, what="the stack")
+    until(lambda: Stack(home).home.load().supervised() and Stack(home).home.load().prepared, what="the stack")
     line = Line(home, Stack(home).running())
 
     def begun() -> bool:
@@ -64,7 +64,7 @@ def half_way(home: Path, source: str) -> Line:
         except Exception:
             return False  # the stack is starting
 
-    until(begun, seconds=90, every=0.02, what="the scan")
+    until(begun, every=0.02, what="the scan")
     return line
 
 
@@ -89,7 +89,7 @@ def test_ctrl_c_stops_what_the_scan_started_and_the_next_up_goes_on(home: Path, 
     assert len(told) >= 9
     assert not [name for name, data in told.items() if password.encode() in data]
     scan.send_signal(signal.SIGINT)
-    out, err = scan.communicate(timeout=90)
+    out, err = scan.communicate(timeout=PATIENCE_SECONDS)
     assert scan.returncode == INTERRUPTED, err
     assert "the scan goes on at the next `pursight up`" in err
     assert "Traceback" not in err
@@ -97,7 +97,7 @@ def test_ctrl_c_stops_what_the_scan_started_and_the_next_up_goes_on(home: Path, 
     assert of_this(home) == []
     up = line.shell("up")
     assert up.returncode == 0, up.stderr
-    until(lambda: line.progress("default/cut")["done"], seconds=90, what="the end of the scan that was cut short")
+    until(lambda: line.progress("default/cut")["done"], what="the end of the scan that was cut short")
     assert len(line.export("default/cut")["assets"]) == TABLES
 
 
@@ -108,11 +108,11 @@ def test_ctrl_c_leaves_a_stack_that_was_up_before(home: Path, large: str) -> Non
     scan = scanning(home, large, "kept")
     half_way(home, "default/kept")
     scan.send_signal(signal.SIGINT)
-    _, err = scan.communicate(timeout=60)
+    _, err = scan.communicate(timeout=PATIENCE_SECONDS)
     assert scan.returncode == INTERRUPTED, err
     assert "Traceback" not in err
     assert line.pid("discovery") == before
-    until(lambda: line.progress("default/kept")["done"], seconds=90, what="the end of the scan nobody follows")
+    until(lambda: line.progress("default/kept")["done"], what="the end of the scan nobody follows")
     assert line.shell("down").returncode == 0
     assert of_this(home) == []
     again = line.shell("down")

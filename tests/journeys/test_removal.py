@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import asyncpg
@@ -14,7 +13,7 @@ from shared.db.pool import open_pool
 from tests.journeys.frail import Frail
 from tests.journeys.records import all_records
 from tests.journeys.shop import statements
-from tests.journeys.stack import Line
+from tests.journeys.stack import Line, until
 from tests.journeys.test_bad_records import headers, send
 
 NAME = "zebrafinch"
@@ -50,7 +49,7 @@ async def rows_with(url: str, *words: str) -> dict[str, list[str]]:
     return {table: rows for table, rows in found.items() if rows}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_a_removed_source_is_gone_everywhere(line: Line) -> None:
     """After `pursight source remove` only numbers, the audit and the removal itself still name it; compacted topics end in tombstones."""
     patient = Frail(line, line.home)
@@ -66,8 +65,7 @@ async def test_a_removed_source_is_gone_everywhere(line: Line) -> None:
         ]
         + [(topic, source.encode(), b"{no json", headers(topic)) for topic in ("source.submitted", "scan.requested", "source.connected")],
     )
-    while len([letter for letter in patient.letters() if NAME in str(letter)]) < 7:
-        await asyncio.sleep(0.5)
+    until(lambda: len([letter for letter in patient.letters() if NAME in str(letter)]) >= 7, every=0.5, what="a dead letter of each reader")
     before = await rows_with(line.running.database_url, NAME)
     assert {"catalog.asset", "classifier.dead_letter", "registry.source_version", "tagger.source"} <= before.keys()
 

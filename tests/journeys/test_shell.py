@@ -6,15 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from tests.journeys.stack import PURSIGHT, Line, until
+from tests.journeys.stack import PATIENCE_SECONDS, PURSIGHT, Line, beside, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+UNREADABLE = (b"{no json", b"\xff\xfe\x00", b"[1, 2]", b'{"asset": 5}', b"7")
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:
@@ -29,37 +29,21 @@ def environment(line: Line) -> dict[str, str]:
 def given(line: Line, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`pursight …` with this on its standard input."""
     return subprocess.run(
-        [PURSIGHT, *arguments], env=environment(line), input=text, capture_output=True, text=True, timeout=60, check=False
+        [PURSIGHT, *arguments], env=environment(line), input=text, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 
 def upstream(line: Line) -> None:
     """The producer's example, to its end."""
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "upstream.py"], env=environment(line), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, EXAMPLES / "upstream.py"],
+        env=environment(line),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-@contextmanager
-def downstream(line: Line, folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The consumer's example, running: the files with what it says, and with what it complains of."""
-    out, err = folder / "downstream.out", folder / "downstream.err"
-    with out.open("w") as said, err.open("w") as complained:
-        process = subprocess.Popen(
-            [sys.executable, "-u", EXAMPLES / "downstream.py"], env=environment(line), stdout=said, stderr=complained
-        )
-    try:
-        yield out, err
-        assert process.poll() is None, f"the consumer ended with {process.returncode}: {err.read_text()[-2000:]}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def row_with(word: str, file: Path) -> str:
-    """The first whole line of a growing file that has this word, empty where none has."""
-    return next((row for row in file.read_text().splitlines(keepends=True) if word in row and row.endswith("\n")), "")
 
 
 async def test_a_source_by_file_from_registration_to_removal(line: Line, tmp_path: Path) -> None:
@@ -79,7 +63,7 @@ async def test_a_source_by_file_from_registration_to_removal(line: Line, tmp_pat
     assert "unchanged" in told(line.shell("source", "add", str(file)))
     assert "by-file" in told(line.shell("source", "list"))
     assert json.loads(told(line.shell("source", "show", "by-file")))["version"] == 1
-    until(lambda: line.progress("default/by-file")["done"], seconds=90, what="the scan of the new source")
+    until(lambda: line.progress("default/by-file")["done"], what="the scan of the new source")
     assert [asset["table"] for asset in line.export("default/by-file")["assets"]] == ["person"]
     told(line.shell("source", "remove", "by-file", "--yes"))
     with line.http() as client:
@@ -122,54 +106,48 @@ async def test_an_upstream_registers_and_a_downstream_hears(line: Line, tmp_path
         "heard", "create table heard_person (id int primary key, email text)", "insert into heard_person values (1, 'a@example.com')"
     )
     await send_unreadable(line, "asset.classified", "default/heard/heard.public.odd")
-    with downstream(line, tmp_path) as (out, err):
+    with beside(tmp_path, sys.executable, "-u", EXAMPLES / "downstream.py", environment=environment(line)) as consumer:
         upstream(line)
         shown = until(lambda: (d := line.shell("source", "show", "crm")).returncode == 0 and d.stdout, what="the upstream's source")
         assert json.loads(shown)["spec"]["password_secret"] == "env:CRM_PASSWORD"
         line.scan(url, "--name", "heard")
-        row = until(lambda: row_with("heard_person", out), what=lambda: f"the downstream's row; it says: {err.read_text()[-2000:]}")
+        row = consumer.row(lambda row: "heard_person" in row, "the downstream's row")
         assert "('email', 'email')" in row, row
-        until(lambda: row_with("passed over", err), what="the records that it cannot read")
+        until(lambda: consumer.err.read_text().count("passed over") >= len(UNREADABLE), what=consumer.told)
     told(line.shell("source", "remove", "heard", "--yes"))
 
 
 async def send_unreadable(line: Line, topic: str, key: str) -> None:
     """Records that are no event, as a careless or hostile writer would send them."""
     async with AIOKafkaProducer(bootstrap_servers=line.running.bootstrap) as producer:
-        for body in (b"{no json", b"\xff\xfe\x00", b"[1, 2]", b'{"asset": 5}', b"7"):
+        for body in UNREADABLE:
             await producer.send_and_wait(topic, body, key=key.encode())
 
 
-def test_events_are_published_and_watched(line: Line) -> None:
+def test_events_are_published_and_watched(line: Line, tmp_path: Path) -> None:
     """publish answers with the trace of what it said; tail shows requests without their bodies, and facts with them on demand."""
     document = {"name": "published", "host": "127.0.0.1", "port": 1, "database": "shop", "description": "only upstream says this"}
     said = json.loads(told(given(line, json.dumps(document), "events", "publish", "source.submitted")))
     refused = until(lambda: line.progress("default/published")["diagnosis"], what="the connector's word")
     assert refused["code"] == "refused"
-    watch = subprocess.Popen(
-        [PURSIGHT, "events", "tail", "source.submitted", "source.registered", "--from-start", "--bodies"],
-        env=environment(line),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert watch.stdout is not None
-        found: dict[str, dict[str, object]] = {}
-        for row in watch.stdout:
-            event = json.loads(row)
-            if event["key"] == "default/published":
-                found[event["topic"]] = event
-            if len(found) == 2:
-                break
-    finally:
-        watch.terminate()
-        watch.communicate(timeout=10)
+    topics = ("source.submitted", "source.registered")
+    command = (PURSIGHT, "events", "tail", *topics, "--from-start", "--bodies")
+    with beside(tmp_path, *command, environment=environment(line)) as watch:
+        found = {topic: json.loads(watch.row(partial(tells_of, topic, "default/published"), topic)) for topic in topics}
     assert found["source.submitted"]["event"] is None
     assert found["source.submitted"]["id"] == said["id"]
-    assert found["source.registered"]["event"]["spec"]["description"] == document["description"]  # type: ignore[index]
+    assert found["source.registered"]["event"]["spec"]["description"] == document["description"]
     traced = json.loads(told(line.shell("trace", said["trace_id"], "--json")))["events"]
     assert {"source.registered", "source.unreachable"} <= {event["type"] for event in traced}
     assert "source.registered" in told(line.shell("trace", said["trace_id"]))
+
+
+def tells_of(topic: str, key: str, row: str) -> bool:
+    """Whether a row of `events tail` is an event of this topic and key. What is no event is told in words."""
+    if not row.startswith("{"):
+        return False
+    event = json.loads(row)
+    return (event["topic"], event["key"]) == (topic, key)
 
 
 def test_the_status_names_every_part(line: Line) -> None:
