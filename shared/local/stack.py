@@ -23,14 +23,15 @@ from shared.errors import Failed
 from shared.local.jars import class_path
 from shared.local.ports import LOOPBACK, free_ports, require_free
 from shared.local.postgres import DATABASE, ROLE, EmbeddedPostgres
-from shared.local.server import address
-from shared.local.state import Home, Part, State
+from shared.local.server import address, open_log
+from shared.local.state import VERSION, Home, Part, State
 from shared.local.supervisor import SERVICES
+from shared.local.upgrade import upgrade
 from shared.settings import default_home
 
 UP_SECONDS = 120.0
 DOWN_SECONDS = 60.0
-LEAST_FREE_BYTES = 256 << 20
+LEAST_FREE_BYTES, FULL_BYTES = 256 << 20, 64 << 20  # to start with; PostgreSQL and Kafka write ahead in files of 16 MiB and more
 SERVERS = ("postgres", "kafka")
 
 
@@ -81,6 +82,7 @@ class Stack:
         self.home.make()
         with self._one_at_a_time():
             if self.home.load().supervised():
+                self.require_space(FULL_BYTES)
                 self._wait(_Reporter(progress))
                 return self.running(started=False)
             try:
@@ -114,6 +116,14 @@ class Stack:
             return EmbeddedPostgres(self.home.path / "postgres", port=state.ports["postgres"]).url
         return os.environ.get("PURSIGHT_DATABASE_URL", "")
 
+    def require_space(self, least: int = FULL_BYTES) -> None:
+        """Raises Failed where fewer than `least` bytes are free: servers that cannot write fail in many ways, none of which says so."""
+        free = shutil.disk_usage(self.home.path).free
+        if free < least:
+            what = f"The disk is full: {free >> 20} MiB free for {self.home.path}, {least >> 20} MiB needed"
+            remedy = "Free some space, and what was begun goes on by itself; or choose another place with PURSIGHT_HOME."
+            raise Failed(what, remedy=remedy, code="disk_full")
+
     def reset(self) -> list[Path]:
         """Stop, then delete what is ours in the data directory, and the directory if nothing else is in it. Returns what was deleted."""
         self.down()
@@ -128,14 +138,17 @@ class Stack:
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
         """Two `up` at once: the second waits, then finds the stack running."""
-        with (self.home.path / "up.lock").open("w") as file:
+        with open_log(self.home.path / "up.lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _launch(self, report: _Reporter, *, new_ports: bool) -> None:
         state = self.home.load()
-        self._require_space()
+        self.require_space(LEAST_FREE_BYTES)
         self._end(state.leftovers())
+        if state.version < VERSION:
+            state = upgrade(self.home, state)
+            report("data", f"brought to version {VERSION}")
         if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
             class_path(progress=lambda done, of: report("kafka", f"fetched {done} of {of} jars"))
         state = self._with_ports(State() if new_ports else state)
@@ -156,12 +169,6 @@ class Stack:
             if isinstance(error, Failed):
                 self.home.save(self.home.load().model_copy(update={"problem": error.line(), "problem_code": error.code}))
 
-    def _require_space(self) -> None:
-        free = shutil.disk_usage(self.home.path).free
-        if free < LEAST_FREE_BYTES:
-            what = f"The disk is full: {free >> 20} MiB free for {self.home.path}, {LEAST_FREE_BYTES >> 20} MiB needed"
-            raise Failed(what, remedy="Free some space, or choose another place with PURSIGHT_HOME.", code="disk_full")
-
     def _with_ports(self, old: State) -> State:
         """Ports once chosen are kept; parts that are new get theirs now."""
         external = {"postgres": "PURSIGHT_DATABASE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS", "kafka-controller": "KAFKA_BOOTSTRAP_SERVERS"}
@@ -179,7 +186,7 @@ class Stack:
         """In a session of its own: it survives this shell, and Ctrl-C here does not reach it. A person's password stays here."""
         environment = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
         command = [sys.executable, "-P", "-m", "shared.local.supervisor", str(self.home.path)]
-        with self.home.log_of("supervisor").open("ab") as log:
+        with open_log(self.home.log_of("supervisor")) as log:
             return subprocess.Popen(
                 command, cwd=self.home.path, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import Failed
 
-VERSION = 1
+VERSION = 2  # of the data directory; what changed with each is in upgrade.py
 PartState = Literal["starting", "running", "restarting", "crashing", "stopped"]
 
 
@@ -53,7 +53,7 @@ class Part(BaseModel):
 class State(BaseModel):
     """`ports` are chosen once and kept; the rest describes the running stack and is written by its supervisor alone."""
 
-    version: int = VERSION
+    version: int = Field(default=VERSION, ge=1)
     ports: dict[str, int] = Field(default_factory=dict)
     kafka: str = ""
     database: str = ""
@@ -107,7 +107,7 @@ class Home:
         return self.logs / f"{part}.log"
 
     def load(self) -> State:
-        """The state, empty where none was kept. Raises Failed where it is damaged, or of a newer version."""
+        """The state, of this version or an older one; empty where none was kept. Raises Failed where it is damaged, or newer."""
         file = self.path / "state.json"
         try:
             state = State.model_validate_json(file.read_bytes())
@@ -117,9 +117,10 @@ class Home:
             remedy = "Delete that file: ports are chosen anew, data stays."
             raise Failed(f"{file} is damaged", remedy=remedy, code="state_damaged") from error
         if state.version > VERSION:
-            remedy = "Use that version, or start anew with `pursight reset`."
-            raise Failed(f"The data directory {self.path} is of a newer PurSight", remedy=remedy, code="state_newer")
-        return state.model_copy(update={"version": VERSION})
+            what = f"The data directory {self.path} is of a newer PurSight"
+            why = f"its version is {state.version}, this PurSight knows {VERSION}"
+            raise Failed(what, why=why, remedy="Use that PurSight, or start anew with `pursight reset`.", code="state_newer")
+        return state
 
     def save(self, state: State) -> None:
         self._write("state.json", state.model_dump_json(indent=1))

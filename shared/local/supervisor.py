@@ -23,7 +23,7 @@ from shared.local.kafka import EmbeddedKafka
 from shared.local.parts import Supervised, SupervisedServer, SupervisedService, fork
 from shared.local.ports import LOOPBACK
 from shared.local.postgres import EmbeddedPostgres
-from shared.local.server import name_process
+from shared.local.server import name_process, open_log
 from shared.local.state import Home, Pid, State
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,10 @@ class Supervisor:
         """A log that has grown too long becomes `.1`; its writer appends, so the file can be emptied under it."""
         for file in self.home.logs.glob("*.log"):
             if file.stat().st_size > LOG_BYTES:
-                shutil.copyfile(file, file.with_suffix(".log.1"))
+                older = file.with_suffix(".log.1")
+                older.unlink(missing_ok=True)
+                with file.open("rb") as full, open_log(older) as kept:
+                    shutil.copyfileobj(full, kept)
                 os.truncate(file, 0)
 
 

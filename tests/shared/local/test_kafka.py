@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from shared.errors import Failed
-from shared.local.jars import cache_folder, read_lock
+from shared.local.jars import cache_folder, kafka_version, read_lock
 from shared.local.kafka import EmbeddedKafka, Secured
 
 FIVE_MEBIBYTES = 5 << 20
@@ -98,12 +100,34 @@ async def test_what_was_acknowledged_survives_kill_9(secured: EmbeddedKafka) -> 
     assert await first_of("local.kept", bootstrap_servers=before) == b"kept"
 
 
-def test_data_of_a_newer_broker(tmp_path: Path) -> None:
-    """It is not touched; one line says which version made it."""
-    (tmp_path / "version").write_text("99.0.0\n")
-    with pytest.raises(Failed, match=r"of Kafka 99\.0\.0, this is Kafka 4\."):
+@pytest.mark.parametrize("version", ["99.0.0", "3.2.3"])
+def test_data_of_another_broker(tmp_path: Path, version: str) -> None:
+    """What is newer, or older than this Kafka reads, is not touched; one line says which version made it."""
+    (tmp_path / "version").write_text(f"{version}\n")
+    with pytest.raises(Failed, match=rf"of Kafka {re.escape(version)}, this is Kafka 4\.") as caught:
         EmbeddedKafka(tmp_path).start()
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "data").exists()
+
+
+class OlderKafka(EmbeddedKafka):
+    """Its data directory has the metadata that Kafka 3.9 wrote."""
+
+    def _format(self) -> None:
+        tool = [*self._java("-Xmx128m"), "kafka.tools.StorageTool", "format", "--release-version", "3.9-IV0"]
+        subprocess.run([*tool, "-t", "AHVyc2lnaHQtb2xkZXItMQ", "-c", str(self._properties)], check=True, capture_output=True)
+
+
+async def test_data_of_an_older_broker(tmp_path: Path) -> None:
+    """What an older Kafka made is served as it is, and its version is noted."""
+    broker = OlderKafka(tmp_path / "k")
+    broker.directory.mkdir()
+    (broker.directory / "version").write_text("3.9.0\n")
+    with broker:
+        await make_topic("local.older", bootstrap_servers=broker.bootstrap)
+        await send("local.older", b"kept", bootstrap_servers=broker.bootstrap)
+        assert await first_of("local.older", bootstrap_servers=broker.bootstrap) == b"kept"
+    assert (broker.directory / "version").read_text() == f"{kafka_version()}\n"
 
 
 def test_no_jar_is_used_unchecked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

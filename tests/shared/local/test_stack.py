@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -20,10 +21,26 @@ import pytest
 from shared.errors import Failed
 from shared.local.doctor import examine
 from shared.local.stack import Stack, Step
+from shared.local.state import VERSION, Home
 from shared.local.status import status_of
+from shared.local.upgrade import STEPS
 
 # The bar is 15 s on an idle machine and belongs to the benchmarks; this only tells a start from a hang.
 PATIENCE_SECONDS = 90
+
+
+# As version 1 wrote it after a stop; of a port for `door` it knew nothing.
+VERSION_1 = """{
+ "version": 1,
+ "ports": {"alpha": 28765},
+ "kafka": "",
+ "database": "",
+ "supervisor": null,
+ "parts": {"alpha": {"name": "alpha", "port": 28765, "state": "stopped", "process": null, "restarts": 0, "problem": ""}},
+ "prepared": true,
+ "problem": "",
+ "problem_code": ""
+}"""
 
 
 def told_by(address: str) -> dict[str, str]:
@@ -82,8 +99,12 @@ async def test_up_again_and_down(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
     assert first.token not in status.model_dump_json()
     assert first.database_url not in status.model_dump_json()
     assert {finding.level for finding in examine(stack)} == {"ok"}
-    for name in ("state.json", "token"):
-        assert stat.S_IMODE((stack.home.path / name).stat().st_mode) == 0o600
+    files = [stack.home.path / name for name in ("state.json", "token", "up.lock")]
+    logs = [path for path in stack.home.logs.iterdir() if path.name != "prepared"]  # that one a double made
+    assert {path.stem for path in logs} >= {"kafka", "postgres", "supervisor", "alpha", "door"}
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in [*files, *logs]} == {
+        path.name: "0o600" for path in [*files, *logs]
+    }
 
     connection = await asyncpg.connect(first.database_url)
     await connection.execute("create table kept (n int)")
@@ -178,6 +199,7 @@ def test_reset_deletes_only_what_is_ours(stack: Stack) -> None:
     ("content", "code"),
     [
         pytest.param('{"version": 999}', "state_newer", id="of a newer version"),
+        pytest.param('{"version": 0}', "state_damaged", id="of a version that never was"),
         pytest.param("{half a", "state_damaged", id="damaged"),
     ],
 )
@@ -188,6 +210,7 @@ def test_state_that_cannot_be_used(stack: Stack, content: str, code: str) -> Non
     with pytest.raises(Failed) as caught:
         stack.up()
     assert caught.value.code == code
+    assert "\n" not in caught.value.line()
     assert (stack.home.path / "state.json").read_text() == content
 
 
@@ -208,12 +231,68 @@ def test_a_directory_that_was_there_keeps_its_mode(light_stack: Stack) -> None:
     assert stat.S_IMODE(light_stack.home.path.stat().st_mode) == 0o755
 
 
-def test_older_state_is_taken_over(light_stack: Stack) -> None:
-    """Ports chosen by an older version are kept; parts it did not know get theirs."""
-    light_stack.home.make()
-    (light_stack.home.path / "state.json").write_text('{"version": 0, "ports": {"alpha": 28765}, "something": "gone"}')
+def test_a_home_of_version_1_is_brought_to_this_one(light_stack: Stack) -> None:
+    """Ports and token are kept, parts it did not know get a port, and files that everybody could read are closed."""
+    home = light_stack.home
+    home.make()
+    (home.path / "state.json").write_text(VERSION_1)
+    (home.path / "token").write_text("the-token-of-version-1")
+    older = [home.path / "up.lock", *(home.logs / name for name in ("kafka.log", "postgres.log", "supervisor.log", "supervisor.log.1"))]
+    for file in older:
+        file.write_text("said before\n")
+        file.chmod(0o644)
+    steps: list[Step] = []
+    running = light_stack.up(steps.append)
+    assert (running.services["alpha"], running.token) == ("http://127.0.0.1:28765", "the-token-of-version-1")
+    assert home.load().version == VERSION
+    assert [step.what for step in steps if step.part == "data"] == [f"brought to version {VERSION}"]
+    assert {file.name: oct(stat.S_IMODE(file.stat().st_mode)) for file in older} == {file.name: "0o600" for file in older}
+    assert home.log_of("supervisor").read_text().startswith("said before\n")
+    light_stack.down()
+    light_stack.up(steps.append)
+    assert len([step for step in steps if step.part == "data"]) == 1
+
+
+def test_a_step_that_cannot_be_done_is_told_and_done_later(light_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says which; the data directory stays what it was, nothing runs, and the next up begins with that step."""
+    home = light_stack.home
+    home.make()
+    (home.path / "state.json").write_text(VERSION_1)
+
+    def refuse(_: Home) -> None:
+        raise PermissionError(1, "Operation not permitted", str(home.logs / "kafka.log"))
+
+    with monkeypatch.context() as patch:
+        patch.setitem(STEPS, 1, refuse)
+        with pytest.raises(Failed, match=r"from version 1 to 2: .*kafka\.log: Operation not permitted\. Mend that") as caught:
+            light_stack.up()
+    assert "\n" not in caught.value.line()
+    assert home.load().version == 1
+    assert not family(light_stack)
     assert light_stack.up().services["alpha"] == "http://127.0.0.1:28765"
-    assert light_stack.home.load().version == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "found", "other"),
+    [
+        pytest.param("postgres", "data/PG_VERSION", "17", "KAFKA_BOOTSTRAP_SERVERS", id="postgres"),
+        pytest.param("kafka", "version", "3.2.3", "PURSIGHT_DATABASE_URL", id="kafka"),
+    ],
+)
+def test_data_of_an_older_server(light_stack: Stack, monkeypatch: pytest.MonkeyPatch, part: str, file: str, found: str, other: str) -> None:
+    """Up says in one line which version made them and what to do; they are left as they are, and nothing runs."""
+    for name in {"KAFKA_BOOTSTRAP_SERVERS", "PURSIGHT_DATABASE_URL"} - {other}:
+        monkeypatch.delenv(name)
+    path = light_stack.home.path / part / file
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{found}\n")
+    with pytest.raises(
+        Failed, match=rf"The stack did not start: The data directory is of \w+ {re.escape(found)}, this is .*pursight reset"
+    ) as caught:
+        light_stack.up()
+    assert "\n" not in caught.value.line()
+    assert path.read_text() == f"{found}\n"
+    assert not family(light_stack)
 
 
 def test_parts_from_the_environment(light_stack: Stack, postgres_url: str, kafka_bootstrap: str) -> None:
