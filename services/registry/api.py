@@ -12,12 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.registry.domain.ledger import first_fault
-from services.registry.domain.source import judge
+from services.registry.domain.source import Judged, judge
 from services.registry.store import Row, Store
 from shared.bus.unit import Cause
+from shared.contracts.choices import explain
+from shared.contracts.document import document_schema
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.scan import ScanRequested
-from shared.contracts.source import Problem, Scope
+from shared.contracts.source import Scope
 from shared.errors import UsageError
 from shared.secrets.vault import LocalVault
 from shared.web.auth import actor_of
@@ -34,6 +36,8 @@ def routes(store: Store, home: Path) -> list[Route]:
         Route("/sources", sources.list, methods=["GET"]),
         Route("/sources", sources.register, methods=["POST"]),
         Route("/sources/check", sources.check, methods=["POST"]),
+        Route("/sources/explain", sources.explain, methods=["POST"]),
+        Route("/sources/schema", sources.schema, methods=["GET"]),
         Route("/sources/{tenant}/{name:path}", sources.show, methods=["GET"]),
         Route("/sources/{tenant}/{name:path}", sources.remove, methods=["DELETE"]),
         Route("/scans", sources.scan, methods=["POST"]),
@@ -56,10 +60,10 @@ def shown(row: Row) -> dict[str, Any]:
     }
 
 
-def refused(problems: tuple[Problem, ...]) -> Response:
+def refused(judged: Judged) -> Response:
     """Every problem by field."""
-    found = [item.model_dump() for item in problems]
-    return problem(422, "source_rejected", f"{len(found)} problem(s) with this source", problems=found)
+    found = [item.model_dump() for item in judged.problems]
+    return problem(422, "source_rejected", f"{len(found)} problem(s) with this source", problems=found, notes=list(judged.notes))
 
 
 class Sources:
@@ -76,37 +80,49 @@ class Sources:
         """Validate only; nothing is kept."""
         judged = judge(await body_of(request))
         if not judged.spec:
-            return refused(judged.problems)
+            return refused(judged)
         return JSONResponse({"spec": judged.spec.model_dump(mode="json", exclude_defaults=True), "notes": list(judged.notes)})
 
-    async def register(self, request: Request) -> Response:
-        """Idempotent by name. With `If-Match: VERSION`, refused (412) where somebody was faster."""
+    async def explain(self, request: Request) -> Response:
+        """What the choices in a source lead to, each with its reason; nothing is kept."""
         judged = judge(await body_of(request))
         if not judged.spec:
-            return refused(judged.problems)
+            return refused(judged)
+        return JSONResponse({"answers": [answer._asdict() for answer in explain(judged.spec)], "notes": list(judged.notes)})
+
+    async def schema(self, _: Request) -> Response:
+        """The JSON Schema of a source document."""
+        return JSONResponse(document_schema(), media_type="application/schema+json")
+
+    async def register(self, request: Request) -> Response:
+        """Idempotent by name. With `If-Match: VERSION` or `If-None-Match: *`, refused (412) where somebody was faster."""
+        judged = judge(await body_of(request))
+        if not judged.spec:
+            return refused(judged)
         cause = Cause.new(tenant=judged.spec.tenant)
         async with self._store.unit(keys=[judged.spec.key]) as unit:
             before = await unit.get(judged.spec.key)
             current = before.version if before and not before.removed else 0
-            if (wanted := request.headers.get("if-match", "").strip('"')) and wanted != str(current):
-                return problem(
-                    412, "version_conflict", f"The source is at version {current}, not {wanted}", "Read it again, then repeat your change."
-                )
+            if conflict := _conflict(request, current):
+                return conflict
             row = await unit.register(judged.spec, judged.notes, actor=actor_of(request), cause=cause)
-        changed = row.version != current
-        return JSONResponse({**shown(row), "changed": changed, "trace_id": cause.trace_id}, status_code=201 if current == 0 else 200)
+        answer = {**shown(row), "notes": list(judged.notes), "changed": row.version != current, "trace_id": cause.trace_id}
+        return JSONResponse(answer, status_code=201 if current == 0 else 200, headers=_etag(row))
 
     async def show(self, request: Request) -> Response:
         key = _key(request)
         row = await self._store.get(key)
         if row is None:
             return _no_such_source()
-        return JSONResponse({**shown(row), "versions": await self._store.versions(key)}, headers={"ETag": f'"{row.version}"'})
+        return JSONResponse({**shown(row), "versions": await self._store.versions(key)}, headers=_etag(row))
 
     async def remove(self, request: Request) -> Response:
-        """Say that it is gone; every service then drains and forgets."""
+        """Say that it is gone; every service then drains and forgets. With `If-Match: VERSION`, refused where it changed since."""
         key, cause = _key(request), Cause.new(tenant=request.path_params["tenant"])
         async with self._store.unit(keys=[key]) as unit:
+            before = await unit.get(key)
+            if before and not before.removed and (conflict := _conflict(request, before.version)):
+                return conflict
             row = await unit.remove(key, actor=actor_of(request), cause=cause)
         return JSONResponse({"removed": key, "trace_id": cause.trace_id}, status_code=202) if row else _no_such_source()
 
@@ -172,6 +188,21 @@ class Secrets:
 
 def _key(request: Request) -> str:
     return SourceName(request.path_params["tenant"] or DEFAULT_TENANT, request.path_params["name"]).key
+
+
+def _etag(row: Row) -> dict[str, str]:
+    return {"ETag": f'"{row.version}"'}
+
+
+def _conflict(request: Request, current: int) -> Response | None:
+    """The answer where the request was made for another version than the current one; 0 is none at all."""
+    wanted = request.headers.get("if-match", "").removeprefix("W/").strip('"')
+    fresh = request.headers.get("if-none-match", "").strip() == "*"
+    if not (fresh and current) and wanted in ("", str(current), "*" if current else "0"):
+        return None
+    now = f"is at version {current}" if current else "is not registered"
+    meant = f"version {wanted[:20]}" if wanted else "a new one"
+    return problem(412, "version_conflict", f"The source {now}, not {meant}", "Read it again, then repeat your change.")
 
 
 def _limit(request: Request) -> int:

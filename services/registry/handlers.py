@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
+from services.registry.domain.hostile import MAX_NAME
 from services.registry.domain.source import judge
 from services.registry.store import RegistryUnit, Store
 from shared.bus.received import Received
@@ -29,7 +30,7 @@ async def _submit(unit: RegistryUnit, received: Received[SourceSubmitted]) -> No
     if judged.spec:
         await unit.register(judged.spec, judged.notes, actor=ACTOR, cause=received)
     else:
-        reject(unit, named(document), judged.problems, received)
+        reject(unit, named(document), judged.problems, received, judged.notes)
 
 
 async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store) -> None:
@@ -47,15 +48,20 @@ async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, sto
                 reject(unit, key, (unknown,), received)
 
 
-def reject(unit: RegistryUnit, source: str, problems: tuple[Problem, ...], received: Received[Any]) -> None:
+def reject(unit: RegistryUnit, source: str, problems: tuple[Problem, ...], received: Received[Any], notes: tuple[str, ...] = ()) -> None:
     """Answer a request that cannot be done."""
-    unit.bus.emit(SourceRejected(source=source, problems=problems, request_id=received.id), key=source, cause=received)
+    unit.bus.emit(SourceRejected(source=source, problems=problems, request_id=received.id, notes=notes), key=source, cause=received)
 
 
 def named(document: dict[str, Any]) -> str:
     """The source key that a request means, as far as it says; never raises."""
     tenant, name = document.get("tenant") or document.get("tenant_id"), document.get("name")
-    return SourceName(tenant if isinstance(tenant, str) else DEFAULT_TENANT, name if isinstance(name, str) and name else "unnamed").key
+    return SourceName(_sayable(tenant) or DEFAULT_TENANT, _sayable(name) or "unnamed").key
+
+
+def _sayable(given: object) -> str:
+    """A name as it can stand in a key, whatever was given: short, and without half surrogates."""
+    return given[:MAX_NAME].encode("utf-8", "replace").decode() if isinstance(given, str) else ""
 
 
 async def on_audit_recorded(batch: Sequence[Received[AuditRecorded]], *, store: Store) -> None:

@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
 from services.registry.domain.ledger import GENESIS, Entry, chain
-from services.registry.domain.source import changed_fields, digest, interval_seconds
+from services.registry.domain.schedule import next_after
+from services.registry.domain.source import changed_fields
 from shared.bus.deadletters import forget_source
 from shared.bus.received import Received
 from shared.bus.unit import Cause, Unit, unit
@@ -64,7 +65,7 @@ class RegistryUnit:
     async def register(self, spec: DataSource, notes: Sequence[str], *, actor: str, cause: AnyCause) -> Row:
         """Create or change the source and say so; an equal one changes nothing and says nothing."""
         before = await self.get(spec.key)
-        if before and not before.removed and digest(before.spec) == digest(spec):
+        if before and not before.removed and before.spec == spec:
             return before
         created = before is None or before.removed
         changed = () if before is None or before.removed else changed_fields(before.spec, spec)
@@ -75,22 +76,26 @@ class RegistryUnit:
             *(spec.key, version, spec.model_dump_json(), list(changed), actor, self.bus.now),
         )
         fact = SourceRegistered(
-            source=spec.key, version=version, change="created" if created else "updated", spec=spec, changed_fields=changed, actor=actor
+            source=spec.key,
+            version=version,
+            change="created" if created else "updated",
+            spec=spec,
+            changed_fields=changed,
+            actor=actor,
+            notes=tuple(notes),
         )
         self.bus.emit(fact, key=spec.key, cause=cause)
         self._audit(spec.tenant, actor, "source.register", spec.key, cause)
         return Row(spec.key, version, spec, False, tuple(notes), before.created_at if before else self.bus.now, self.bus.now)
 
     async def _save(self, spec: DataSource, version: int, notes: Sequence[str], created: bool) -> None:
-        every = interval_seconds(spec.schedule)
-        next_scan = self.bus.now + timedelta(seconds=every) if every else None
         await self._db.execute(
             """
-            insert into source (key, tenant, name, version, spec, digest, notes, created_at, updated_at, next_scan_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
-            on conflict (key) do update set version = excluded.version, spec = excluded.spec, digest = excluded.digest,
+            insert into source (key, tenant, name, version, spec, notes, created_at, updated_at, next_scan_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $7, $8)
+            on conflict (key) do update set version = excluded.version, spec = excluded.spec,
                 notes = excluded.notes, removed = false, updated_at = excluded.updated_at, next_scan_at = excluded.next_scan_at,
-                created_at = case when $10 then excluded.created_at else source.created_at end
+                created_at = case when $9 then excluded.created_at else source.created_at end
             """,
             *(
                 spec.key,
@@ -98,10 +103,9 @@ class RegistryUnit:
                 spec.name,
                 version,
                 spec.model_dump_json(),
-                digest(spec),
                 list(notes),
                 self.bus.now,
-                next_scan,
+                next_after(spec.schedule, self.bus.now),
                 created,
             ),
         )
@@ -122,7 +126,7 @@ class RegistryUnit:
         """Only the name and the version stay, so that a new source of that name goes on counting."""
         bare = DataSource(name=spec.name, tenant=spec.tenant, database=spec.name)
         await self._db.execute(
-            """update source set removed = true, version = $2, updated_at = $3, next_scan_at = null, spec = $4, digest = '', notes = '{}'
+            """update source set removed = true, version = $2, updated_at = $3, next_scan_at = null, spec = $4, notes = '{}'
             where key = $1""",
             *(spec.key, version, self.bus.now, bare.model_dump_json()),
         )
@@ -161,7 +165,7 @@ class RegistryUnit:
             "select * from source where next_scan_at <= $1 and not removed for update skip locked limit 100", self.bus.now
         )
         rows = [_row(record) for record in records]
-        nexts = [self.bus.now + timedelta(seconds=interval_seconds(row.spec.schedule) or 86400) for row in rows]
+        nexts = [next_after(row.spec.schedule, self.bus.now) for row in rows]
         await self._db.executemany(
             "update source set next_scan_at = $2 where key = $1", list(zip([r.key for r in rows], nexts, strict=True))
         )

@@ -2,71 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from shared.contracts.base import Contract, Known, Name, SourceKey
+from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfig
+from shared.contracts.engines import default_host, default_port
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 
-
-class AwsConfig(Contract):
-    """AWS sign-in and place. Secrets only by reference."""
-
-    provider: Literal["aws"]
-    region: str = Field(default="", examples=["eu-central-1"])
-    account_id: str = ""
-    role_arn: str = ""
-    profile: str = ""
-    access_key_id: str = ""
-    secret_access_key_ref: str = Field(default="", description="reference, e.g. env:AWS_SECRET_ACCESS_KEY")
-    use_iam_auth: bool = False
-    resource_arn: str = Field(default="", description="the resource that holds this source; it carries the tags")
-    endpoint_url: str = Field(default="", description="only an address the operator allows (PURSIGHT_AWS_ENDPOINTS)")
-
-
-class AzureConfig(Contract):
-    """Azure sign-in and place. Secrets only by reference."""
-
-    provider: Literal["azure"]
-    tenant_id: str = ""
-    client_id: str = ""
-    client_secret_ref: str = ""
-    use_managed_identity: bool = False
-    subscription_id: str = ""
-    resource_id: str = ""
-
-
-class GcpConfig(Contract):
-    """GCP sign-in and place. Secrets only by reference."""
-
-    provider: Literal["gcp"]
-    project_id: str = ""
-    region: str = ""
-    service_account_ref: str = ""
-    use_iam_auth: bool = False
-    resource_name: str = ""
-
-
-CloudConfig = Annotated[AwsConfig | AzureConfig | GcpConfig, Field(discriminator="provider")]
+__all__ = [
+    "AwsConfig",
+    "AzureConfig",
+    "CloudConfig",
+    "DataSource",
+    "GcpConfig",
+    "Problem",
+    "ReplicaConfig",
+    "Scope",
+    "SourceRegistered",
+    "SourceRejected",
+    "SourceRemoved",
+    "SourceSubmitted",
+    "SourceWithdrawn",
+    "SslConfig",
+]
 
 
 class SslConfig(Contract):
-    """TLS to the source. `mode` has libpq's meaning; empty means: verify-full for cloud and hybrid, prefer on premises."""
+    """TLS to the source, by paths or references. `mode` has libpq's meaning; empty means verify-full for cloud and hybrid and
+    wherever a file is named, prefer on premises."""
 
     mode: Known[Literal["", "disable", "prefer", "require", "verify-ca", "verify-full"]] = ""
     ca: str = Field(default="", description="path of a PEM file with the authorities to trust")
-    cert: str = ""
-    key: str = ""
+    cert: str = Field(default="", description="our own certificate, where the server asks for one")
+    key: str = Field(default="", description="its key: a path or a reference, never the key itself")
 
 
 class ReplicaConfig(Contract):
-    """Read replicas, or the second endpoint of a hybrid source, as host or host:port."""
+    """Read replicas, and the second endpoint of a hybrid source, each as host or host:port."""
 
     replica_members: tuple[str, ...] = ()
-    replica_set: str = ""
-    secondary: str = ""
-    max_lag_seconds: float = Field(default=30.0, ge=0)
+    replica_set: str = Field(default="", description="name of a MongoDB replica set")
+    secondary: str = Field(default="", description="what a hybrid source fails over to")
+    read_preference: Known[Literal["primary", "primary_preferred", "secondary", "secondary_preferred", "nearest"]] = Field(
+        default="secondary_preferred", description="who is read from where there are replicas"
+    )
+    max_lag_seconds: float = Field(default=30.0, ge=0, allow_inf_nan=False, description="a replica further behind is not read from")
+    failback: Known[Literal["auto", "manual"]] = Field(default="auto", description="who returns to the primary after a failover")
+    failback_after_seconds: float = Field(
+        default=300.0, ge=0, allow_inf_nan=False, description="how long the primary is healthy before that"
+    )
 
 
 class Scope(Contract):
@@ -82,21 +68,24 @@ class DataSource(Contract):
 
     name: Name = Field(examples=["crm"])
     tenant: Name = DEFAULT_TENANT
-    engine: Known[Literal["postgresql"]] = "postgresql"
+    engine: Known[Literal["postgresql", "mysql", "mariadb", "mongodb", "s3", "gcs", "azure_blob", "folder"]] = "postgresql"
     location: Known[Literal["on_prem", "cloud", "hybrid"]] = "on_prem"
-    host: str = Field(default="localhost", min_length=1, max_length=255)
-    port: int = Field(default=5432, ge=1, le=65535)
-    database: Name = Field(examples=["shop"])
+    host: str = Field(default_factory=default_host, max_length=255, description="empty: the store's own address in its cloud")
+    port: int = Field(default_factory=default_port, ge=0, le=65535, description="the engine's own where it is left out; 0: none")
+    database: Name = Field(examples=["shop"], description="the database, bucket or container; of a folder, what to call it")
+    path: str = Field(default="", max_length=1024, description="prefix inside a bucket or container; absolute path of a folder")
     username: str = Field(default="", max_length=255)
     password_secret: str = Field(
         default="", description="where the password is, never the password", examples=["env:CRM_PASSWORD", "local:crm"]
     )
+    auth_database: str = Field(default="", max_length=255, description="where MongoDB keeps this user; empty: admin")
+    srv: bool = Field(default=False, description="host is a DNS seed list (mongodb+srv)")
     cloud_config: CloudConfig | None = None
     ssl_config: SslConfig = SslConfig()
     replica_config: ReplicaConfig = ReplicaConfig()
     pool_size: int = Field(default=2, ge=1, le=64)
     max_overflow: int = Field(default=2, ge=0, le=64)
-    pool_timeout: float = Field(default=30.0, gt=0, le=600, description="seconds")
+    pool_timeout: float = Field(default=30.0, gt=0, le=600, description="seconds to wait for a free connection")
     sampling: Known[Literal["none", "statistics", "sample"]] = Field(default="sample", description="consent: may values be looked at?")
     sample_rows: int = Field(default=200, ge=1, le=10_000)
     scope: Scope = Scope()
@@ -104,7 +93,9 @@ class DataSource(Contract):
     description: str = Field(default="", max_length=2000)
     environment: str = Field(default="", max_length=63, examples=["prod"])
     labels: dict[str, str] = Field(default_factory=dict, max_length=50)
-    schedule: str = Field(default="", description="empty: only when asked; else an interval such as 24h", max_length=63)
+    schedule: str = Field(
+        default="", max_length=63, description="empty: only when asked; an interval such as 24h, or five cron fields in UTC"
+    )
 
     @property
     def key(self) -> str:
@@ -148,6 +139,7 @@ class SourceRegistered(Contract):
     spec: DataSource
     changed_fields: tuple[str, ...] = ()
     actor: str = ""
+    notes: tuple[str, ...] = Field(default=(), description="which other spellings were understood, and what to know")
 
 
 class SourceRejected(Contract):
@@ -156,6 +148,7 @@ class SourceRejected(Contract):
     source: str
     problems: tuple[Problem, ...] = Field(min_length=1)
     request_id: str = Field(default="", description="id of the event that asked")
+    notes: tuple[str, ...] = Field(default=(), description="which other spellings were understood")
 
 
 class SourceRemoved(Contract):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.contracts.base import Contract
-from shared.contracts.source import DataSource
+from shared.contracts.document import document_schema
 from shared.contracts.topics import TOPICS
 
-DOCUMENTS: dict[str, type[Contract]] = {"source.submitted": DataSource}  # requests whose class takes any object
+DOCUMENTS = {"source.submitted": document_schema}  # requests whose class takes any object
 BASE = "https://pursight.dev/schemas"
 
 
 def all_schemas() -> dict[str, dict[str, Any]]:
     """Name to schema: one per topic, `<topic>.v1`, and `data_source.v1`."""
-    events = {f"{topic.name}.v1": DOCUMENTS.get(topic.name, topic.event).model_json_schema() for topic in TOPICS}
-    events["data_source.v1"] = DataSource.model_json_schema()
+    events = {f"{topic.name}.v1": DOCUMENTS.get(topic.name, topic.event.model_json_schema)() for topic in TOPICS}
+    events["data_source.v1"] = document_schema()
     return {
         name: {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{BASE}/{name}.json", **schema}
         for name, schema in events.items()

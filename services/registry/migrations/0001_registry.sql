@@ -4,7 +4,6 @@ create table source (
     name text not null,
     version integer not null,
     spec jsonb not null,
-    digest text not null,
     notes text[] not null default '{}',
     removed boolean not null default false,
     created_at timestamptz not null,

@@ -1,0 +1,72 @@
+"""What looks like a secret in a document, and how that is refused: its value is never repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from services.registry.domain.hostile import parts, shown
+from shared.contracts.cloud import CLOUDS
+from shared.contracts.source import Problem
+
+SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")
+REFERENCE = re.compile(rf"(?:{'|'.join(SCHEMES)}):\S.*")
+REFERENCES = frozenset({"password_secret"} | {field for model in CLOUDS.values() for field in model.model_fields if field.endswith("_ref")})
+NAMES = re.compile(r"passw|pwd|secret|token|api_?key|private_?key|access_?key$|credential|passphrase", re.IGNORECASE)
+LABEL_NAMES = re.compile(
+    r"(?:^|[_.-])(?:passw(?:or)?d|pwd|passphrase|api_?key|private_?key|access_?key|client_?secret|secret(?:_?key)?|token)$", re.IGNORECASE
+)
+TEXTS = re.compile(
+    r"\w://[^/\s@]*:[^/\s@]*@"  # a URL with a password in it
+    r"|\b(?:password|passwd|pwd)\s*=\s*\S"  # a DSN
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\"private_key\"\s*:"
+    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.",  # a JSON web token
+    re.IGNORECASE,
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Is this the name of a field that would hold a secret?"""
+    return NAMES.search(name) is not None
+
+
+def refused(field: str) -> Problem:
+    """A field that may not be there."""
+    return Problem(
+        field=shown(field),
+        code="secret_in_document",
+        message="looks like a secret and was refused; its value was not kept",
+        remedy="Store it with `pursight secrets set NAME` and give password_secret: local:NAME, or env:NAME.",
+    )
+
+
+def literal(document: dict[str, Any]) -> Iterator[Problem]:
+    """Where a reference belongs, something else stands. `document` is in our spelling."""
+    for path, _, value in parts(document):
+        if (
+            path.rpartition(".")[2] in REFERENCES
+            and value not in ("", None)
+            and not (isinstance(value, str) and REFERENCE.fullmatch(value))
+        ):
+            yield Problem(
+                field=path,
+                code="secret_not_a_reference",
+                message="must be a reference, not the secret itself; the value was not kept",
+                remedy=f"Use one of {', '.join(f'{scheme}:…' for scheme in SCHEMES)}.",
+            )
+
+
+def in_text(document: dict[str, Any]) -> Iterator[Problem]:
+    """A database URL, a key or a token pasted where something else belongs; a label that is named like a secret."""
+    for path, _, value in parts(document):
+        if isinstance(value, str) and TEXTS.search(value):
+            yield Problem(
+                field=re.sub(r"\.\d+$", "", shown(path)),
+                code="secret_in_document",
+                message="holds a secret and was refused; its value was not kept",
+                remedy="Give host, port, database and username each in its own field, and secrets by reference.",
+            )
+        elif path.startswith("labels.") and value and LABEL_NAMES.search(path.partition(".")[2]):
+            yield refused(path)
