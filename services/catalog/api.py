@@ -45,15 +45,18 @@ class Api:
         key = clean(request.path_params["key"])
         if (found := await read.asset(self._pool, key)) is None:
             return problem(404, "asset_unknown", "No such asset", "GET /search finds assets by name.")
-        described, verdict, judgement = found.pop("doc"), found.pop("verdict"), found.pop("judgement")
+        described, verdict, judgement = found.pop("doc"), found.pop("verdict"), found.pop("judgement") or {}
+        texts = await read.texts(self._pool)
         return answer(
             {
                 **found,
                 **{name: value for name, value in described.items() if name != "columns"},
                 "columns": shown.columns(described, verdict),
                 "identifying_together": (verdict or {}).get("identifying_together", []),
-                "controls": (judgement or {}).get("controls", []),
-                "obligations": (judgement or {}).get("obligations", []),
+                "controls": [control | texts.of(control["control"]) for control in judgement.get("controls", ())],
+                "missing": judgement.get("missing", []),
+                "facts": judgement.get("facts", {}),
+                "obligations": judgement.get("obligations", []),
                 "violations": await read.violations(self._pool, asset=key, states=("open", "waived")),
                 "tags": await read.tags(self._pool, asset=key),
                 "lineage": await read.lineage(self._pool, key),
@@ -91,13 +94,15 @@ class Api:
         return await steps.progress_of(self._pool, subject, now=datetime.now(UTC), stuck_after_seconds=self._stuck, since=since)
 
     async def stats(self, request: Request) -> Response:
-        """`GET /stats?source=`: sources, classes, sensitivities, compliance by framework, riskiest tables, worst violations."""
+        """`GET /stats?source=`: sources, classes, sensitivities, compliance by framework, riskiest tables, worst violations; of one source
+        also what it does not declare."""
         source = clean(request.query_params.get("source", "")) or None
         figures = await read.figures(self._pool, source)
         return answer(
             {
                 **figures,
                 "riskiest": await read.riskiest(self._pool, source),
+                **({"undeclared": await read.undeclared(self._pool, source)} if source else {}),
                 "violations": await read.violations(self._pool, source=source, limit=20),
             }
         )
@@ -120,6 +125,7 @@ class Api:
         lists = {
             "assets": self._exported_assets(source),
             "violations": export.violations(self._pool, source),
+            "undeclared": self._undeclared(source),
             "tags": self._exported_tags(source),
         }
         for name, documents in lists.items():
@@ -134,6 +140,10 @@ class Api:
         async for one in export.assets(self._pool, source):
             described, verdict = orjson.loads(one["doc"]), orjson.loads(one["verdict"] or "null")
             yield shown.exported_asset(one["asset"], one["schema_name"], one["table_name"], one["kind"], described, verdict)
+
+    async def _undeclared(self, source: str) -> AsyncIterator[dict[str, Any]]:
+        for one in await read.undeclared(self._pool, source):
+            yield one
 
     async def _exported_tags(self, source: str) -> AsyncIterator[dict[str, Any]]:
         async for tag_set in export.tags(self._pool, source):

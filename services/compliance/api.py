@@ -214,7 +214,7 @@ def summary(policy: Policy) -> dict[str, Any]:
 def described(policy: Policy) -> dict[str, Any]:
     """A pack as its author wrote it, without the tests."""
     fields = {"id", "title", "severity", "applies", "check", "remedy", "obligations"}
-    controls = [{**control.text.model_dump(include=fields, mode="json"), "facts": list(control.reads)} for control in policy.controls]
+    controls = [{**control.text.model_dump(include=fields, mode="json"), "facts": list(control.read_once)} for control in policy.controls]
     return {**summary(policy), "scope": policy.scope.source, "controls": controls}
 
 

@@ -29,6 +29,7 @@ def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
     _classes(columns)
     _riskiest(found)
     _controls(found["violations"])
+    _undeclared(found["undeclared"])
     _further(found, pages)
 
 
@@ -118,6 +119,17 @@ def _places(held: list[Found]) -> str:
         return _short(held[0]["asset"]) + (f" ({named})" if columns else "")
     named = ", ".join(sorted(_short(violation["asset"]) for violation in held)[:PLACES])
     return named + (f" and {len(held) - PLACES} more" if len(held) > PLACES else "")
+
+
+def _undeclared(asked: list[Found]) -> None:
+    """What the source does not say of itself: once, however many tables it leaves unknown."""
+    if not asked:
+        return
+    named = ", ".join(each["field"].removeprefix("labels.").replace("_", " ") for each in asked)
+    tables = _many(max(each["tables"] for each in asked), "table")
+    stdout.print()
+    stdout.print(plain(f"Not declared on the source: {named}. Controls that ask for it stay unknown, on up to {tables}."), style="yellow")
+    stdout.print("Declare it in the source's file (owner, environment, labels), then `pursight source add FILE`.", style="dim")
 
 
 def _further(found: Found, pages: str) -> None:

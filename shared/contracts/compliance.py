@@ -21,18 +21,29 @@ class FactRead(Contract):
 
 
 class ControlResult(Contract):
-    """One control on one asset. `unknown` means a fact was missing; it is neither a violation nor a pass."""
+    """One control on one asset. `unknown` means a fact was missing; it is neither a violation nor a pass.
+
+    Title, remedy and the names of the facts it reads are the control's own: they stand once in policy.published.
+    """
 
     control: str = Field(examples=["pci-dss:3.5.1"], description="framework:official id")
     framework: str = Field(examples=["PCI DSS 4.0"])
-    title: str
     result: Known[Literal["pass", "fail", "unknown", "waived", "not_applicable"]]
     severity: Severity = "medium"
-    message: str = ""
-    remedy: str = ""
-    facts: tuple[FactRead, ...] = ()
+    violation: str = Field(default="", description="id of the violation where it fails or is waived")
+    message: str = Field(default="", description="what is wrong here, where it fails or is waived")
     columns: tuple[str, ...] = ()
+    reads: tuple[str, ...] = Field(default=(), description="names of the facts behind a fail; what they were stands in the event's `facts`")
     missing: tuple[str, ...] = Field(default=(), description="facts that would settle an unknown")
+
+
+class MissingFact(Contract):
+    """A fact that is not known of one asset, told once for all controls that ask for it."""
+
+    name: str = Field(examples=["source.owner"])
+    says: str = Field(examples=["who answers for this source"], description="completes: it is not known …")
+    remedy: str = ""
+    declare: str = Field(default="", examples=["labels.retention"], description="field of the source's document that would tell it")
 
 
 class ClassCount(Contract):
@@ -56,6 +67,8 @@ class ComplianceEvaluated(Contract):
     schema_name: str
     table: str
     controls: tuple[ControlResult, ...] = ()
+    facts: dict[str, str] = Field(default_factory=dict, description="every fact that these controls read, and what it was")
+    missing: tuple[MissingFact, ...] = Field(default=(), description="what was not known, and who could tell")
     classes: tuple[ClassCount, ...] = ()
     regulations: tuple[str, ...] = Field(default=(), description="regulations that apply to what the asset holds")
     obligations: tuple[str, ...] = Field(default=(), examples=[("encrypt_at_rest", "erase_on_request")])

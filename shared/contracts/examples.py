@@ -96,7 +96,22 @@ EXAMPLES: tuple[Contract, ...] = (
     scan.ScanCompleted(source=SOURCE, scan_id=SCAN, complete=True, tables=60, columns=720, changed=60, digest=DIGEST, trace_id=TRACE),
     scan.ScanFailed(source=SOURCE, scan_id=SCAN, diagnosis=DIAGNOSIS, progress=0.5, trace_id=TRACE),
     rules.RulesetPublished(name="pursight", version="1", digest=DIGEST, rules=400, classes=("email",)),
-    rules.PolicyPublished(name="gdpr", version="1", digest=DIGEST, framework="GDPR", controls=(CONTROL,)),
+    rules.PolicyPublished(
+        name="gdpr",
+        version="1",
+        digest=DIGEST,
+        framework="GDPR",
+        controls=(CONTROL,),
+        texts=(
+            rules.PolicyControl(
+                control=CONTROL,
+                title="Personal data is encrypted",
+                severity="high",
+                remedy="Turn on storage encryption for the database.",
+                facts=("posture.encrypted_at_rest",),
+            ),
+        ),
+    ),
     asset.ClassificationReviewed(asset=ASSET, column="email", decision="confirm", class_name="email", reviewer="jo"),
     asset.AssetClassified(
         asset=ASSET,
@@ -138,7 +153,24 @@ EXAMPLES: tuple[Contract, ...] = (
         table="customer",
         controls=(
             compliance.ControlResult(
-                control=CONTROL, framework="GDPR", title="Personal data is encrypted", result="fail", severity="high", facts=FACTS
+                control=CONTROL,
+                framework="GDPR",
+                result="fail",
+                severity="high",
+                violation="5f1c1f0a-0000-5000-8000-000000000001",
+                message="1 column with personal data lies on storage that is not encrypted",
+                columns=("email",),
+                reads=("posture.encrypted_at_rest",),
+            ),
+            compliance.ControlResult(control="gdpr:Art. 30", framework="GDPR", result="unknown", severity="low", missing=("source.owner",)),
+        ),
+        facts={"posture.encrypted_at_rest": "false", "source.owner": "unknown"},
+        missing=(
+            compliance.MissingFact(
+                name="source.owner",
+                says="who answers for this source",
+                remedy="Declare it on the source (owner).",
+                declare="owner",
             ),
         ),
         classes=(compliance.ClassCount(class_name="email", category="contact", sensitivity="confidential", columns=("email",)),),

@@ -17,6 +17,16 @@ class RulesetPublished(Contract):
     classes: tuple[str, ...] = ()
 
 
+class PolicyControl(Contract):
+    """What is the same of a control wherever it is judged."""
+
+    control: str = Field(examples=["pci-dss:3.5.1"], description="framework:official id")
+    title: str
+    severity: str
+    remedy: str
+    facts: tuple[str, ...] = Field(default=(), description="names of the facts it reads")
+
+
 class PolicyPublished(Contract):
     """A pack of controls as it stands now."""
 
@@ -25,6 +35,7 @@ class PolicyPublished(Contract):
     digest: str
     framework: str
     controls: tuple[str, ...] = ()
+    texts: tuple[PolicyControl, ...] = Field(default=(), description="one for each of the controls")
 
 
 class ContractPublished(Contract):

@@ -9,11 +9,12 @@ from typing import Any
 from shared.bus.received import Received
 from shared.contracts.asset import AssetClassified, AssetRemoved, Column, ColumnVerdict, Constraint, Reason, SchemaDiscovered
 from shared.contracts.base import Contract
-from shared.contracts.compliance import ComplianceEvaluated, ControlResult, FactRead, ViolationOpened, ViolationResolved
+from shared.contracts.compliance import ComplianceEvaluated, ControlResult, ViolationOpened, ViolationResolved
 from shared.contracts.connection import SourceConnected
 from shared.contracts.examples import BY_EVENT as EXAMPLE
 from shared.contracts.examples import SPEC
 from shared.contracts.names import AssetName
+from shared.contracts.rules import PolicyControl, PolicyPublished
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRegistered
 from shared.contracts.tags import Tag, TagsDerived
@@ -93,10 +94,18 @@ def _verdict(name: str, label: str) -> ColumnVerdict:
     return ColumnVerdict(name=name, class_name=label, reasons=why, **known)
 
 
-def evaluated(table: str, result: Any = "fail", *, sequence: int = 1, scan: str = "scan-1", second: float = 4.0) -> Received[Any]:
-    facts = (FactRead(name="posture.encrypted_at_rest", value="false"),)
+def evaluated(
+    table: str, result: Any = "fail", *, sequence: int = 1, scan: str = "scan-1", second: float = 4.0, missing: Any = ()
+) -> Received[Any]:
     control = ControlResult(
-        control=CONTROL, framework="GDPR", title="Personal data is encrypted", result=result, severity="high", facts=facts
+        control=CONTROL,
+        framework="GDPR",
+        result=result,
+        severity="high",
+        violation=f"{table}|{CONTROL}",
+        message="Storage is not encrypted",
+        columns=("email",),
+        reads=("posture.encrypted_at_rest",),
     )
     event = ComplianceEvaluated(
         asset=key_of(table),
@@ -108,6 +117,8 @@ def evaluated(table: str, result: Any = "fail", *, sequence: int = 1, scan: str 
         schema_name="public",
         table=table,
         controls=(control,),
+        facts={"posture.encrypted_at_rest": "false"},
+        missing=missing,
         risk=60,
         spec=SPEC,
     )
@@ -169,8 +180,15 @@ def line(table: str, columns: dict[str, str], **more: Any) -> list[Received[Any]
     return [discovered(table, columns, **more), classified(table, columns), evaluated(table), opened(table), tagged(table)]
 
 
+def policy() -> Received[Any]:
+    """The pack that the control belongs to: its title and its remedy."""
+    text = PolicyControl(control=CONTROL, title="Personal data is encrypted", severity="high", remedy="Run `encrypt`.")
+    event = PolicyPublished(name="gdpr", version="1", digest="d", framework="GDPR", controls=(CONTROL,), texts=(text,))
+    return heard(event, "gdpr", second=-1)
+
+
 def scan() -> list[Received[Any]]:
     """A source with two tables, through the whole line."""
     customers = line("customers", {"id": "none", "email": "email"})
     orders = line("orders", {"id": "none", "contact_mail": "email"}, target="customers")
-    return [registered(), connected(), *customers, *orders, completed(2)]
+    return [policy(), registered(), connected(), *customers, *orders, completed(2)]

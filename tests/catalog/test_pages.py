@@ -13,6 +13,7 @@ import pytest
 
 from services.catalog.web.pages import FOLDER
 from services.catalog.web.words import visible
+from shared.contracts.compliance import MissingFact
 from shared.contracts.connection import SourceUnreachable
 from shared.contracts.examples import BY_EVENT as EXAMPLE
 from tests.catalog import story
@@ -94,6 +95,17 @@ async def test_an_unreachable_source_shows_cause_and_remedy(pool: asyncpg.Pool, 
         text = (await client.get(page, headers=HTML)).text
         assert "the server refused the password" in text
         assert "Cannot be reached" in text
+
+
+async def test_a_source_page_tells_what_is_not_declared(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    """One line for the source, with what helps; the asset's page names the fact."""
+    purpose = MissingFact(name="source.purpose", says="what the data is for", remedy="Say `it`.", declare="labels.purpose")
+    await hear(pool, [*story.scan(), story.evaluated("orders", "unknown", sequence=2, second=9, missing=(purpose,))])
+    page = (await client.get(f"/progress/{SOURCE}", headers=HTML)).text
+    assert page.count("what the data is for: asked for by 1 table.") == 1
+    assert "Say <code>it</code>." in page
+    assert "source.purpose" in (await client.get(f"/assets/{key_of('orders')}", headers=HTML)).text
+    assert (await client.get(f"/export/scan/{SOURCE}")).json()["undeclared"][0]["field"] == "labels.purpose"
 
 
 async def test_tools_get_json_at_the_same_address(told: None, client: httpx.AsyncClient) -> None:

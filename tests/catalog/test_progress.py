@@ -36,6 +36,7 @@ def scan(changed: int | None, *, followed: bool = False, failed: bool = False) -
         pytest.param(scan(None), Counts(2, 2, 2, 2), False, id="the manifest has not come"),
         pytest.param(scan(0), Counts(0, 0, 0, 0), True, id="nothing changed"),
         pytest.param(scan(2), Counts(2, 2, 2, 1), False, id="one waits for its tags"),
+        pytest.param(scan(2), Counts(2, 2, 1, 2), False, id="tags were heard before the judgement that they rest on"),
         pytest.param(scan(2), Counts(1, 1, 1, 1), False, id="one was said but not heard of yet"),
         pytest.param(scan(2), Counts(2, 2, 1, 1, removed=1), True, id="removed on the way"),
         pytest.param(scan(2), Counts(2, 1, 1, 1, dead=1), True, id="put aside on the way"),

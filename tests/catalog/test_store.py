@@ -18,6 +18,7 @@ from services.catalog.store.rebuild import empty
 from services.catalog.store.write import trim_timeline
 from shared.bus.received import Received
 from shared.contracts.asset import AssetClassified, SchemaDiscovered
+from shared.contracts.compliance import MissingFact
 from shared.contracts.examples import BY_EVENT as EXAMPLE
 from shared.contracts.scan import EventDeadLettered
 from shared.contracts.source import SourceRemoved
@@ -116,6 +117,38 @@ async def test_what_compliance_says_last_decides_what_is_open(pool: asyncpg.Pool
     await hear(pool, [story.evaluated("customers", "waived", sequence=2, second=9)])
     assert await read.violations(pool) == []
     assert [one["state"] for one in await read.violations(pool, states=["waived"])] == ["waived"]
+
+
+async def test_a_violation_is_there_with_its_judgement(pool: asyncpg.Pool) -> None:
+    """Who reads a report after the last judgement sees all of it, also while violation.opened is still on its way."""
+    await hear(pool, [event for event in story.scan() if event.topic != "violation.opened"])
+    found = await read.violations(pool, asset=key_of("orders"))
+    assert [(one["control"], one["message"], one["columns"], one["opened_at"]) for one in found] == [
+        (CONTROL, "Storage is not encrypted", ["email"], None)
+    ]
+    assert found[0]["facts"] == [{"name": "posture.encrypted_at_rest", "value": "false"}]
+    assert (found[0]["title"], found[0]["remedy"]) == ("Personal data is encrypted", "Run `encrypt`.")
+
+
+async def test_a_violation_says_what_the_newest_judgement_says(pool: asyncpg.Pool) -> None:
+    """An older judgement that comes late changes neither the text nor what is open."""
+    now = story.evaluated("orders", sequence=2, second=9)
+    (control,) = now.event.controls
+    worse = now.event.model_copy(update={"controls": (control.model_copy(update={"message": "Neither is the line"}),)})
+    await hear(pool, [*story.scan(), story.heard(worse, now.key, second=9), story.evaluated("orders", "pass", sequence=1, second=3)])
+    assert [one["message"] for one in await read.violations(pool, asset=key_of("orders"))] == ["Neither is the line"]
+
+
+async def test_what_a_source_does_not_declare_is_told_once(pool: asyncpg.Pool) -> None:
+    """However many tables ask for it; and not any more once their judgements know it."""
+    owner = MissingFact(name="source.owner", says="who answers for this source", remedy="Declare it.", declare="owner")
+    unseen = MissingFact(name="plain.pan", says="whether the numbers are readable")
+    late = [story.evaluated(table, "unknown", sequence=2, second=9, missing=(owner, unseen)) for table in ("customers", "orders")]
+    await hear(pool, [*story.scan(), *late])
+    told = {"field": "owner", "tables": 2, "says": "who answers for this source", "remedy": "Declare it."}
+    assert await read.undeclared(pool, SOURCE) == [told]
+    await hear(pool, [story.evaluated(table, "pass", sequence=3, second=10) for table in ("customers", "orders")])
+    assert await read.undeclared(pool, SOURCE) == []
 
 
 async def test_removing_a_source_leaves_nothing_of_it(pool: asyncpg.Pool) -> None:

@@ -6,10 +6,10 @@ from functools import cache
 
 from services.compliance.app import load_rules
 from services.compliance.domain.assess import Assessment, Assessor, Wanted
+from services.compliance.domain.evaluate import Finding
 from services.compliance.domain.policy import Rules
 from services.compliance.domain.violations import Standing
 from shared.contracts.asset import AssetClassified, ColumnVerdict, Reason
-from shared.contracts.compliance import ControlResult
 from shared.contracts.connection import Posture
 from shared.contracts.source import DataSource
 
@@ -107,6 +107,6 @@ def assess(event: AssetClassified, standing: dict[str, Standing] | None = None) 
     return assessor.assess_all([wanted], now=datetime(2026, 1, 1, tzinfo=UTC))[0]
 
 
-def results(event: AssetClassified) -> dict[str, ControlResult]:
+def results(event: AssetClassified) -> dict[str, Finding]:
     """What the rules say of the asset, by control."""
-    return {result.control: result for result in assess(event).event.controls}
+    return {result.control: result for result in assess(event).settled.results}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.compliance.domain.violations import violation_id
 from shared.contracts.asset import AssetClassified
 from shared.contracts.connection import Posture
 from shared.contracts.source import AwsConfig, AzureConfig, GcpConfig
@@ -60,7 +61,36 @@ def test_what_is_not_known_is_neither_a_violation_nor_a_pass(event: AssetClassif
             assert before[control].result == result.result
         if result.result == "unknown":
             assert result.missing
-            assert result.message.startswith("Not known: ")
+            assert not result.message
+    told = [fact.name for fact in assess(blind).event.missing]
+    assert len(told) == len(set(told))
+    assert set(told) == {name for result in after.values() for name in result.missing}
+
+
+UNDECLARED = spec(owner="", environment="", labels={})
+
+
+@settings(max_examples=60, deadline=None)
+@given(assets())
+def test_what_a_source_does_not_declare_is_never_a_violation(event: AssetClassified) -> None:
+    """A source that declares nothing has no violation that one with declarations has not."""
+    silent = event.model_copy(update={"spec": UNDECLARED})
+    fails = {control for control, result in results(event).items() if result.result == "fail"}
+    assert {control for control, result in results(silent).items() if result.result == "fail"} <= fails
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        pytest.param({"retention": "2y"}, "pass", id="an end"),
+        pytest.param({}, "unknown", id="nothing"),
+        pytest.param({"retention": " TBD"}, "unknown", id="a placeholder"),
+        pytest.param({"retention": "Forever"}, "fail", id="that there is no end"),
+    ],
+)
+def test_a_declaration_is_taken_at_its_word(declared: dict[str, str], expected: str) -> None:
+    """What is not said is not known; what is said to be missing is missing."""
+    assert results(asset(column("email", "email"), spec=spec(labels=declared)))["gdpr:5(1)(e)"].result == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,10 +142,11 @@ def test_results_come_worst_first(event: AssetClassified) -> None:
             id="card codes",
         ),
         pytest.param(
-            asset(column("email", "email"), column("diagnosis", "diagnosis"), table="visits", posture=BAD, spec=spec(owner="")),
+            asset(column("email", "email"), column("diagnosis", "diagnosis"), table="visits", posture=BAD, spec=spec(owner="nobody")),
             "gdpr:9",
             "high | public.visits holds special categories of personal data (diagnosis). Whoever may read the table reads all of it."
-            " No owner is declared. | Enable row level security with a policy per role, and declare an owner on the source.",
+            " Its source is declared to have no owner."
+            " | Enable row level security with a policy per role, and declare an owner on the source.",
             id="two reasons in one violation",
         ),
         pytest.param(
@@ -133,10 +164,14 @@ def test_results_come_worst_first(event: AssetClassified) -> None:
             id="card numbers in free text",
         ),
         pytest.param(
-            asset(column("email", "email"), posture=GOOD.model_copy(update={"region": "us-east-1"})),
+            asset(
+                column("email", "email"),
+                posture=GOOD.model_copy(update={"region": "us-east-1"}),
+                spec=spec(labels={**DECLARED, "transfer_mechanism": "none"}),
+            ),
             "gdpr:44",
-            "high | public.customers lies in a third country, and no transfer mechanism is recorded. Storing it there is allowed, but needs"
-            " one. | Record the ground on the source (label transfer_mechanism, such as scc, bcr or dpf), or move the data.",
+            "high | public.customers lies in a third country, and its source declares no ground for that. Storing it there is allowed, but"
+            " needs one. | Record the ground on the source (label transfer_mechanism, such as scc, bcr or dpf), or move the data.",
             id="abroad without a ground",
         ),
         pytest.param(
@@ -156,17 +191,32 @@ def test_a_violation_reads_like_this(event: AssetClassified, control: str, expec
 
 def test_an_unknown_says_what_would_settle_it() -> None:
     """It names the facts for machines, and for people what to do."""
-    found = results(asset(column("email", "email"), posture=GOOD.model_copy(update={"encrypted_at_rest": None})))["gdpr:32(1)(a)"]
+    event = assess(asset(column("email", "email"), posture=GOOD.model_copy(update={"encrypted_at_rest": None}))).event
+    found = next(control for control in event.controls if control.control == "gdpr:32(1)(a)")
     assert (found.result, found.missing) == ("unknown", ("posture.encrypted_at_rest",))
-    assert found.message == "Not known: whether the storage is encrypted."
-    assert found.remedy == "Let the connector's role read it, or register the cloud resource that holds this source."
+    told = next(fact for fact in event.missing if fact.name == "posture.encrypted_at_rest")
+    assert told.says == "whether the storage is encrypted"
+    assert told.remedy == "Let the connector's role read it, or register the cloud resource that holds this source."
+    assert event.facts["posture.encrypted_at_rest"] == "unknown"
+
+
+def test_a_failing_control_names_the_facts_behind_it() -> None:
+    """And the event quotes each of them once, whichever controls read it."""
+    event = assess(asset(column("email", "email"), posture=BAD)).event
+    failing = [control for control in event.controls if control.result == "fail"]
+    assert failing
+    for control in failing:
+        assert control.reads
+        assert set(control.reads) <= event.facts.keys()
+        assert control.message
+        assert control.violation == violation_id(control.control, event.asset)
 
 
 def test_an_open_column_is_named() -> None:
     """Where a column awaits its verdict, the unknown says which one."""
-    found = results(asset(column("email", "email"), column("code", state="abstained", runner_up="diagnosis")))["gdpr:9"]
-    assert (found.result, found.columns) == ("unknown", ("code",))
-    assert found.message == "Not known: whether code holds special categories of personal data."
+    event = asset(column("email", "email"), column("code", state="abstained", runner_up="diagnosis"))
+    assert results(event)["gdpr:9"].missing == ("holds.special",)
+    assert "whether code holds special categories of personal data" in [fact.says for fact in assess(event).event.missing]
 
 
 def test_severity_follows_the_data() -> None:

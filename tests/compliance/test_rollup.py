@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import uuid5
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.compliance.domain.evaluate import Finding
 from services.compliance.domain.reading import SENSITIVITIES
 from services.compliance.domain.rollup import classes, risk
 from services.compliance.domain.violations import Standing, settle, violation_id
-from shared.contracts.compliance import ControlResult, Severity
+from shared.contracts.compliance import Severity
 from shared.contracts.envelope import NAMESPACE
 from tests.compliance.examples import assess, asset, column
 
@@ -20,8 +22,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEVERITY: st.SearchStrategy[Severity] = st.sampled_from(["low", "medium", "high", "critical"])
 
 
-def result(outcome: str, severity: Severity = "medium", control: str = "x:1") -> ControlResult:
-    return ControlResult.model_validate({"control": control, "framework": "X", "title": "a title", "result": outcome, "severity": severity})
+def result(outcome: Literal["pass", "fail", "unknown", "waived"], severity: Severity = "medium", control: str = "x:1") -> Finding:
+    return Finding(control, "X", "a title", outcome, severity)
 
 
 @given(st.sampled_from(SENSITIVITIES), st.integers(0, 10**9), st.lists(SEVERITY, max_size=40), SEVERITY)

@@ -14,6 +14,7 @@ from services.catalog.domain.rows import (
     Classified,
     Discovered,
     Edge,
+    Failing,
     Judged,
     Judgement,
     Opened,
@@ -32,7 +33,7 @@ from shared.contracts.names import source_of
 from shared.contracts.tags import TagsDerived
 
 SENSITIVITIES = ("public", "internal", "confidential", "restricted")
-_QUIET = frozenset({"pass", "not_applicable"})
+_STANDS = frozenset({"fail", "waived"})
 
 
 def array(items: Sequence[str]) -> str:
@@ -174,7 +175,7 @@ def _verdict_document(event: AssetClassified) -> dict[str, object]:
 
 
 def evaluated(heard: Heard[ComplianceEvaluated]) -> Iterator[Row]:
-    """The judgement, and the third step of its scan."""
+    """The judgement, what fails of it, and the third step of its scan."""
     event = heard.event
     controls = sorted(event.controls, key=attrgetter("control"))
     failing = [control for control in controls if control.result == "fail"]
@@ -188,10 +189,16 @@ def evaluated(heard: Heard[ComplianceEvaluated]) -> Iterator[Row]:
         array(sorted({control.framework for control in failing})),
         array([control.control for control in failing]),
         array([control.control for control in controls if control.result == "waived"]),
+        array(sorted({fact.declare for fact in event.missing if fact.declare})),
         _json(_results(controls)),
         heard.time,
-        _json({"obligations": event.obligations, "controls": [_control(control) for control in controls]}),
+        _json(_judgement_document(event, controls)),
     )
+    for control in controls:
+        if control.result in _STANDS and control.violation:
+            facts = _json([{"name": name, "value": event.facts.get(name, "")} for name in control.reads])
+            told = (control.control, control.framework, control.severity, control.message, facts, array(control.columns))
+            yield Failing(control.violation, event.asset, event.source, event.sequence, *told)
     if event.scan_id:
         yield Judged(event.scan_id, event.asset, heard.time)
 
@@ -203,27 +210,29 @@ def _results(controls: Sequence[ControlResult]) -> dict[str, dict[str, int]]:
     return results
 
 
-def _control(control: ControlResult) -> dict[str, object]:
-    """All of a control that needs a person's eye, the verdict alone of one that does not."""
-    verdict: dict[str, object] = {
-        "control": control.control,
-        "framework": control.framework,
-        "title": control.title,
-        "result": control.result,
-        "severity": control.severity,
+def _judgement_document(event: ComplianceEvaluated, controls: Sequence[ControlResult]) -> dict[str, object]:
+    """What pages and exports show of a judgement. What a failing control says stands with its violation."""
+    return {
+        "obligations": event.obligations,
+        "controls": [
+            {
+                "control": control.control,
+                "framework": control.framework,
+                "result": control.result,
+                "severity": control.severity,
+                "missing": control.missing,
+            }
+            for control in controls
+        ],
+        "facts": event.facts,
+        "missing": [{"name": fact.name, "says": fact.says, "remedy": fact.remedy, "declare": fact.declare} for fact in event.missing],
     }
-    if control.result in _QUIET:
-        return verdict
-    facts = [{"name": fact.name, "value": fact.value} for fact in control.facts]
-    told = {"message": control.message, "remedy": control.remedy, "facts": facts}
-    return verdict | told | {"columns": control.columns, "missing": control.missing}
 
 
 def opened(heard: Heard[ViolationOpened]) -> Iterator[Row]:
+    """Since when. What it says comes with each judgement, so that it is never older than that."""
     event = heard.event
-    facts = _json([{"name": fact.name, "value": fact.value} for fact in event.facts])
-    told = (event.control, event.framework, event.title, event.severity, event.message, event.remedy)
-    yield Opened(event.violation, event.asset, event.source, *told, facts, array(event.columns), heard.time)
+    yield Opened(event.violation, event.asset, event.source, event.control, heard.time)
 
 
 def resolved(heard: Heard[ViolationResolved]) -> Iterator[Row]:

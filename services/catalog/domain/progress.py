@@ -102,7 +102,8 @@ def is_done(scan: Scan, counts: Counts) -> bool:
     if scan.completed_at is None:
         return False
     awaited = counts.found + counts.unseen if scan.followed else scan.changed
-    return counts.ended >= awaited
+    heard = scan.followed or counts.judged >= counts.tagged  # topics do not wait for each other: tags may be heard before their judgement
+    return heard and counts.ended >= awaited
 
 
 def progress(scan: Scan, counts: Counts, waiting: list[Waiting], *, now: datetime, stuck_after_seconds: float) -> Record:

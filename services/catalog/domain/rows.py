@@ -63,6 +63,7 @@ class Judgement(NamedTuple):
     frameworks: str
     failing: str
     waived: str
+    undeclared: str
     results: str
     at: datetime
     doc: str
@@ -94,18 +95,26 @@ class Edge(NamedTuple):
     target_columns: str
 
 
+class Failing(NamedTuple):
+    """A control that fails, or is waived, as the judgement of this sequence said it. Title and remedy are the policy's."""
+
+    violation: str
+    asset: str
+    source: str
+    sequence: int
+    control: str
+    framework: str
+    severity: str
+    message: str
+    facts: str
+    columns: str
+
+
 class Opened(NamedTuple):
     violation: str
     asset: str
     source: str
     control: str
-    framework: str
-    title: str
-    severity: str
-    message: str
-    remedy: str
-    facts: str
-    columns: str
     opened_at: datetime
 
 
@@ -210,6 +219,7 @@ Row = (
     | Judgement
     | TagSet
     | Edge
+    | Failing
     | Opened
     | Resolved
     | Waived

@@ -57,12 +57,14 @@ CREATE TABLE judgement (
     frameworks    text[]      NOT NULL,
     failing       text[]      NOT NULL,
     waived        text[]      NOT NULL,
+    undeclared    text[]      NOT NULL,
     results       jsonb       NOT NULL,
     at            timestamptz NOT NULL,
     doc           text        NOT NULL
 );
 CREATE INDEX judgement_by_risk ON judgement (risk DESC, asset);
 COMMENT ON COLUMN judgement.frameworks IS 'frameworks with a failing control';
+COMMENT ON COLUMN judgement.undeclared IS 'fields of the source''s document that would settle what is unknown here';
 COMMENT ON COLUMN judgement.results IS 'framework to result to count';
 
 CREATE TABLE violation (
@@ -70,11 +72,10 @@ CREATE TABLE violation (
     asset        text        NOT NULL,
     source       text        NOT NULL,
     control      text        NOT NULL,
+    sequence     bigint,
     framework    text        NOT NULL DEFAULT '',
-    title        text        NOT NULL DEFAULT '',
     severity     text        NOT NULL DEFAULT '',
     message      text        NOT NULL DEFAULT '',
-    remedy       text        NOT NULL DEFAULT '',
     facts        text        NOT NULL DEFAULT '[]',
     columns      text[]      NOT NULL DEFAULT '{}',
     opened_at    timestamptz,
@@ -165,17 +166,16 @@ CREATE INDEX timeline_by_time ON timeline USING brin (at);
 CREATE VIEW live_violation AS
 SELECT v.*,
        CASE
-           WHEN j.asset IS NOT NULL AND v.control = ANY (j.waived) THEN 'waived'
-           WHEN j.asset IS NOT NULL AND v.control <> ALL (j.failing) THEN 'resolved'
+           WHEN v.control = ANY (j.waived) THEN 'waived'
+           WHEN v.control <> ALL (j.failing) THEN 'resolved'
            WHEN v.waived_at > v.opened_at AND (v.waiver ->> 'expires')::timestamptz > now() THEN 'waived'
-           WHEN j.asset IS NOT NULL THEN 'open'
-           WHEN v.opened_at > coalesce(v.resolved_at, '-infinity') THEN 'open'
-           ELSE 'resolved'
+           ELSE 'open'
        END AS state
 FROM violation v
 JOIN asset a ON a.asset = v.asset AND NOT a.removed
-LEFT JOIN judgement j ON j.asset = v.asset;
-COMMENT ON VIEW live_violation IS 'The newest compliance.evaluated decides what is open; the violation events say since when and why';
+JOIN judgement j ON j.asset = v.asset;
+COMMENT ON VIEW live_violation IS
+    'The newest compliance.evaluated decides what is open and what it says; the violation events say since when, and who waived it';
 
 CREATE TABLE rebuild (
     one        boolean PRIMARY KEY DEFAULT true CHECK (one),

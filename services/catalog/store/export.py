@@ -9,6 +9,8 @@ from typing import Any
 import asyncpg
 import orjson
 
+from services.catalog.store import read
+
 Record = dict[str, Any]
 
 _ASSETS = """
@@ -28,8 +30,8 @@ SELECT t.target, t.tags FROM tag_set t LEFT JOIN asset a ON a.asset = t.asset
 WHERE (t.asset = '' OR NOT a.removed) AND ($1::text IS NULL OR t.source = $1) ORDER BY t.target
 """
 _SOURCE_VIOLATIONS = """
-SELECT v.violation, v.asset, v.control, v.framework, v.title, v.severity, v.message, v.remedy, v.columns, v.facts, v.state
-FROM live_violation v LEFT JOIN judgement j USING (asset) WHERE v.source = $1 AND v.state <> 'resolved'
+SELECT v.violation, v.asset, v.control, v.framework, v.severity, v.message, v.columns, v.facts, v.state
+FROM live_violation v JOIN judgement j USING (asset) WHERE v.source = $1 AND v.state <> 'resolved'
 ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], v.severity), j.risk DESC NULLS LAST, v.asset, v.control
 """
 _SOURCE_TAGS = """
@@ -57,9 +59,10 @@ async def assets(pool: asyncpg.Pool, source: str | None) -> AsyncIterator[asyncp
 
 async def violations(pool: asyncpg.Pool, source: str) -> AsyncIterator[Record]:
     """Open and waived violations of a source, worst first, one by one."""
+    said = await read.texts(pool)
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         async for record in connection.cursor(_SOURCE_VIOLATIONS, source, prefetch=500):
-            yield {**dict(record), "facts": orjson.loads(record["facts"])}
+            yield {**dict(record), **said.of(record["control"]), "facts": orjson.loads(record["facts"])}
 
 
 async def tags(pool: asyncpg.Pool, source: str) -> AsyncIterator[Record]:

@@ -60,12 +60,22 @@ WHERE v.state = ANY ($1) AND ($2::text IS NULL OR v.source = $2) AND ($3::text I
 ORDER BY {_RANK}, j.risk DESC NULLS LAST, v.asset, v.control LIMIT $4
 """
 _CONTROLS = f"""
-SELECT v.severity, v.control, v.title, min(v.message) AS message, min(v.remedy) AS remedy, count(*) AS count,
+SELECT v.severity, v.control, min(v.message) AS message, count(*) AS count,
        count(DISTINCT v.source) AS sources, (array_agg(v.asset ORDER BY j.risk DESC NULLS LAST, v.asset))[1:$2] AS assets
 FROM live_violation v LEFT JOIN judgement j USING (asset)
-WHERE v.state = 'open' AND ($1::text IS NULL OR v.source = $1) GROUP BY 1, 2, 3
+WHERE v.state = 'open' AND ($1::text IS NULL OR v.source = $1) GROUP BY 1, 2
 ORDER BY {_RANK}, count(*) DESC, v.control
 """
+_TEXTS = """
+SELECT t ->> 'control' AS control, t ->> 'title' AS title, t ->> 'remedy' AS remedy
+FROM fact, jsonb_array_elements(doc -> 'texts') AS t WHERE kind = 'policy.published' ORDER BY at
+"""
+_UNDECLARED = """
+SELECT u.field, count(*) AS tables, min(j.asset) AS example
+FROM judgement j JOIN asset a USING (asset), unnest(j.undeclared) AS u(field)
+WHERE NOT a.removed AND a.source = $1 GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+_JUDGEMENTS = "SELECT asset, doc FROM judgement WHERE asset = ANY ($1)"
 _ASSET = """
 SELECT a.asset, a.source, a.scan_id, a.schema_name, a.table_name, a.kind, a.owner, a.rows_estimated, a.column_count, a.at, a.doc,
        v.doc AS verdict, v.at AS classified_at, v.sensitivity, v.classes, v.review_count,
@@ -148,13 +158,46 @@ async def violations(
     pool: asyncpg.Pool, *, source: str | None = None, asset: str | None = None, states: Sequence[str] = ("open",), limit: int = 100
 ) -> list[Record]:
     """Worst first: by severity, then by the risk of the table."""
-    answer = await pool.fetch(_VIOLATIONS, list(states), source, asset, limit)
-    return [plain(record, "facts", "waiver") for record in answer]
+    answer, said = await pool.fetch(_VIOLATIONS, list(states), source, asset, limit), await texts(pool)
+    return [plain(record, "facts", "waiver") | said.of(record["control"]) for record in answer]
 
 
 async def open_controls(pool: asyncpg.Pool, source: str | None = None, *, tables: int = 6) -> list[Record]:
     """Open violations by control, worst first, each with its riskiest `assets`: a person mends a cause once, not table by table."""
-    return [dict(record) for record in await pool.fetch(_CONTROLS, source, tables)]
+    said = await texts(pool)
+    return [dict(record) | said.of(record["control"]) for record in await pool.fetch(_CONTROLS, source, tables)]
+
+
+class Texts(dict[str, Record]):
+    """Title and remedy by control, as the policies say them."""
+
+    def of(self, control: str) -> Record:
+        """Those of one control; one whose policy was not heard yet goes by its number."""
+        return self.get(control) or {"title": control, "remedy": ""}
+
+
+async def texts(pool: asyncpg.Pool) -> Texts:
+    """What the newest policies say of their controls."""
+    return Texts({record[0]: {"title": record[1], "remedy": record[2]} for record in await pool.fetch(_TEXTS)})
+
+
+async def undeclared(pool: asyncpg.Pool, source: str) -> list[Record]:
+    """What nobody declared on this source although controls ask for it, most asked first: `field` of its document, what that would
+    tell, how to declare it, and on how many `tables` something stays unknown for want of it."""
+    found = await pool.fetch(_UNDECLARED, source)
+    docs = {asset: orjson.loads(doc) for asset, doc in await pool.fetch(_JUDGEMENTS, [record["example"] for record in found])}
+    return [
+        {
+            "field": record["field"],
+            "tables": record["tables"],
+            **next(
+                {"says": fact["says"], "remedy": fact["remedy"]}
+                for fact in docs[record["example"]]["missing"]
+                if fact["declare"] == record["field"]
+            ),
+        }
+        for record in found
+    ]
 
 
 async def asset(pool: asyncpg.Pool, key: str) -> Record | None:

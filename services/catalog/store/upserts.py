@@ -15,7 +15,7 @@ _COLUMN_TYPES: dict[str, str] = {
     **dict.fromkeys(("discovered_at", "classified_at", "judged_at", "tagged_at"), "timestamptz"),
 }
 _JSON = frozenset({"class_counts", "results", "waiver", "failure"})
-_ARRAYS = frozenset({"classes", "regulations", "frameworks", "failing", "waived", "columns", "target_columns"})
+_ARRAYS = frozenset({"classes", "regulations", "frameworks", "failing", "waived", "undeclared", "columns", "target_columns"})
 
 NEWER = "t.sequence < excluded.sequence"
 NEWER_OR_REMOVED = "t.sequence < excluded.sequence OR (t.sequence = excluded.sequence AND excluded.removed)"
@@ -72,6 +72,7 @@ UPSERTS: dict[type[rows.Row], Upsert] = {
     rows.Verdict: Upsert("verdict", ("asset",), NEWER),
     rows.Judgement: Upsert("judgement", ("asset",), NEWER),
     rows.TagSet: Upsert("tag_set", ("target",), NEWER),
+    rows.Failing: Upsert("violation", ("violation",), "t.sequence IS NULL OR t.sequence < excluded.sequence"),
     rows.Opened: Upsert("violation", ("violation",), "t.opened_at IS NULL OR t.opened_at < excluded.opened_at"),
     rows.Resolved: Upsert("violation", ("violation",), merge=(_latest("resolved_at"),)),
     rows.Waived: Upsert("violation", ("violation",), "t.waived_at IS NULL OR t.waived_at < excluded.waived_at"),
@@ -111,7 +112,7 @@ def _rank(row: rows.Row) -> tuple[object, ...]:
     match row:
         case rows.Asset():
             return (row.sequence, row.removed)
-        case rows.Fact() | rows.Verdict() | rows.Judgement() | rows.TagSet() | rows.Discovered():
+        case rows.Fact() | rows.Verdict() | rows.Judgement() | rows.TagSet() | rows.Discovered() | rows.Failing():
             return (row.sequence,)
         case rows.ScanSeen():
             return (-row.first_at.timestamp(),)

@@ -43,12 +43,14 @@ async def write(connection: asyncpg.Connection, batch: Iterable[rows.Row]) -> No
     by_kind: defaultdict[type[rows.Row], list[rows.Row]] = defaultdict(list)
     for row in batch:
         by_kind[type(row)].append(row)
-    edges, told = by_kind.pop(rows.Edge, []), by_kind.pop(rows.Told, [])
+    edges, failing, told = (by_kind.pop(kind, []) for kind in (rows.Edge, rows.Failing, rows.Told))
     for kind, of_kind in by_kind.items():
         kept = newest(kind, of_kind)
         written = await _upsert(connection, kind, kept)
         if kind is rows.Asset:
             await _replace_edges(connection, kept, set(written), edges)
+        if kind is rows.Judgement:
+            await _add_failing(connection, kept, set(written), failing)
     if told:
         await connection.copy_records_to_table("timeline", records=told, columns=rows.Told._fields)
 
@@ -65,6 +67,16 @@ async def _replace_edges(connection: asyncpg.Connection, assets: Iterable[rows.R
     current = [edge for edge in edges if isinstance(edge, rows.Edge) and newest_sequence.get(edge.asset) == edge.sequence]
     if current:
         await _upsert(connection, rows.Edge, newest(rows.Edge, current))
+
+
+async def _add_failing(
+    connection: asyncpg.Connection, judgements: Iterable[rows.Row], written: set[str], failing: Iterable[rows.Row]
+) -> None:
+    """What fails by the newest judgement of an asset. What does not any more stays, and the view knows that it is over."""
+    newest_sequence = {row.asset: row.sequence for row in judgements if isinstance(row, rows.Judgement) and row.asset in written}
+    current = [row for row in failing if isinstance(row, rows.Failing) and newest_sequence.get(row.asset) == row.sequence]
+    if current:
+        await _upsert(connection, rows.Failing, newest(rows.Failing, current))
 
 
 async def forget(connection: asyncpg.Connection, topic: str, keys: Sequence[str]) -> None:

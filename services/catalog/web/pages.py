@@ -137,7 +137,8 @@ class Pages:
         if (found := await read.asset(self._pool, key)) is None:
             return self.missing("table", key)
         columns = shown.columns(found["doc"], found["verdict"])
-        controls = (found["judgement"] or {}).get("controls", [])
+        texts, judgement = await read.texts(self._pool), found["judgement"] or {}
+        controls = [control | texts.of(control["control"]) for control in judgement.get("controls", ())]
         only = request.query_params.get("only") == "classified"
         return self._page(
             "asset.html",
@@ -147,6 +148,7 @@ class Pages:
             only=only,
             violations=await read.violations(self._pool, asset=key, states=("open", "waived")),
             controls=_controls(controls),
+            missing=judgement.get("missing", []),
             tag_sets=await read.tags(self._pool, asset=key, source=found["source"]),
             edges=await read.lineage(self._pool, key),
             events=await self._events(read.subjects_of(key)),
@@ -168,6 +170,7 @@ class Pages:
             figures=next(iter(figures["sources"]), None),
             classes=figures["classes"],
             frameworks=_by_framework(figures["frameworks"]),
+            undeclared=await read.undeclared(self._pool, progress["source"]),
             tag_sets=await read.tags(self._pool, source=progress["source"]),
             events=await self._events([progress["source"]]),
         )

@@ -98,6 +98,11 @@ def worded(name: str) -> str:
     return visible(name.replace("_", " "))
 
 
+def declared(field: str) -> str:
+    """A field of a source's document as people call it: `labels.purpose` is the purpose."""
+    return field.removeprefix("labels.").replace("_", " ")
+
+
 def does(service: str) -> str:
     """What a service's work is, in two words."""
     return _SERVICE_WORK.get(service, "")
@@ -115,4 +120,7 @@ def coded(text: str) -> Markup:
     return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts))
 
 
-FILTERS = {function.__name__: function for function in (visible, grouped, size, clock, path, source_name, asset_name, worded, does, coded)}
+FILTERS = {
+    function.__name__: function
+    for function in (visible, grouped, size, clock, path, source_name, asset_name, worded, declared, does, coded)
+}

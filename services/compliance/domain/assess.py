@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
-from services.compliance.domain.evaluate import SEVERITIES, Judge
+from services.compliance.domain.evaluate import SEVERITIES, Finding, Judge
 from services.compliance.domain.facts import Section, source_facts
 from services.compliance.domain.policy import Rules, digest_of
 from services.compliance.domain.reading import EVIDENCE, FactReader, worst_sensitivity
 from services.compliance.domain.rollup import classes, risk
-from services.compliance.domain.violations import Settled, Standing, settle
+from services.compliance.domain.violations import Settled, Standing, settle, violation_id
 from shared.contracts.asset import AssetClassified, Reason
 from shared.contracts.compliance import ComplianceEvaluated, ControlResult
 from shared.contracts.connection import Posture
@@ -100,7 +101,9 @@ class Assessor:
             database=asset.database,
             schema_name=asset.schema_name,
             table=asset.table,
-            controls=settled.results,
+            controls=tuple([said(result, asset.asset) for result in settled.results]),
+            facts=judgement.facts,
+            missing=judgement.missing,
             classes=classes(asset.columns),
             regulations=judgement.regulations,
             obligations=judgement.obligations,
@@ -113,16 +116,40 @@ class Assessor:
         return Assessment(event, settled, _digest(event, view))
 
 
-def _worst_first(result: ControlResult) -> tuple[int, int, str]:
+def said(result: Finding, asset: str) -> ControlResult:
+    """A finding as the event tells it."""
+    if result.result in ("pass", "unknown"):
+        return _quiet(result)
+    return ControlResult(
+        control=result.control,
+        framework=result.framework,
+        result=result.result,
+        severity=result.severity,
+        violation=violation_id(result.control, asset),
+        message=result.message,
+        columns=result.columns,
+        reads=tuple([fact.name for fact in result.facts]),
+    )
+
+
+@lru_cache(maxsize=8192)
+def _quiet(result: Finding) -> ControlResult:
+    return ControlResult(
+        control=result.control, framework=result.framework, result=result.result, severity=result.severity, missing=result.missing
+    )
+
+
+def _worst_first(result: Finding) -> tuple[int, int, str]:
     return FIRST.index(result.result), -SEVERITIES.index(result.severity), result.control
 
 
 def _digest(event: ComplianceEvaluated, view: SourceView) -> str:
     """Over what a reader would act on; not over sequences, scans, versions of packs or the facts behind an unchanged result."""
-    results = (f"{r.control}\x1f{r.result}\x1f{r.severity}\x1f{r.message}\x1f{r.columns}" for r in event.controls)
+    results = (f"{r.control}\x1f{r.result}\x1f{r.severity}\x1f{r.message}\x1f{r.columns}\x1f{r.missing}" for r in event.controls)
+    missing = (f"{each.name}\x1f{each.says}" for each in event.missing)
     classes = (f"{c.class_name}\x1f{c.sensitivity}\x1f{c.columns}" for c in event.classes)
     rest = (view.spoken, event.sensitivity, str(event.risk), *event.regulations, *event.obligations)
-    return digest_of(*results, *classes, *rest)
+    return digest_of(*results, *missing, *classes, *rest)
 
 
 def slim(asset: AssetClassified) -> AssetClassified:

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import cel
 
 from services.compliance.domain.facts import Fact, Facts, Value
 from services.compliance.domain.policy import PLACEHOLDER, Control, Level, Rules
-from shared.contracts.compliance import ControlResult, FactRead
+from shared.contracts.compliance import FactRead, MissingFact
 
 SEVERITIES: tuple[Level, ...] = ("low", "medium", "high", "critical")
 SHARED_SECTIONS = ("source", "posture")
 SHOWN_COLUMNS = 4
 
 
+class Finding(NamedTuple):
+    """What one control says of one asset. `message`, `remedy`, `facts` and `columns` are for people and filled where it fails;
+    `missing` are the facts behind an unknown."""
+
+    control: str
+    framework: str
+    title: str
+    result: Literal["pass", "fail", "unknown", "waived"]
+    severity: str
+    message: str = ""
+    remedy: str = ""
+    facts: tuple[FactRead, ...] = ()
+    columns: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the rules say of one asset. Controls that do not apply are not listed."""
+    """What the rules say of one asset. Controls that do not apply are not listed.
 
-    results: tuple[ControlResult, ...]
+    `facts` are all that the listed controls read; `missing` tells, of each that is not known, what that means and who could tell.
+    """
+
+    results: tuple[Finding, ...]
+    facts: dict[str, str]
+    missing: tuple[MissingFact, ...]
     regulations: tuple[str, ...]
     obligations: tuple[str, ...]
 
@@ -36,7 +59,8 @@ class Judge:
     def judge(self, facts: Facts) -> Judgement:
         """Every control that applies, or of which that is not known, in the order of the packs."""
         context = self._context_for(facts)
-        results: list[ControlResult] = []
+        results: list[Finding] = []
+        read: dict[str, None] = {}
         regulations: list[str] = []
         obligations: set[str] = set()
         for policy in self._rules.policies:
@@ -47,13 +71,19 @@ class Judge:
                 applies = scope if scope is False else _both(scope, control.applies.value(context))
                 if applies is not False:
                     results.append(self._result(control, facts, context, applies))
+                    read |= control.read_once
                 if applies:
                     touched = True
                     obligations.update(control.text.obligations)
             if touched:
                 regulations.append(policy.text.regulation)
                 obligations.update(policy.text.obligations)
-        return Judgement(tuple(results), tuple(regulations), tuple(sorted(obligations)))
+        told = {name: spoken(facts.get(name)) for name in read}
+        return Judgement(tuple(results), told, self._missing(facts, results), tuple(regulations), tuple(sorted(obligations)))
+
+    def _missing(self, facts: Facts, results: Iterable[Finding]) -> tuple[MissingFact, ...]:
+        names = dict.fromkeys(name for result in results for name in result.missing)
+        return tuple(_told(name, self._rules.schema[name], facts.asked(name)) for name in names)
 
     def _context_for(self, facts: Facts) -> cel.Context:
         shared = tuple(facts.sections.get(name) for name in SHARED_SECTIONS)
@@ -65,20 +95,14 @@ class Judge:
                 self._context.add_variable(name, section)
         return self._context
 
-    def _result(self, control: Control, facts: Facts, context: cel.Context, applies: bool | None) -> ControlResult:
+    def _result(self, control: Control, facts: Facts, context: cel.Context, applies: bool | None) -> Finding:
         holds = control.check.value(context)
         if applies and holds:
-            return _passed(control, _values(control, facts))
+            return _passed(control)
         if applies is None or holds is None:
-            return self._unknown(control, facts, applies)
+            asked = (*control.scope.facts, *control.applies.facts) if applies is None else control.check.facts
+            return _not_known(control, tuple(dict.fromkeys(name for name in asked if facts.get(name) is None)))
         return _failed(control, facts, context)
-
-    def _unknown(self, control: Control, facts: Facts, applies: bool | None) -> ControlResult:
-        asked = (*control.scope.facts, *control.applies.facts) if applies is None else control.check.facts
-        missing = tuple(dict.fromkeys(name for name in asked if facts.get(name) is None))
-        undecided = dict.fromkeys(column for name in missing for column in facts.asked(name))
-        parts = tuple((name, self._rules.schema[name]) for name in missing)
-        return _not_known(control, _values(control, facts), parts, tuple(undecided))
 
 
 def _both(left: bool | None, right: bool | None) -> bool | None:
@@ -89,16 +113,12 @@ def _both(left: bool | None, right: bool | None) -> bool | None:
 @lru_cache(maxsize=4096)
 def fact_read(name: str, value: Value | None) -> FactRead:
     """The fact as a result quotes it. Shared, since most assets have the same few."""
-    return FactRead(name=name, value="unknown" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+    return FactRead(name=name, value=spoken(value))
 
 
-def _values(control: Control, facts: Facts) -> tuple[Value | None, ...]:
-    sections = facts.sections
-    return tuple(sections[section].get(fact) if section in sections else None for section, fact in control.places)
-
-
-def _facts_read(control: Control, values: tuple[Value | None, ...]) -> tuple[FactRead, ...]:
-    return tuple(map(fact_read, control.reads, values))
+def spoken(value: Value | None) -> str:
+    """A fact's value as events quote it."""
+    return "unknown" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _columns(control: Control, facts: Facts) -> tuple[str, ...]:
@@ -106,53 +126,36 @@ def _columns(control: Control, facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for names in found for name in names))
 
 
-@lru_cache(maxsize=8192)
-def _passed(control: Control, values: tuple[Value | None, ...]) -> ControlResult:
-    return ControlResult(
-        control=control.id,
-        framework=control.framework,
-        title=control.text.title,
-        result="pass",
-        severity=control.text.severity,
-        facts=_facts_read(control, values),
-    )
+@lru_cache(maxsize=1024)
+def _passed(control: Control) -> Finding:
+    return Finding(control.id, control.framework, control.text.title, "pass", control.text.severity)
 
 
 @lru_cache(maxsize=8192)
-def _not_known(
-    control: Control, values: tuple[Value | None, ...], missing: tuple[tuple[str, Fact], ...], columns: tuple[str, ...]
-) -> ControlResult:
-    says = (fact.says.replace("{columns}", listed(columns) or "other columns") for _, fact in missing)
-    settle = dict.fromkeys(fact.settle for _, fact in missing if fact.settle)
-    return ControlResult(
-        control=control.id,
-        framework=control.framework,
-        title=control.text.title,
-        result="unknown",
-        severity=control.text.severity,
-        message=f"Not known: {'; '.join(says)}.",
-        remedy=" ".join(settle),
-        facts=_facts_read(control, values),
-        columns=columns,
-        missing=tuple(name for name, _ in missing),
-    )
+def _not_known(control: Control, missing: tuple[str, ...]) -> Finding:
+    return Finding(control.id, control.framework, control.text.title, "unknown", control.text.severity, missing=missing)
 
 
-def _failed(control: Control, facts: Facts, context: cel.Context) -> ControlResult:
+@lru_cache(maxsize=8192)
+def _told(name: str, fact: Fact, columns: tuple[str, ...]) -> MissingFact:
+    says = fact.says.replace("{columns}", listed(columns) or "other columns")
+    return MissingFact(name=name, says=says, remedy=fact.settle, declare=fact.declare)
+
+
+def _failed(control: Control, facts: Facts, context: cel.Context) -> Finding:
     reasons = [say for when, say in control.because if when.value(context)]
     columns = _columns(control, facts)
     message = " ".join((control.text.message, *reasons))
-    return ControlResult(
-        control=control.id,
-        framework=control.framework,
-        title=control.text.title,
-        result="fail",
-        severity=_worse(control.text.severity) if control.worse_when.value(context) else control.text.severity,
-        message=_filled(message, facts, columns),
-        remedy=control.text.remedy,
-        facts=_facts_read(control, _values(control, facts)),
-        columns=columns,
-        missing=(),
+    return Finding(
+        control.id,
+        control.framework,
+        control.text.title,
+        "fail",
+        _worse(control.text.severity) if control.worse_when.value(context) else control.text.severity,
+        _filled(message, facts, columns),
+        control.text.remedy,
+        tuple(fact_read(name, facts.get(name)) for name in control.read_once),
+        columns,
     )
 
 

@@ -25,33 +25,50 @@ NONPRODUCTION = re.compile(
 )
 SECONDARY = re.compile(r"analytic|research|report|training|test|statistic|demo|experiment", re.IGNORECASE)
 YES = frozenset({"true", "yes", "1"})
+NOT_SAID = frozenset({"", "-", "?", "n/a", "na", "tbd", "todo", "unknown"})  # a placeholder declares nothing
+SAID_NONE = frozenset(
+    {"none", "no", "nobody", "no one", "unlimited", "forever", "indefinite", "indefinitely", "infinite", "never", "permanent", "no limit"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact a rule may read. `says` completes "not known: …"; `settle` is what a person can do about that."""
+    """One fact a rule may read. `says` completes "not known: …"; `settle` is what a person can do about that; `declare` is the field of
+    the source's document that would tell it, where one would."""
 
     type: type[bool] | type[int] | type[str]
     says: str
     settle: str = ""
+    declare: str = ""
 
 
 _OWNER_CAN = "Let the connector's role read it, or register the cloud resource that holds this source."
 _SAMPLE = "Allow values to be sampled for this source (sampling: sample), then scan again."
-_DECLARE = "Declare it on the source."
+
+
+def _declared(kind: type[bool] | type[str], says: str, field: str, how: str = "") -> Fact:
+    """A fact that only the source's owner can tell, by `field` of its document."""
+    return Fact(kind, says, f"Declare it on the source ({how or field.replace('labels.', 'label ')}).", field)
+
 
 SOURCE_FACTS = {
-    "source.owner": Fact(str, "who answers for this source"),
-    "source.purpose": Fact(str, "what the data is for"),
-    "source.retention": Fact(str, "how long the data is kept"),
-    "source.environment": Fact(str, "which environment this is"),
-    "source.nonproduction": Fact(bool, "whether this source is production or a copy for tests", f"{_DECLARE[:-1]} (environment: prod)."),
-    "source.secondary_use": Fact(bool, "whether the data serves its first purpose here", f"{_DECLARE[:-1]} (environment, label purpose)."),
+    "source.owner": _declared(str, "who answers for this source", "owner"),
+    "source.purpose": _declared(str, "what the data is for", "labels.purpose"),
+    "source.retention": _declared(str, "how long the data is kept", "labels.retention"),
+    "source.environment": _declared(str, "which environment this is", "environment"),
+    "source.nonproduction": _declared(
+        bool, "whether this source is production or a copy for tests", "environment", "environment, such as prod or test"
+    ),
+    "source.secondary_use": _declared(
+        bool, "whether the data serves its first purpose here", "labels.purpose", "environment, label purpose"
+    ),
     "source.deidentified": Fact(bool, "whether the source is declared de-identified"),
     "source.leaves_host": Fact(bool, "whether the line leaves the machine"),
-    "source.zone": Fact(str, "in which country the data lies", f"{_DECLARE[:-1]} (cloud region, or label country)."),
-    "source.transfer_mechanism": Fact(str, "on what ground data may leave"),
-    "source.assessment": Fact(str, "where the impact assessment is"),
+    "source.zone": _declared(str, "in which country the data lies", "labels.country", "cloud region, or label country"),
+    "source.transfer_mechanism": _declared(
+        str, "on what ground data may leave", "labels.transfer_mechanism", "label transfer_mechanism, such as scc, bcr or dpf"
+    ),
+    "source.assessment": _declared(str, "where the impact assessment is", "labels.impact_assessment"),
 }
 ASSET_FACTS = {
     "asset.kind": Fact(str, "whether it is a table or a view"),
@@ -129,23 +146,35 @@ class Facts:
 def source_facts(spec: DataSource, posture: Posture, residency: Residency) -> dict[str, Section]:
     """The sections that all assets of one source share."""
     labels = spec.labels
-    purpose = labels.get("purpose") or spec.description
+    purpose = said(labels.get("purpose") or spec.description)
     nonproduction = bool(NONPRODUCTION.fullmatch(spec.environment)) if spec.environment else None
     region = posture.region or getattr(spec.cloud_config, "region", "") or labels.get("region", "")
     known: dict[str, Value | None] = {
-        "owner": spec.owner or labels.get("owner", ""),
+        "owner": said(spec.owner or labels.get("owner", "")),
         "purpose": purpose,
-        "retention": labels.get("retention") or labels.get("retention_days", ""),
-        "environment": spec.environment,
+        "retention": said(labels.get("retention") or labels.get("retention_days", "")),
+        "environment": spec.environment or None,
         "nonproduction": nonproduction,
-        "secondary_use": _secondary_use(nonproduction, purpose),
+        "secondary_use": _secondary_use(nonproduction, purpose or ""),
         "deidentified": labels.get("deidentified", "").lower() in YES,
         "leaves_host": not _loopback(spec.host),
         "zone": residency.zone(region, labels.get("country", "")),
-        "transfer_mechanism": labels.get("transfer_mechanism", ""),
-        "assessment": labels.get("impact_assessment", ""),
+        "transfer_mechanism": said(labels.get("transfer_mechanism", "")),
+        "assessment": said(labels.get("impact_assessment", "")),
     }
     return {"source": known_only(known), "posture": known_only(posture.model_dump(exclude={"region"}))}
+
+
+def said(declaration: str) -> str | None:
+    """What a declaration tells: the text; empty where it says itself that there is none; None where nothing is said.
+
+    >>> said("crm-team"), said("nobody"), said(" TBD ")
+    ('crm-team', '', None)
+    """
+    word = declaration.strip()
+    if word.casefold() in NOT_SAID:
+        return None
+    return "" if word.casefold() in SAID_NONE else word
 
 
 def known_only(values: Mapping[str, Value | None]) -> Section:

@@ -77,8 +77,8 @@ class PackText(_Strict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Control:
-    """A control ready to judge, equal to itself only. `shows` are groups whose columns a result lists, `reads` the facts that it
-    quotes, `places` the same as section and name."""
+    """A control ready to judge, equal to itself only. `shows` are groups whose columns a result lists, `read_once` the facts
+    that it quotes, as keys."""
 
     id: str
     framework: str
@@ -89,8 +89,7 @@ class Control:
     worse_when: Expression
     because: tuple[tuple[Expression, str], ...]
     shows: tuple[str, ...]
-    reads: tuple[str, ...]
-    places: tuple[tuple[str, str], ...]
+    read_once: Mapping[str, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +210,8 @@ def _control(pack: PackText, text: ControlText, schema: Mapping[str, Fact]) -> C
     scope = expression.parse(text.scope or pack.scope, schema)
     shows = text.columns or _groups(check.facts) or _groups(applies.facts) or _groups(scope.facts)
     because = tuple((expression.parse(item.when, schema), item.say) for item in text.because)
-    reads = tuple(dict.fromkeys((*check.facts, *applies.facts)))
-    places = tuple((section, fact) for section, _, fact in (name.partition(".") for name in reads))
-    return Control(f"{pack.name}:{text.id}", pack.framework, text, scope, applies, check, worse, because, shows, reads, places)
+    reads = dict.fromkeys((*check.facts, *applies.facts))
+    return Control(f"{pack.name}:{text.id}", pack.framework, text, scope, applies, check, worse, because, shows, reads)
 
 
 def _groups(facts: tuple[str, ...]) -> tuple[str, ...]:

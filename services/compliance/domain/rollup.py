@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import log10
 
+from services.compliance.domain.evaluate import Finding
 from services.compliance.domain.reading import SENSITIVITIES, is_class, known_sensitivity
 from shared.contracts.asset import ColumnVerdict
-from shared.contracts.compliance import ClassCount, ControlResult
+from shared.contracts.compliance import ClassCount
 
 BY_SENSITIVITY = {"public": 0.0, "internal": 0.02, "confidential": 0.15, "restricted": 0.30}
 BY_SEVERITY = {"low": 0.01, "medium": 0.05, "high": 0.15, "critical": 0.35}
@@ -15,7 +16,7 @@ WAIVED = 0.5  # a waiver accepts a risk, it does not remove it: half remains
 SIZE_STEP, SIZE_MOST = 1 / 60, 0.15  # per power of ten of rows
 
 
-def risk(sensitivity: str, rows: int | None, results: Iterable[ControlResult]) -> int:
+def risk(sensitivity: str, rows: int | None, results: Iterable[Finding]) -> int:
     """0 to 100. Each part takes its share of the safety that is left, so more trouble is never less risk, and 100 is never passed:
 
     risk = 100 x (1 - (1 - sensitivity) x (1 - size) x product of (1 - violation))

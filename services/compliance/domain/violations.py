@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import blake2b, sha1
 from typing import Literal
 
-from shared.contracts.compliance import ControlResult
+from services.compliance.domain.evaluate import Finding
 from shared.contracts.envelope import NAMESPACE
 
 Reason = Literal["passes_now", "asset_removed", "not_applicable", "unknown_now"]
@@ -24,7 +24,7 @@ def violation_id(control: str, asset: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def mark_of(result: ControlResult) -> str:
+def mark_of(result: Finding) -> str:
     """A short digest of what a person would read: equal means that the stored violation need not be written again."""
     facts = "".join(f"{fact.name}={fact.value}\x1f" for fact in result.facts)
     text = f"{result.result}\x1f{result.severity}\x1f{result.title}\x1f{result.message}\x1f{result.remedy}\x1f{result.columns}\x1f{facts}"
@@ -51,13 +51,13 @@ class Settled:
     """Results with waivers applied; those that newly fail; the controls whose violation is over, and why; failing or waived results
     that do not read as they did, with their marks."""
 
-    results: tuple[ControlResult, ...]
-    opened: tuple[ControlResult, ...]
+    results: tuple[Finding, ...]
+    opened: tuple[Finding, ...]
     resolved: tuple[tuple[str, Reason], ...]
-    changed: tuple[tuple[ControlResult, str], ...]
+    changed: tuple[tuple[Finding, str], ...]
 
 
-def settle(results: Iterable[ControlResult], standing: Mapping[str, Standing], now: datetime) -> Settled:
+def settle(results: Iterable[Finding], standing: Mapping[str, Standing], now: datetime) -> Settled:
     """Compare what the rules say now with the violations that stand, by control."""
     after = tuple(_waived(result, standing.get(result.control), now) for result in results)
     stands = {control for control, before in standing.items() if before.state == "open"}
@@ -73,9 +73,9 @@ def _stands(before: Standing | None, mark: str) -> bool:
     return before is not None and before.state != "resolved" and before.mark == mark
 
 
-def _waived(result: ControlResult, before: Standing | None, now: datetime) -> ControlResult:
+def _waived(result: Finding, before: Standing | None, now: datetime) -> Finding:
     covered = before is not None and result.result == "fail" and before.waives(now)
-    return result.model_copy(update={"result": "waived"}) if covered else result
+    return result._replace(result="waived") if covered else result
 
 
 def _reason(result: str | None) -> Reason | None:

@@ -7,19 +7,19 @@ from typing import Any
 
 import orjson
 
-from services.compliance.domain.evaluate import SEVERITIES
+from services.compliance.domain.evaluate import SEVERITIES, Finding
 from services.compliance.domain.policy import Policy
 from services.compliance.domain.violations import violation_id
-from shared.contracts.compliance import ComplianceEvaluated, ControlResult, ViolationOpened
-from shared.contracts.rules import PolicyPublished
+from shared.contracts.compliance import ComplianceEvaluated, ViolationOpened
+from shared.contracts.rules import PolicyControl, PolicyPublished
 
 
-def results_of(results: Iterable[ControlResult]) -> str:
+def results_of(results: Iterable[Finding]) -> str:
     """Outcome by control, for reports; what is missing behind an unknown."""
     return orjson.dumps({r.control: " ".join((r.result, *r.missing)) for r in results}).decode()
 
 
-def violation_row(event: ComplianceEvaluated, result: ControlResult, mark: str) -> tuple[Any, ...]:
+def violation_row(event: ComplianceEvaluated, result: Finding, mark: str) -> tuple[Any, ...]:
     facts = orjson.dumps({fact.name: fact.value for fact in result.facts}).decode()
     return (
         violation_id(result.control, event.asset),
@@ -40,7 +40,7 @@ def violation_row(event: ComplianceEvaluated, result: ControlResult, mark: str) 
     )
 
 
-def opened(event: ComplianceEvaluated, result: ControlResult) -> ViolationOpened:
+def opened(event: ComplianceEvaluated, result: Finding) -> ViolationOpened:
     return ViolationOpened(
         violation=violation_id(result.control, event.asset),
         asset=event.asset,
@@ -60,7 +60,18 @@ def opened(event: ComplianceEvaluated, result: ControlResult) -> ViolationOpened
 def published(policy: Policy) -> PolicyPublished:
     text = policy.text
     controls = tuple(control.id for control in policy.controls)
-    return PolicyPublished(name=text.name, version=text.version, digest=policy.digest, framework=text.framework, controls=controls)
+    texts = tuple(
+        PolicyControl(
+            control=control.id,
+            title=control.text.title,
+            severity=control.text.severity,
+            remedy=control.text.remedy,
+            facts=tuple(control.read_once),
+        )
+        for control in policy.controls
+    )
+    head = {"name": text.name, "version": text.version, "digest": policy.digest, "framework": text.framework}
+    return PolicyPublished(**head, controls=controls, texts=texts)
 
 
 def by_column(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -29,6 +29,7 @@ def found(*violations: report.Found, assets: int = 1) -> report.Found:
         "seconds": {"discovered": 1.0, "tagged": 2.0, "total": 2.0},
         "assets": [asset] * assets,
         "violations": list(violations),
+        "undeclared": [],
         "tags": [{"target": "a", "key": "k"}],
     }
 
@@ -73,6 +74,16 @@ def test_what_could_not_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> N
     assert "3 tables could not be read by this role" in shown
     assert "0 new or changed, 1 gone" in shown
     assert "not_sampled_view" not in shown
+
+
+def test_what_a_source_does_not_declare_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many tables it leaves unknown; and nothing is said where nothing is missing."""
+    missing = [{"field": name, "tables": tables, "says": "", "remedy": ""} for name, tables in (("owner", 70), ("labels.retention", 12))]
+    report.show(found(violation("t")) | {"undeclared": missing}, pages="")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Not declared on the source: owner, retention. Controls that ask for it stay unknown, on up to 70 tables." in shown
+    report.show(found(violation("t")), pages="")
+    assert "Not declared" not in capsys.readouterr().out
 
 
 def test_json_has_the_promised_fields_and_no_others() -> None:
