@@ -17,6 +17,7 @@ from shared.local.state import Home
 from shared.settings import ServiceSettings
 
 PATIENCE_SECONDS = 30.0
+DOOR = "PURSIGHT_URL"  # where set, the shell talks to that front door and to nothing local
 AWAY = ("no_answer", "service_away", "service_starting")
 
 
@@ -30,7 +31,7 @@ class Address:
 
 def address() -> Address:
     """PURSIGHT_URL and PURSIGHT_TOKEN where set, else the local stack. Raises UsageError where neither is there."""
-    if url := os.environ.get("PURSIGHT_URL"):
+    if url := os.environ.get(DOOR):
         return Address(url.rstrip("/"), os.environ.get("PURSIGHT_TOKEN", ""))
     home = Home(ServiceSettings().home)
     state = home.load()
@@ -57,9 +58,13 @@ class Edge:
                     raise
             time.sleep(0.5)
 
-    def send(self, method: str, path: str, document: Any = None) -> Any:
-        """The JSON answer to a request with a body. Raises PurSightError with what the service said."""
-        return self._ask(method, path, json=document)
+    def send(self, method: str, path: str, document: Any = None, *, version: int | None = None) -> Any:
+        """The JSON answer to a request with a body; refused where what it changes is no longer at `version`.
+
+        Raises PurSightError with what the service said.
+        """
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        return self._ask(method, path, json=document, headers=headers)
 
     def _ask(self, method: str, path: str, **how: Any) -> Any:
         try:

@@ -1,0 +1,203 @@
+"""`pursight source …`: register, check, look, change, remove, and explain what the choices in a source lead to."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from services.registry.commands.editing import in_editor, with_fields
+from services.registry.commands.files import Written, read
+from services.registry.domain.source import Judged, judge
+from shared.cli.connect import address, edge
+from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
+from shared.contracts.choices import Answer, explain
+from shared.contracts.document import document_schema
+from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.source import DataSource
+from shared.errors import Failed, UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Data sources: add, check, list, show, edit, remove, explain, schema.")
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+Which = Annotated[str, typer.Argument(help="a YAML or JSON file, - for standard input, or a database URL")]
+Named = Annotated[str, typer.Argument(help="NAME, or TENANT/NAME")]
+Version = Annotated[int | None, typer.Option(help="refuse where the source is no longer at this version")]
+
+
+def key(name: str) -> str:
+    """`tenant/name` or just `name` as a source key."""
+    tenant, slash, rest = name.partition("/")
+    return SourceName(tenant, rest).key if slash and tenant else SourceName(DEFAULT_TENANT, rest or name).key
+
+
+def path_of(name: str) -> str:
+    """The source's path at the registry; the key's own escapes are escaped for the URL."""
+    found = SourceName.parse(key(name))
+    return f"/sources/{quote(found.tenant, safe='')}/{quote(found.name, safe='')}"
+
+
+def judged(given: Written, *, json_output: bool) -> Judged:
+    """What the registry would say of it. Raises UsageError, after every problem is told with its line, where that is no."""
+    found = judge(given.document)
+    if found.spec:
+        return found
+    listed = [{**problem.model_dump(), "line": given.line_of(problem.field)} for problem in found.problems]
+    told = [_told(problem) for problem in listed]
+    if json_output:
+        as_json({"problems": listed, "notes": list(found.notes)})
+    elif len(told) > 1:
+        for line in told:
+            stderr.print(plain(line))
+    raise UsageError(f"{given.name} is no source", why=told[0] if len(told) == 1 else f"{len(told)} problems", code="source_rejected")
+
+
+def _told(problem: dict[str, Any]) -> str:
+    place = f"line {problem['line']}: " if problem["line"] else ""
+    return f"{place}{problem['field']} {problem['message']}. {problem['remedy']}".strip()
+
+
+def _notes(notes: list[str]) -> None:
+    for note in notes:
+        stdout.print(plain(f"  note: {note}"))
+
+
+def _registered(answer: dict[str, Any], *, json_output: bool) -> None:
+    if json_output:
+        return as_json(answer)
+    unchanged = "" if answer["changed"] else ", unchanged"
+    stdout.print(plain(f"{spoken(answer['source'])} is registered as version {answer['version']}{unchanged}"))
+    _notes(answer["notes"])
+
+
+@app.command()
+def add(which: Which, version: Version = None, json_output: Json = False) -> None:
+    """Register a source, or change it: idempotent by name."""
+    given = read(which)
+    judged(given, json_output=json_output)
+    with edge() as line:
+        answer = line.send("POST", "/sources", given.document, version=version)
+    _registered(answer, json_output=json_output)
+
+
+@app.command()
+def check(which: Which, json_output: Json = False) -> None:
+    """Validate, and dial it where the stack is up; nothing is kept."""
+    given = read(which)
+    found = judged(given, json_output=json_output)
+    assert found.spec
+    dialled = _preflight(found.spec, given.password) if _is_up() else None
+    if json_output:
+        spec = found.spec.model_dump(mode="json", exclude_defaults=True)
+        as_json({"spec": spec, "notes": list(found.notes), "preflight": dialled})
+    else:
+        stdout.print("This source is fine." if dialled else "This source is fine. The stack is not running, so it was not dialled.")
+        _notes([*found.notes, *(f"{each['cause']}. {each['remedy']}".strip() for each in (dialled or {}).get("warnings", ()))])
+    if dialled and not dialled["reachable"]:
+        told = dialled["diagnosis"]
+        raise Failed(f"{spoken(found.spec.key)} cannot be reached", why=told["cause"], remedy=told["remedy"], code=told["code"])
+
+
+def _is_up() -> bool:
+    try:
+        address()
+    except UsageError:
+        return False
+    return True
+
+
+def _preflight(spec: DataSource, password: str | None) -> dict[str, Any]:
+    """What a dial finds. The password goes with this one call."""
+    given = {"password": password} if password is not None else {}
+    with edge() as line:
+        return dict(line.send("POST", "/preflight", {"source": json.loads(spec.to_json()), **given}))
+
+
+@app.command("list")
+def list_(json_output: Json = False) -> None:
+    """All sources."""
+    with edge() as line:
+        found = line.get("/sources")
+    if json_output:
+        return as_json(found)
+    specs = [(each, DataSource.model_validate(each["spec"])) for each in found["sources"]]
+    rows = [(spoken(each["source"]), spec.engine, spec.location, spec.host, spec.database, each["version"]) for each, spec in specs]
+    table("Sources", ("source", "engine", "location", "host", "database", "version"), rows)
+
+
+@app.command()
+def show(name: Named) -> None:
+    """One source with its history."""
+    with edge() as line:
+        as_json(line.get(path_of(name)))
+
+
+@app.command()
+def edit(
+    name: Named,
+    set_: Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change this field; may be given again")] = [],  # noqa: B006
+    version: Version = None,
+    json_output: Json = False,
+) -> None:
+    """Change a source: with --set, or in $EDITOR. Refused where somebody else changed it meanwhile."""
+    with edge() as line:
+        now = line.get(path_of(name))
+        at = now["version"] if version is None else version
+        given = with_fields(now["spec"], set_) if set_ else in_editor(now["spec"], name=spoken(now["source"]), version=at)
+        if given is None:
+            return stdout.print("Nothing was changed.")
+        spec = judged(given, json_output=json_output).spec
+        if spec and spec.key != now["source"]:
+            raise UsageError("a source keeps its name and tenant", remedy="Add the new one, then remove this one.", code="identity_changed")
+        answer = line.send("POST", "/sources", given.document, version=at)
+    _registered(answer, json_output=json_output)
+
+
+@app.command()
+def remove(name: Named, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """Forget a source: its scans end, its state, its assets and its topics' entries go."""
+    with edge() as line:
+        version = None if yes else line.get(path_of(name))["version"]
+        if not yes:
+            typer.confirm(f"Forget {name} and all that is known of it?", abort=True)
+        line.send("DELETE", path_of(name), version=version)
+    stdout.print(plain(f"{name} is being removed."))
+
+
+@app.command("explain")
+def explain_(
+    which: Annotated[str, typer.Argument(help="the name of a source, a YAML or JSON file, -, or a database URL")], json_output: Json = False
+) -> None:
+    """What location, engine and identity lead to: endpoints, TLS, sign-in, secrets, pool, what to install, each with the reason."""
+    spec = _from_file(which, json_output) if which == "-" or "://" in which or Path(which).is_file() else _from_registry(which)
+    answers = [*explain(spec), _driver(spec.engine)]
+    if json_output:
+        return as_json({"source": spec.key, "answers": [answer._asdict() for answer in answers]})
+    table(spoken(spec.key), ("", "choice", "why"), answers)
+
+
+def _from_file(which: str, json_output: bool) -> DataSource:
+    spec = judged(read(which), json_output=json_output).spec
+    assert spec
+    return spec
+
+
+def _from_registry(name: str) -> DataSource:
+    with edge() as line:
+        return DataSource.model_validate(line.get(path_of(name))["spec"])
+
+
+def _driver(engine: str) -> Answer:
+    found = next(iter(entry_points(group="pursight.sources", name=engine)), None)
+    if found is None:
+        return Answer("driver", "none", f"nothing that is installed here reads {engine}")
+    return Answer("driver", found.value, "installed here, found by the entry point pursight.sources")
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a source document, for editors and other checks."""
+    as_json(document_schema())
