@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +12,7 @@ from starlette.routing import Route
 
 from services.registry.domain.ledger import first_fault
 from services.registry.domain.source import Judged, judge
+from services.registry.gateway import OwnSecrets
 from services.registry.store import Row, Store
 from shared.bus.unit import Cause
 from shared.contracts.choices import explain
@@ -29,9 +29,9 @@ from shared.web.problems import problem
 MAX_ENTRIES = 1000
 
 
-def routes(store: Store, home: Path) -> list[Route]:
+def routes(store: Store, vault: LocalVault, own: OwnSecrets) -> list[Route]:
     """Everything under /sources, /scans, /secrets and /audit."""
-    sources, secrets = Sources(store), Secrets(LocalVault(home / "secrets"))
+    sources, secrets = Sources(store, own), Secrets(vault)
     return [
         Route("/sources", sources.list, methods=["GET"]),
         Route("/sources", sources.register, methods=["POST"]),
@@ -69,8 +69,8 @@ def refused(judged: Judged) -> Response:
 class Sources:
     """Register, look, remove, scan."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, own: OwnSecrets) -> None:
+        self._store, self._own = store, own
 
     async def list(self, request: Request) -> Response:
         rows = await self._store.sources(request.query_params.get("tenant"))
@@ -123,7 +123,8 @@ class Sources:
             before = await unit.get(key)
             if before and not before.removed and (conflict := _conflict(request, before.version)):
                 return conflict
-            row = await unit.remove(key, actor=actor_of(request), cause=cause)
+            if row := await unit.remove(key, actor=actor_of(request), cause=cause):
+                await self._own.let_go(unit.bus.connection, row.spec)
         return JSONResponse({"removed": key, "trace_id": cause.trace_id}, status_code=202) if row else _no_such_source()
 
     async def scan(self, request: Request) -> Response:

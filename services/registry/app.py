@@ -7,24 +7,29 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from services.registry import api, handlers
+from services.registry import api, handlers, worker
+from services.registry.gateway import FORGET, OwnSecrets
 from services.registry.settings import RegistrySettings
 from services.registry.store import Store
+from shared.bus.jobs import work
 from shared.bus.unit import Cause
 from shared.contracts.audit import AuditRecorded
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceSubmitted, SourceWithdrawn
+from shared.secrets.vault import LocalVault
 from shared.service import Service, ServiceContext
 
 
 @asynccontextmanager
 async def wire(context: ServiceContext[RegistrySettings]) -> AsyncIterator[None]:
-    """Handlers, routes, and the clock that asks for scheduled scans."""
-    store = Store(context.pool)
+    """Handlers, routes, the clock that asks for scheduled scans, and what is done after a removal."""
+    store, vault = Store(context.pool), LocalVault(context.settings.home / "secrets")
+    own = OwnSecrets(vault, context.jobs)
     context.bus.on(SourceSubmitted, partial(handlers.on_source_submitted, store=store), batch=100)
-    context.bus.on(SourceWithdrawn, partial(handlers.on_source_withdrawn, store=store), batch=100)
+    context.bus.on(SourceWithdrawn, partial(handlers.on_source_withdrawn, store=store, own=own), batch=100)
     context.bus.on(AuditRecorded, partial(handlers.on_audit_recorded, store=store))
-    context.routes += api.routes(store, context.settings.home)
+    context.routes += api.routes(store, vault, own)
+    context.spawn(partial(work, context.jobs, FORGET, partial(worker.forget_secret, store=store, own=own), concurrency=1))
     context.every(context.settings.schedule_check_seconds, partial(_scheduled_scans, store))
     yield
 

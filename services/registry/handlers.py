@@ -8,6 +8,7 @@ from typing import Any
 
 from services.registry.domain.hostile import MAX_NAME
 from services.registry.domain.source import judge
+from services.registry.gateway import OwnSecrets
 from services.registry.store import RegistryUnit, Store
 from shared.bus.received import Received
 from shared.contracts.audit import AuditRecorded
@@ -33,12 +34,14 @@ async def _submit(unit: RegistryUnit, received: Received[SourceSubmitted]) -> No
         reject(unit, named(document), judged.problems, received, judged.notes)
 
 
-async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store) -> None:
+async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store, own: OwnSecrets) -> None:
     """source.withdrawn -> source.removed, or source.rejected where there is no such source."""
     async with store.unit(batch, keys=[named(received.event.document()) for received in batch]) as unit:
         for received in compress(batch, unit.bus.is_new):
             key = named(received.event.document())
-            if not await unit.remove(key, actor=ACTOR, cause=received):
+            if removed := await unit.remove(key, actor=ACTOR, cause=received):
+                await own.let_go(unit.bus.connection, removed.spec)
+            else:
                 unknown = Problem(
                     field="name",
                     code="unknown_source",

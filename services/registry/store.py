@@ -192,6 +192,11 @@ class Store:
         record = await self._pool.fetchrow("select * from source where key = $1 and not removed", key)
         return _row(record) if record else None
 
+    async def refers_to(self, reference: str) -> bool:
+        """Whether a source that is not removed takes its password from there."""
+        query = "select exists (select from source where not removed and spec::jsonb ->> 'password_secret' = $1)"
+        return bool(await self._pool.fetchval(query, reference))
+
     async def versions(self, key: str) -> list[dict[str, Any]]:
         """The source's history, newest first."""
         records = await self._pool.fetch(

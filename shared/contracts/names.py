@@ -32,6 +32,11 @@ class SourceName(NamedTuple):
     def key(self) -> str:
         return f"{encode(self.tenant)}/{encode(self.name)}"
 
+    @property
+    def secret(self) -> str:
+        """The name of this source's own password in the local secret store, which goes with the source."""
+        return f"{encode(self.tenant)}.{encode(self.name)}"
+
     @classmethod
     def parse(cls, key: str) -> SourceName:
         """Raises ValueError where `key` is not `tenant/name`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import hashlib
 import json
 import os
 import tempfile
@@ -51,9 +52,16 @@ class LocalVault:
         """All names, sorted; never a value."""
         return sorted(self._rows())
 
-    def remove(self, name: str) -> bool:
-        """Forget one; False where it was not there."""
+    def mark(self, name: str) -> str:
+        """Tells what is stored now from what is put there later, and nothing of the value; empty where there is none."""
+        row = self._rows().get(name)
+        return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest() if row else ""
+
+    def remove(self, name: str, *, marked: str = "") -> bool:
+        """Forget one, with `marked` only where its mark is still that; False where there is no such secret."""
         with self._locked():
+            if marked and self.mark(name) != marked:
+                return False
             rows = self._rows()
             found = rows.pop(name, None) is not None
             self._write(self._rows_file, rows)
