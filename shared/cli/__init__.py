@@ -25,3 +25,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("PURSIGHT_DEBUG"):
+            raise
+        print(f"pursight: unexpected {type(error).__name__}. PURSIGHT_DEBUG=1 shows where it came from.", file=sys.stderr)
+        sys.exit(1)
