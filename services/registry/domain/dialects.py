@@ -260,7 +260,7 @@ def _known_word(claim: Claim, notes: list[str]) -> Claim:
 
 def _one_provider(claims: list[Claim]) -> tuple[list[Claim], list[Problem]]:
     """Fields whose spelling names another cloud than the source's are reported and left out."""
-    said = [claim for claim in claims if claim.target == "cloud_config.provider"]
+    said = [claim for claim in claims if claim.target == "cloud_config.provider" and isinstance(claim.value, str)]
     hinted = sorted({claim.provider for claim in claims if claim.provider})
     provider = said[0].value if said else hinted[0] if len(hinted) == 1 else ""
     if not said and provider:
@@ -268,7 +268,7 @@ def _one_provider(claims: list[Claim]) -> tuple[list[Claim], list[Problem]]:
     if not said and len(hinted) > 1:
         provider = hinted[0]
     strange = [claim for claim in claims if claim.provider and claim.provider != provider]
-    problems = [wrong_provider(claim.origin, claim.provider, str(provider)) for claim in strange if provider in CLOUDS]
+    problems = [wrong_provider(claim.origin, claim.provider, provider) for claim in strange if provider in CLOUDS]
     return [claim for claim in claims if claim not in strange], problems
 
 

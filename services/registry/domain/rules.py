@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from shared.contracts.choices import entry, tls
+from shared.contracts.choices import entry
 from shared.contracts.engines import ONLY_FOR, SERVERS, cloud_of, default_host, default_port, engine_of
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig, Problem
 
@@ -134,7 +134,7 @@ RULES: tuple[Rule, ...] = (
          lambda s: bool(_gcp(s).instance) and not re.fullmatch(r"(?:[\w.\-]+:)?[\w.\-]+:[\w\-]+:[\w\-]+", _gcp(s).instance),
          "is not project:region:instance", "Copy the connection name of the Cloud SQL instance."),
     # TLS
-    Rule("ssl_config.mode", "contradiction", lambda s: _signs_by_token(s) and tls(s)[0] != "verify-full",
+    Rule("ssl_config.mode", "contradiction", lambda s: _signs_by_token(s) and s.ssl_config.mode not in ("", "verify-full"),
          "a token never goes over a line that is not verified", "Use verify-full, or a password."),
     Rule("ssl_config.key", "missing", lambda s: bool(s.ssl_config.cert) and not s.ssl_config.key,
          "belongs to ssl_config.cert", "Give the certificate's key."),

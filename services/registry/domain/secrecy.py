@@ -13,9 +13,10 @@ from shared.contracts.source import Problem
 SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")
 REFERENCE = re.compile(rf"(?:{'|'.join(SCHEMES)}):\S.*")
 REFERENCES = frozenset({"password_secret"} | {field for model in CLOUDS.values() for field in model.model_fields if field.endswith("_ref")})
-NAMES = re.compile(r"passw|pwd|secret|token|api_?key|private_?key|access_?key$|credential|passphrase", re.IGNORECASE)
+NAMES = re.compile(r"passw|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key$|credential|passphrase", re.IGNORECASE)
 LABEL_NAMES = re.compile(
-    r"(?:^|[_.-])(?:passw(?:or)?d|pwd|passphrase|api_?key|private_?key|access_?key|client_?secret|secret(?:_?key)?|token)$", re.IGNORECASE
+    r"(?:^|[_.-])(?:passw(?:or)?d|pwd|passphrase|api[_-]?key|private[_-]?key|access[_-]?key|client[_-]?secret|secret(?:[_-]?key)?|token)$",
+    re.IGNORECASE,
 )
 TEXTS = re.compile(
     r"\w://[^/\s@]*:[^/\s@]*@"  # a URL with a password in it

@@ -1,0 +1,168 @@
+"""What a source may not say: every row of the table is broken by a document here, and all are told at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.registry.domain.rules import RULES
+from services.registry.domain.source import judge
+
+SERVER = {"name": "crm", "host": "db.example", "database": "shop"}
+CLOUD = {**SERVER, "location": "cloud", "username": "reader"}
+AWS = {"provider": "aws", "region": "eu-central-1"}
+AZURE = {"provider": "azure"}
+GCP = {"provider": "gcp"}
+REPLICA = {**SERVER, "location": "hybrid"}
+
+# document, field of the problem, a piece of its words
+CASES: list[tuple[dict[str, Any], str, str]] = [
+    ({**SERVER, "host": ""}, "host", "required"),
+    ({**SERVER, "host": "db.example:5432/shop"}, "host", "one host name"),
+    ({**SERVER, "host": "a.example,b.example"}, "host", "one host name"),
+    ({**SERVER, "port": 0}, "port", "not a port"),
+    ({"name": "f", "engine": "folder"}, "path", "has a path"),
+    ({"name": "f", "engine": "folder", "path": "here/below"}, "path", "absolute"),
+    ({"name": "f", "engine": "folder", "path": "/srv/../etc"}, "path", "absolute"),
+    ({"name": "f", "engine": "folder", "path": "/srv", "location": "cloud"}, "location", "this machine"),
+    ({"name": "s", "engine": "s3", "database": "b", "location": "hybrid"}, "location", "no second endpoint"),
+    ({**SERVER, "host": "x.y.eu-west-1.rds.amazonaws.com", "location": "on_prem"}, "location", "managed database"),
+    ({**SERVER, "username": "u", "location": "on_prem", "cloud_config": {**AWS, "use_iam_auth": True}}, "location", "identity"),
+    ({**CLOUD, "host": "x.mysql.database.azure.com", "cloud_config": AWS}, "cloud_config.provider", "whose managed"),
+    ({"name": "s", "engine": "gcs", "database": "b", "location": "cloud", "cloud_config": AWS}, "cloud_config.provider", "kind of store"),
+    ({"name": "s", "engine": "azure_blob", "database": "b"}, "cloud_config.storage_account", "storage account"),
+    ({**CLOUD, "password_secret": "env:P", "cloud_config": {**AWS, "use_iam_auth": True}}, "password_secret", "both"),
+    ({**SERVER, "location": "cloud", "cloud_config": {**AZURE, "use_managed_identity": True}}, "username", "database user"),
+    ({**CLOUD, "cloud_config": {**AWS, "access_key_id": "AK"}}, "cloud_config.secret_access_key_ref", "belongs to"),
+    ({**CLOUD, "cloud_config": {**AWS, "secret_access_key_ref": "env:K"}}, "cloud_config.access_key_id", "belongs to"),
+    ({**CLOUD, "cloud_config": {**AWS, "session_token_ref": "env:K"}}, "cloud_config.session_token_ref", "temporary"),
+    (
+        {**CLOUD, "cloud_config": {**AWS, "profile": "p", "access_key_id": "A", "secret_access_key_ref": "env:K"}},
+        "cloud_config.profile",
+        "both",
+    ),
+    (
+        {**CLOUD, "cloud_config": {**AWS, "web_identity_token_file": "/t", "role_arn": "r", "profile": "p"}},
+        "cloud_config.web_identity_token_file",
+        "both",
+    ),
+    ({**CLOUD, "cloud_config": {**AWS, "external_id": "7"}}, "cloud_config.role_arn", "for a role"),
+    ({**CLOUD, "cloud_config": {"provider": "aws", "use_iam_auth": True}}, "cloud_config.region", "region"),
+    (
+        {
+            **CLOUD,
+            "cloud_config": {**AZURE, "use_managed_identity": True, "use_workload_identity": True, "client_id": "c", "tenant_id": "t"},
+        },
+        "cloud_config.use_managed_identity",
+        "both",
+    ),
+    (
+        {
+            **CLOUD,
+            "cloud_config": {**AZURE, "use_workload_identity": True, "client_secret_ref": "env:K", "client_id": "c", "tenant_id": "t"},
+        },
+        "cloud_config.use_workload_identity",
+        "both",
+    ),
+    ({**CLOUD, "cloud_config": {**AZURE, "federated_token_file": "/t"}}, "cloud_config.federated_token_file", "workload"),
+    ({**CLOUD, "cloud_config": {**AZURE, "client_secret_ref": "env:K", "tenant_id": "t"}}, "cloud_config.client_id", "names"),
+    ({**CLOUD, "cloud_config": {**AZURE, "client_secret_ref": "env:K", "client_id": "t"}}, "cloud_config.tenant_id", "names"),
+    (
+        {**CLOUD, "cloud_config": {**GCP, "use_workload_identity": True, "service_account_ref": "file:/k"}},
+        "cloud_config.use_workload_identity",
+        "service account",
+    ),
+    ({**CLOUD, "cloud_config": {**GCP, "instance": "one"}}, "cloud_config.instance", "project:region:instance"),
+    ({**CLOUD, "cloud_config": {**AWS, "use_iam_auth": True}, "ssl_config": {"mode": "require"}}, "ssl_config.mode", "not verified"),
+    ({**SERVER, "ssl_config": {"cert": "/c"}}, "ssl_config.key", "belongs to"),
+    ({**SERVER, "ssl_config": {"key": "/c"}}, "ssl_config.cert", "belongs to"),
+    ({**SERVER, "ssl_config": {"mode": "disable", "ca": "/c"}}, "ssl_config.mode", "is off"),
+    ({**SERVER, "location": "hybrid"}, "replica_config.secondary", "has a second"),
+    ({**SERVER, "replica_config": {"secondary": "b.example"}}, "replica_config.secondary", "only a hybrid"),
+    ({**REPLICA, "replica_config": {"secondary": "DB.example:5432"}}, "replica_config.secondary", "primary itself"),
+    ({**REPLICA, "replica_config": {"secondary": "b.example:99999"}}, "replica_config.secondary", "host or host:port"),
+    ({**SERVER, "replica_config": {"replica_members": ["a b"]}}, "replica_config.replica_members", "host or host:port"),
+    ({**SERVER, "replica_config": {"replica_members": ["a", "A"]}}, "replica_config.replica_members", "twice"),
+    ({**SERVER, "replica_config": {"replica_members": [f"m{n}" for n in range(60)]}}, "replica_config.replica_members", "more than 50"),
+    ({**SERVER, "engine": "mongodb", "srv": True, "replica_config": {"replica_members": ["a"]}}, "srv", "seed list"),
+    ({**SERVER, "labels": {"k": "v" * 300}}, "labels", "255"),
+    ({**SERVER, "name": " crm"}, "name", "white space"),
+    ({**SERVER, "tenant": "acme "}, "tenant", "white space"),
+    ({**SERVER, "name": "🦊" * 255}, "name", "makes a key"),
+]
+
+
+@pytest.mark.parametrize(("document", "field", "words"), CASES, ids=lambda case: case if isinstance(case, str) else "")
+def test_a_source_that_contradicts_itself_is_refused(document: dict[str, Any], field: str, words: str) -> None:
+    """At the right field, in words that say why, with something to do, and nothing else is said."""
+    (problem,) = judge(document).problems
+    assert problem.field == field
+    assert words in problem.message
+    assert problem.remedy
+
+
+def test_every_rule_is_broken_by_some_document() -> None:
+    """No row that cannot be reached, none that nothing here has tried."""
+    told = {(problem.field, problem.message) for document, _, _ in CASES for problem in judge(document).problems}
+    assert {(rule.field, rule.message) for rule in RULES} <= told
+
+
+def test_all_is_told_in_one_answer() -> None:
+    """Missing, misspelt, impossible, contradictory and secret: none hides another."""
+    found = {
+        (problem.field, problem.code)
+        for problem in judge(
+            {
+                "engine": "mysql",
+                "location": "hybrid",
+                "host": "db.example:3306",
+                "port": "many",
+                "hots": 1,
+                "db_password": "hush",
+                "pool_size": 0,
+                "schedule": "0 0 31 2 *",
+                "srv": True,
+                "ssl_config": {"mode": "verify", "cert": "/c"},
+                "cloud_config": {"provider": "azure", "role_arn": "r", "client_secret": "hush"},
+                "description": "a\x07b",
+            }
+        ).problems
+    }
+    assert found == {
+        ("name", "missing"),
+        ("database", "missing"),
+        ("username", "missing"),
+        ("host", "invalid"),
+        ("port", "invalid"),
+        ("hots", "unknown_field"),
+        ("db_password", "secret_in_document"),
+        ("pool_size", "invalid"),
+        ("schedule", "not_a_schedule"),
+        ("srv", "not_for_engine"),
+        ("ssl_config.mode", "invalid"),
+        ("ssl_config.key", "missing"),
+        ("cloud_config.role_arn", "wrong_provider"),
+        ("cloud_config.client_secret", "secret_not_a_reference"),
+        ("cloud_config.client_id", "missing"),
+        ("cloud_config.tenant_id", "missing"),
+        ("replica_config.secondary", "missing"),
+        ("description", "control_character"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (CLOUD, "cloud_provider is not given"),
+        ({**SERVER, "cloud_config": AWS}, "location is on_prem"),
+        ({**CLOUD, "cloud_config": AWS, "ssl_config": {"mode": "require"}}, "WARNING"),
+        ({**SERVER, "ssl_config": {"mode": "require", "ca": "/c"}}, "not looked at"),
+        ({**CLOUD, "cloud_config": {**AWS, "access_key_id": "AK", "secret_access_key_ref": "env:K"}}, "lasting key"),
+    ],
+)
+def test_what_is_allowed_but_should_be_known_is_noted(document: dict[str, Any], words: str) -> None:
+    """A note, not a refusal."""
+    judged = judge(document)
+    assert judged.spec
+    assert any(words in note for note in judged.notes)
