@@ -9,9 +9,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from shared.cli import scan
+from shared.cli.connect import DOOR
 from shared.cli.output import stderr
 from shared.cli.target import Target
 from shared.demo.company import load, tables
+from shared.errors import UsageError
 from shared.local.stack import Running
 
 DATABASE, READER = "pursight_demo", "pursight_demo_reader"
@@ -23,7 +25,11 @@ def run(*, json_output: bool, fail_on: str) -> None:
     scan.run(_target, json_output=json_output, fail_on=fail_on)
 
 
-def _target(running: Running) -> Target:
+def _target(running: Running | None) -> Target:
+    if running is None:
+        raise UsageError(
+            "the demo makes its company in the local stack's database", remedy=f"Unset {DOOR}, then try again.", code="demo_is_local"
+        )
     place = urlsplit(running.database_url)
     document = {
         "name": "demo",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import sys
@@ -16,10 +17,10 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
-from shared.cli.connect import Edge, edge
+from shared.cli.connect import DOOR, Edge, address, edge
 from shared.cli.output import as_json, spoken, stderr
 from shared.cli.target import Target
-from shared.contracts.names import SourceName
+from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.errors import Failed, UsageError
 from shared.local.stack import Running, Stack, Step, silent
 from shared.settings import ServiceSettings
@@ -31,11 +32,14 @@ DIAL_SECONDS = 60.0
 FAILED, THRESHOLD_MET = 1, 3
 
 
-def run(target_of: Callable[[Running], Target], *, json_output: bool, fail_on: str) -> None:
-    """Start what is not running, register, follow, report. Exits 1 where the scan failed or something is stuck, 3 on `fail_on`."""
+def run(target_of: Callable[[Running | None], Target], *, json_output: bool, fail_on: str) -> None:
+    """Start what is not running, register, follow, report. Exits 1 where the scan failed or something is stuck, 3 on `fail_on`.
+
+    With PURSIGHT_URL the stack behind that door does the work, nothing is started here, and `target_of` is given None.
+    """
     if fail_on and fail_on not in report.SEVERITIES:
         raise UsageError(f"--fail-on {fail_on} is no severity", remedy=f"Use one of {', '.join(report.SEVERITIES)}.", code="bad_severity")
-    with _stopping_what_was_started() as running, edge() as line:
+    with _where() as running, edge() as line:
         target = target_of(running)
         since = datetime.now(UTC)
         source = register(line, target)
@@ -44,8 +48,8 @@ def run(target_of: Callable[[Running], Target], *, json_output: bool, fail_on: s
     if json_output:
         as_json(report.exactly(found))
     else:
-        report.show(found, pages=page_link(running), manifest=last["manifest"])
-        if running.started:
+        report.show(found, pages=pages(), manifest=last["manifest"])
+        if running and running.started:
             stderr.print("The stack stays up for the next scan. Stop it with `pursight down`.", style="dim")
     if last["dead"]:
         stderr.print(f"{last['dead']} table(s) were put aside. See `pursight dlq list`.")
@@ -59,6 +63,22 @@ def page_link(running: Running) -> str:
     return login_link(running.door, running.token, secrets.token_urlsafe(9)) if running.door else ""
 
 
+def pages() -> str:
+    """The same for the door that this shell talks to."""
+    at = address()
+    return login_link(at.url, at.token, secrets.token_urlsafe(9)) if at.token else at.url
+
+
+@contextmanager
+def _where() -> Iterator[Running | None]:
+    """The stack that does the work: the one behind PURSIGHT_URL (None), else the local one, up."""
+    if os.environ.get(DOOR):
+        yield None
+    else:
+        with _stopping_what_was_started() as running:
+            yield running
+
+
 @contextmanager
 def _stopping_what_was_started() -> Iterator[Running]:
     """The stack, up. Ctrl-C and SIGTERM stop it again if, and only if, this command started it; the scan goes on at the next `up`."""
@@ -67,6 +87,9 @@ def _stopping_what_was_started() -> Iterator[Running]:
     running = stack.up(silent if stack.home.load().supervised() else _say_step)
     try:
         yield running
+    except Exception:
+        stack.require_space()
+        raise
     except KeyboardInterrupt:
         if running.started:
             stderr.print("Stopping what this command started; the scan goes on at the next `pursight up`.")
@@ -83,16 +106,33 @@ def _say_step(step: Step) -> None:
 
 
 def register(line: Edge, target: Target) -> str:
-    """Register the source and its password; one that is known already is dialled and scanned again. Returns the source's key."""
+    """Register the source and its password; one that is known already is dialled and scanned again. Returns the source's key.
+
+    Where no password is given, the one that is stored for this source counts. Raises PurSightError. A document that is refused, or
+    a new password that does not open the source, leaves everything as it was.
+    """
     document = dict(target.document)
+    named = SourceName(document.get("tenant", DEFAULT_TENANT), document["name"])
+    stored = named.secret in line.get("/secrets")["secrets"]
+    if target.password or stored:
+        document["password_secret"] = f"local:{named.secret}"
     if target.password:
-        reference = f"{document.get('tenant', 'default')}.{document['name']}"
-        document["password_secret"] = line.send("PUT", f"/secrets/{quote(reference, safe='')}", {"value": target.password})["reference"]
+        line.send("POST", "/sources/check", document)
+        if stored:
+            _try(line, named, document, target.password)
+        line.send("PUT", f"/secrets/{quote(named.secret, safe='')}", {"value": target.password})
     answer = line.send("POST", "/sources", document)
     source = str(answer["source"])
     if not answer["changed"]:
         _again(line, source)
     return source
+
+
+def _try(line: Edge, named: SourceName, document: dict[str, Any], password: str) -> None:
+    """Dial with a password that would replace another. Raises Failed with the diagnosis where the source cannot be reached with it."""
+    found = line.send("POST", "/preflight", {"source": document, "password": password})
+    if not found["reachable"]:
+        raise _could_not(named.key, found["diagnosis"], "the password that was stored before is kept")
 
 
 def _again(line: Edge, source: str) -> None:
@@ -152,11 +192,11 @@ def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:
     return bool(scans) and scans[0]["state"] in ("waiting", "running")
 
 
-def _could_not(source: str, diagnosis: dict[str, Any] | None) -> Failed:
+def _could_not(source: str, diagnosis: dict[str, Any] | None, besides: str = "") -> Failed:
     told = diagnosis or {}
     return Failed(
         f"{spoken(source)} could not be scanned",
-        why=told.get("cause", ""),
+        why="; ".join(part for part in (told.get("cause", ""), besides) if part),
         remedy=told.get("remedy", ""),
         code=told.get("code", "scan_failed"),
     )

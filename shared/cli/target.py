@@ -34,6 +34,8 @@ class Target:
 
 def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
     """Read a database URL. Raises UsageError, without the password, where it cannot be one."""
+    if not _is_utf8(url):
+        raise _not_a_url("it is not UTF-8")
     try:
         parts = urlsplit(url)
         port = parts.port or 5432
@@ -94,10 +96,26 @@ def _query(query: str) -> dict[str, Any]:
 
 
 def _password(given: str | None, document: dict[str, Any]) -> str | None:
-    """As psql looks for it: the URL, PGPASSWORD, the password file."""
+    """As psql looks for it: the URL, PGPASSWORD, the password file. Raises UsageError where it is not UTF-8."""
     if given is not None:
-        return unquote(given)
-    return os.environ.get("PGPASSWORD") or _from_pgpass(document)
+        return _utf8(unquote(given, errors="surrogateescape"), "the URL")
+    if password := os.environ.get("PGPASSWORD"):
+        return _utf8(password, "PGPASSWORD")
+    password = _from_pgpass(document)
+    return password and _utf8(password, "the password file")
+
+
+def _utf8(password: str, place: str) -> str:
+    if _is_utf8(password):
+        return password
+    raise UsageError(
+        f"the password in {place} is not UTF-8", remedy="Write it in UTF-8, or let the role have another.", code="bad_password"
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    """Bytes that are none came to us as lone surrogates, which nothing can be made of."""
+    return not any("\ud800" <= mark <= "\udfff" for mark in text)
 
 
 def _from_pgpass(document: dict[str, Any]) -> str | None:
@@ -105,7 +123,7 @@ def _from_pgpass(document: dict[str, Any]) -> str | None:
     try:
         if path.stat().st_mode & 0o077:
             return None  # libpq ignores a file that others may read, and so do we
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
         return None
     wanted = [str(document[field]) for field in ("host", "port", "database", "username")]

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -170,13 +171,30 @@ async def test_a_mended_password_counts_at_once(line: Line, places: dict[str, st
     assert _facts(line, "default/mended/bad_shop.public.person") == said_before
     lost = line.shell("scan", wrong, "--name", "mended")
     assert lost.returncode == FAILED
-    assert "refused this user or password" in said(lost)
+    assert "refused this user or password; the password that was stored before is kept" in said(lost)
+    assert "this database does not exist" in said(line.shell("scan", right.replace("/bad_shop", "/no_such_db"), "--name", "mended"))
+    without = line.scan(right.replace(":right@", "@"), "--name", "mended")  # by the password that was stored before all this
+    assert {asset["table"] for asset in without["assets"]} == {"person"}
+    assert line.get("/sources/default/mended")["version"] == 1, "what could not be reached changed the source"
 
 
 def _facts(line: Line, asset: str) -> list[str]:
     """Ids of what the services said of one asset."""
     events = line.get(f"/timeline/{quote(asset, safe='')}")["events"]
     return sorted(event["event_id"] for event in events if event["subject"] == asset)
+
+
+async def test_a_door_elsewhere_does_the_work(line: Line, places: dict[str, str], tmp_path: Path) -> None:
+    """With PURSIGHT_URL the stack behind it scans, and nothing is started or kept here; the demo, which needs a stack here, says so."""
+    here = tmp_path / "home"
+    there = {"PURSIGHT_HOME": str(here), "PURSIGHT_URL": line.running.door, "PURSIGHT_TOKEN": line.running.token}
+    done = line.shell("scan", at(line, "bad_reader", "right", "bad_shop"), "--name", "elsewhere", **there)
+    assert done.returncode == 0, done.stderr
+    assert f"{line.running.door}/login?code=" in done.stdout
+    assert line.get("/sources/default/elsewhere")["version"] == 1
+    assert "PURSIGHT_URL" in said(line.shell("demo", **there))
+    assert "Sign in first" in said(line.shell("scan", at(line, "bad_reader", "right", "bad_shop"), **there | {"PURSIGHT_TOKEN": "guess"}))
+    assert not here.exists()
 
 
 async def test_a_role_that_may_read_nothing_gets_an_answer_that_says_so(line: Line, places: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,23 @@ def test_pgpass_is_read_like_libpq_does(tmp_path: Path) -> None:
     assert parse("postgresql://jo@localhost/shop").password == "a:b"
     file.chmod(0o644)
     assert parse("postgresql://jo@localhost/shop").password is None
+
+
+def test_a_password_that_is_not_utf_8_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is; and such bytes elsewhere in the password file disturb nobody."""
+    file = tmp_path / "pgpass"
+    file.write_bytes(b"# caf\xe9\nother:*:*:*:\xff\nlocalhost:5432:shop:jo:\xe9t\xe9\nlocalhost:5432:*:jo:plain\n")
+    file.chmod(0o600)
+    with pytest.raises(UsageError, match="the password in the password file is not UTF-8"):
+        parse("postgresql://jo@localhost/shop")
+    assert parse("postgresql://jo@localhost/else").password == "plain"
+    monkeypatch.setenv("PGPASSWORD", os.fsdecode(b"\xe9t\xe9"))
+    with pytest.raises(UsageError, match="the password in PGPASSWORD is not UTF-8"):
+        parse("postgresql://jo@localhost/shop")
+    with pytest.raises(UsageError, match="the password in the URL is not UTF-8"):
+        parse("postgresql://jo:%e9t%e9@localhost/shop")
+    with pytest.raises(UsageError, match="cannot be used: it is not UTF-8"):
+        parse(os.fsdecode(b"postgresql://jo:\xe9t\xe9@localhost/shop"))
 
 
 @pytest.mark.parametrize(
