@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 from services.discovery.domain.plan import seed
 from shared.contracts.connection import SourceConnected
-from shared.evidence.count import count_column
+from shared.evidence.count import count_columns
 from shared.secrets.resolvers import resolve
 from shared.sources.base import Dial, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import Surroundings, dial_for, policy_for
@@ -117,33 +118,39 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
     return SampleTask(token, schema, table, columns, rows, mark.pages, seed(key), plain=mark.kind == "partitioned_table" and not many)
 
 
-def _evidence(column: Sequence[str], nulls: int) -> bytes:
-    """Counted once for columns that hold the very same values, as numbers that count up and flags do in table after table.
+def _known_by(column: Sequence[str], nulls: int) -> bytes:
+    """Columns that hold the very same values, as numbers that count up and flags do in table after table, are counted once.
 
     What is remembered is a digest and counts, never a value.
     """
     digest = blake2b(b"%d\x1f" % nulls, digest_size=16)
     digest.update("\x1f".join(column).encode("utf-8", "replace"))
-    key = digest.digest()
-    if (known := _counted.get(key)) is None:
-        known = count_column(column, nulls=nulls).to_json()
-        if len(_counted) >= _REMEMBERED_COLUMNS:
-            _counted.clear()
-        _counted[key] = known
-    return known
+    return digest.digest()
 
 
 def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
-    return [_count(sample, each, rows) for sample, each in zip(samples, facts, strict=True)]
+    keys = [[_known_by(column, sample.rows - len(column)) for column in sample.columns] for sample in samples]
+    new: dict[bytes, tuple[Sequence[str], int]] = {}
+    for sample, of_sample in zip(samples, keys, strict=True):
+        for key, column in zip(of_sample, sample.columns, strict=True):
+            if key not in _counted:
+                new[key] = column, sample.rows - len(column)
+    found = count_columns([column for column, _ in new.values()], [nulls for _, nulls in new.values()])
+    fresh = {key: evidence.to_json() for key, evidence in zip(new, found, strict=True)}
+    counted = [
+        _told(sample, each, [fresh.get(key) or _counted[key] for key in of_sample], rows)
+        for sample, each, of_sample in zip(samples, facts, keys, strict=True)
+    ]
+    if len(_counted) + len(fresh) > _REMEMBERED_COLUMNS:
+        _counted.clear()
+    _counted.update(islice(fresh.items(), _REMEMBERED_COLUMNS))
+    return counted
 
 
-def _count(sample: Sample, facts: TableFacts, rows: int) -> Counted:
+def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: int) -> Counted:
     if sample.failure:
         return Counted({}, 0, 0, whole=False, left_out=sample.failure.code)
     places = [at for at, sampled in enumerate(facts.sampled) if sampled]
-    evidence, values = {}, 0
-    for at, column in zip(places, sample.columns, strict=True):
-        if sample.rows:
-            evidence[at] = _evidence(column, sample.rows - len(column))
-            values += len(column)
-    return Counted(evidence, sample.rows, values, whole=sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS)
+    whole = sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
+    told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
+    return Counted(told, sample.rows, sum(map(len, sample.columns)) if sample.rows else 0, whole=whole)

@@ -19,14 +19,36 @@ _SEPARATORS = b" -./()"
 class Found:
     """Values that fit one pattern, as UTF-8. The views are computed once and shared by all detectors of that pattern."""
 
-    __slots__ = ("_views", "items")
+    __slots__ = ("_items", "_joined", "_size", "_views")
 
     def __init__(self, items: Sequence[bytes]) -> None:
-        self.items = items
+        self._items: Sequence[bytes] | None = items
+        self._joined, self._size = b"", len(items)
         self._views: dict[object, Any] = {}
 
+    @classmethod
+    def joined(cls, lines: bytes, size: int) -> Found:
+        """`size` values, each with a newline after it."""
+        found = cls(())
+        found._items, found._joined, found._size = None, lines, size
+        return found
+
     def __len__(self) -> int:
-        return len(self.items)
+        return self._size
+
+    @property
+    def items(self) -> Sequence[bytes]:
+        """The values, one by one."""
+        if self._items is None:
+            self._items = self._joined.split(b"\n")[:-1]
+        return self._items
+
+    @property
+    def lines(self) -> bytes:
+        """The values, each with a newline after it."""
+        if not self._joined:
+            self._joined = b"\n".join(self.items) + b"\n"
+        return self._joined
 
     def rows(self, width: int) -> Bytes:
         """One row of `width` bytes a value: upper case, separators dropped, right-aligned, filled with `0` on the left."""
@@ -54,22 +76,22 @@ class Found:
     def _view(self, width: int) -> tuple[Bytes, Mask]:
         key = ("rows", width)
         if key not in self._views:
-            self._views[key] = _layout(self.items, width)
+            self._views[key] = _layout(self.lines, self._size, width)
         view: tuple[Bytes, Mask] = self._views[key]
         return view
 
 
-def _layout(items: Sequence[bytes], width: int) -> tuple[Bytes, Mask]:
-    raw = (b"\n".join(items) + b"\n").translate(None, _SEPARATORS).upper()
-    stride, rest = divmod(len(raw), len(items))
+def _layout(lines: bytes, size: int, width: int) -> tuple[Bytes, Mask]:
+    raw = lines.translate(None, _SEPARATORS).upper()
+    stride, rest = divmod(len(raw), size)
     if rest == 0 and stride <= width + 1:
-        grid = np.frombuffer(raw, np.uint8).reshape(len(items), stride)
+        grid = np.frombuffer(raw, np.uint8).reshape(size, stride)
         if (grid[:, -1] == 10).all():
-            return _filled(grid[:, :-1], width), np.full(len(items), stride == width + 1)
-    lines = raw.split(b"\n")[:-1]
-    even = b"".join(line[-width:].rjust(width, b"0") for line in lines)
-    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-    return np.frombuffer(even, np.uint8).reshape(len(lines), width), lengths == width
+            return _filled(grid[:, :-1], width), np.full(size, stride == width + 1)
+    items = raw.split(b"\n")[:-1]
+    even = b"".join([item[-width:].rjust(width, b"0") for item in items])
+    lengths = np.fromiter(map(len, items), np.int64, size)
+    return np.frombuffer(even, np.uint8).reshape(size, width), lengths == width
 
 
 def _filled(grid: Bytes, width: int) -> Bytes:

@@ -1,8 +1,8 @@
-r"""What a detector's pattern can match, read off the pattern: lengths, characters, and its image under a map of characters.
+r"""What a detector's pattern means, step by step: what of it may still follow once a character was read.
 
-The image of a regular language under a map of characters is regular, and its expression is the old one with every atom mapped (an
-atom that the map drops becomes nothing). So a value that fits a pattern, once mapped, fits the pattern's image. The grammar is that of
-our detectors: literals, classes, `.`, `\b`, groups that do not capture, alternatives, greedy counts; over bytes.
+That is the partial derivative of an expression (V. Antimirov, Partial derivatives of regular expressions and finite automaton
+constructions, 1996); counted repeats stay counts, so a pattern needs no unfolding. The grammar is that of our detectors: literals,
+classes, `.`, groups that do not capture, alternatives, greedy counts; over bytes.
 """
 
 from __future__ import annotations
@@ -11,161 +11,150 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
-_TOKEN = re.compile(
-    rb"\(\?i:|\(\?:|[()|?*+]|\{\d+(?:,\d*)?\}|\\b|\\x[0-9a-fA-F]{2}|\\.|\[(?:\\x[0-9a-fA-F]{2}|\\.|[^\]\\])+\]|.", re.DOTALL
-)
+_TOKEN = re.compile(rb"\(\?i:|\(\?:|[()|?*+]|\{\d+(?:,\d*)?\}|\\x[0-9a-fA-F]{2}|\\.|\[(?:\\x[0-9a-fA-F]{2}|\\.|[^\]\\])+\]|.", re.DOTALL)
 _COUNT = re.compile(rb"\{(\d+)(,?)(\d*)\}")
-_SHORT_COUNTS = {b"?": (0, 1), b"*": (0, None), b"+": (1, None)}
-_ENDLESS = 1 << 30
-_MOST_COUNTED = 1000
+_SHORT_COUNTS: dict[bytes, tuple[int, int | None]] = {b"?": (0, 1), b"*": (0, None), b"+": (1, None)}
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """A map of single bytes: `dropped` ones vanish, the others become what `table` says, as in `bytes.translate`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Atom:
+    """One of some bytes."""
 
-    table: bytes
-    dropped: bytes = b""
-
-    def of(self, text: bytes) -> bytes:
-        """The image of a text."""
-        return text.translate(self.table, self.dropped)
-
-    def atom(self, members: frozenset[int]) -> tuple[frozenset[int], bool, bool]:
-        """What one of `members` can become; whether it can vanish; whether the image proves that it was one of them."""
-        kept = members.difference(self.dropped)
-        shapes = frozenset(self.table[code] for code in kept)
-        origins = {code for code in range(256) if self.table[code] in shapes and code not in self.dropped}
-        return shapes, len(kept) < len(members), len(kept) == len(members) == len(origins)
+    members: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """About the image of a pattern: least and most bytes, the bytes that may occur, its expression, the bytes that may stand first.
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """One of several sequences."""
 
-    The image of a `closed` pattern is proof: every text whose image fits it fits the pattern.
-    """
+    options: tuple[Sequence, ...]
+    empty: bool
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeat:
+    """A sequence, `least` to `most` times; None: without end. `fewer` is what is left of it after one time."""
+
+    inner: Sequence
     least: int
-    most: int
-    alphabet: frozenset[int]
-    expression: bytes
-    closed: bool
-    starts: frozenset[int]
+    most: int | None
+    fewer: Sequence
 
 
-@lru_cache(maxsize=1024)
-def _members(atom: bytes, flags: int) -> frozenset[int]:
-    fits = re.compile(atom, flags).fullmatch
-    return frozenset(code for code in range(256) if fits(bytes([code])))
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """Here pattern `number` is matched."""
+
+    number: int
 
 
-def facts(pattern: bytes, through: Mapping) -> Facts:
-    r"""The facts of `pattern` as seen through a map.
+Item: TypeAlias = Atom | Choice | Repeat | End
+Sequence: TypeAlias = tuple[Item, ...]
+"""Items one after the other. Items are equal when they are the same object, so a sequence is cheap to look up."""
 
-    >>> facts(rb"\d{3}|xy", Mapping(bytes(48) + b"9" * 10 + bytes(198))).expression
-    b'(?:(?:[\\x39]){3}|[\\x00][\\x00])'
+
+def parse(pattern: bytes) -> Sequence:
+    r"""The items of `pattern`. Raises ValueError for what the grammar does not hold.
+
+    >>> [type(item).__name__ for item in parse(rb"a(?:b|c)\d{2}")]
+    ['Atom', 'Choice', 'Repeat']
     """
     tokens = iter(_TOKEN.findall(pattern))
-    return _alternatives(tokens, through, 0)
+    return _alternatives(tokens, 0)
 
 
-def _alternatives(tokens: Iterator[bytes], through: Mapping, flags: int) -> Facts:
+def _alternatives(tokens: Iterator[bytes], flags: int) -> Sequence:
     """Up to the closing bracket or the end."""
-    options: list[list[Facts]] = [[]]
+    options: list[list[Sequence]] = [[]]
     for token in tokens:
         if token == b")":
             break
         if token == b"|":
             options.append([])
         elif token in _SHORT_COUNTS or _COUNT.fullmatch(token):
-            options[-1][-1] = _repeated(options[-1][-1], token)
+            options[-1][-1] = _repeated(options[-1][-1], *_bounds(token))
         else:
-            options[-1].append(_piece(token, tokens, through, flags))
-    sequences = [_joined(option) for option in options]
-    return sequences[0] if len(sequences) == 1 else _either(sequences)
+            options[-1].append(_piece(token, tokens, flags))
+    sequences = [tuple(item for piece in option for item in piece) for option in options]
+    return sequences[0] if len(sequences) == 1 else (Choice(tuple(sequences), any(map(is_empty, sequences))),)
 
 
-def _piece(token: bytes, tokens: Iterator[bytes], through: Mapping, flags: int) -> Facts:
+def _piece(token: bytes, tokens: Iterator[bytes], flags: int) -> Sequence:
     if token in (b"(?:", b"(?i:"):
-        inner = _alternatives(tokens, through, re.IGNORECASE if token == b"(?i:" else flags)
-        return inner
-    if token == rb"\b":
-        return Facts(0, 0, frozenset(), b"", closed=False, starts=frozenset())
-    return _seen(_members(token, flags), through)
+        return _alternatives(tokens, re.IGNORECASE if token == b"(?i:" else flags)
+    if token == b"(" or (token[:1] == b"\\" and token[1:].isalnum() and token not in (rb"\d", rb"\n", rb"\t") and token[1:2] != b"x"):
+        raise ValueError(f"a pattern holds {token.decode()}, which evidence does not read")
+    return (_atom(token, flags),)
 
 
-@lru_cache(maxsize=4096)
-def _seen(members: frozenset[int], through: Mapping) -> Facts:
-    shapes, vanishes, closed = through.atom(members)
-    return _plain(Facts(0 if vanishes else 1, 1 if shapes else 0, shapes, b"", closed, shapes))
+@lru_cache(maxsize=1024)
+def _atom(token: bytes, flags: int) -> Atom:
+    fits = re.compile(token, flags).fullmatch
+    return Atom(frozenset(code for code in range(256) if fits(bytes([code]))))
 
 
-def _plain(fact: Facts) -> Facts:
-    """One byte or none is said in one way, so that there is one way only to read it."""
-    if fact.most > 1:
-        return fact
-    expression = _any_of(fact.alphabet) + (b"" if fact.least else b"?") if fact.most else b""
-    return Facts(fact.least, fact.most, fact.alphabet, expression, fact.closed, fact.starts)
-
-
-def _any_of(alphabet: frozenset[int]) -> bytes:
-    return b"[" + b"".join(b"\\x%02x" % code for code in sorted(alphabet)) + b"]"
-
-
-def _repeated(piece: Facts, token: bytes) -> Facts:
-    count = _COUNT.fullmatch(token)
-    least, most = _SHORT_COUNTS[token] if count is None else _bounds(count)
-    longest = piece.most and (_ENDLESS if most is None else min(piece.most * most, _ENDLESS))
-    if longest <= 1:
-        return _plain(Facts(piece.least * least, longest, piece.alphabet, b"", piece.closed, piece.starts))
-    if piece.least or most == 1:
-        return Facts(piece.least * least, longest, piece.alphabet, b"(?:" + piece.expression + b")" + token, piece.closed, piece.starts)
-    # counting what may be nothing can be read in very many ways: more generously, any of its bytes, so many at most
-    bound = b"*" if longest >= _MOST_COUNTED else b"{0,%d}" % longest
-    return Facts(0, longest, piece.alphabet, _any_of(piece.alphabet) + bound, closed=False, starts=piece.alphabet)
-
-
-def _bounds(count: re.Match[bytes]) -> tuple[int, int | None]:
+def _bounds(token: bytes) -> tuple[int, int | None]:
+    if (count := _COUNT.fullmatch(token)) is None:
+        return _SHORT_COUNTS[token]
     least = int(count[1])
     return least, int(count[3]) if count[3] else None if count[2] else least
 
 
-def _joined(pieces: list[Facts]) -> Facts:
-    return _plain(
-        Facts(
-            sum(piece.least for piece in pieces),
-            min(sum(piece.most for piece in pieces), _ENDLESS),
-            frozenset[int]().union(*(piece.alphabet for piece in pieces)),
-            b"".join(piece.expression for piece in pieces),
-            all(piece.closed for piece in pieces),
-            _first_of(pieces),
-        )
-    )
+def _repeated(inner: Sequence, least: int, most: int | None) -> Sequence:
+    """What may be nothing may be so each time, so its least number is none."""
+    least = 0 if is_empty(inner) else least
+    if most is None:
+        return _unending(inner, least)
+    rest: Sequence = ()
+    for times in range(1, most + 1):
+        rest = (Repeat(inner, max(least - most + times, 0), times, rest),)
+    return rest
 
 
-def _first_of(pieces: list[Facts]) -> frozenset[int]:
-    starts = frozenset[int]()
-    for piece in pieces:
-        starts |= piece.starts
-        if piece.least:
+def _unending(inner: Sequence, least: int) -> Sequence:
+    loop = Repeat(inner, 0, None, ())
+    object.__setattr__(loop, "fewer", (loop,))
+    rest: Sequence = (loop,)
+    for times in range(1, least + 1):
+        rest = (Repeat(inner, times, None, rest),)
+    return rest
+
+
+def is_empty(sequence: Sequence) -> bool:
+    """Whether nothing at all fits it; an `End` is nothing."""
+    for item in sequence:
+        if isinstance(item, Atom) or (isinstance(item, Repeat) and item.least) or (isinstance(item, Choice) and not item.empty):
+            return False
+    return True
+
+
+def firsts(sequence: Sequence) -> frozenset[int]:
+    """The bytes that it may start with."""
+    found = frozenset[int]()
+    for item in sequence:
+        if isinstance(item, Atom):
+            found |= item.members
+        elif isinstance(item, Repeat):
+            found |= firsts(item.inner)
+        elif isinstance(item, Choice):
+            found = found.union(*map(firsts, item.options))
+        if not is_empty((item,)):
             break
-    return starts
+    return found
 
 
-def _either(options: list[Facts]) -> Facts:
-    return _plain(
-        Facts(
-            min(option.least for option in options),
-            max(option.most for option in options),
-            frozenset[int]().union(*(option.alphabet for option in options)),
-            b"(?:" + b"|".join(option.expression for option in options) + b")",
-            all(option.closed for option in options),
-            frozenset[int]().union(*(option.starts for option in options)),
-        )
-    )
-
-
-SAME = Mapping(bytes(range(256)))
-"""Every byte as it is."""
+def after(sequence: Sequence, byte: int) -> frozenset[Sequence]:
+    """What may follow `byte`, if the sequence may start with it; nothing where it may not."""
+    if not sequence:
+        return frozenset()
+    head, rest = sequence[0], sequence[1:]
+    if isinstance(head, Atom):
+        return frozenset((rest,)) if byte in head.members else frozenset()
+    if isinstance(head, Choice):
+        return frozenset().union(*(after(option + rest, byte) for option in head.options))
+    if isinstance(head, Repeat):
+        once = frozenset(begun + head.fewer + rest for begun in after(head.inner, byte))
+        return once if head.least else once | after(rest, byte)
+    return frozenset()

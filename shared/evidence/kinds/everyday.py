@@ -13,7 +13,6 @@ from shared.evidence.detector import Detector, Found, Mask, Numbers
 from shared.evidence.kinds.dialling import PHONE_LENGTHS
 from shared.evidence.kinds.shapes import DATE_ISO, EMAIL, PHONE, PHONE_NANP, TEN
 
-_DOUBTFUL_DAYS = (b"-02-29", b"-02-30", b"-02-31", b"-04-31", b"-06-31", b"-09-31", b"-11-31")
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 
 
@@ -35,35 +34,25 @@ def _real_day(digits: Numbers) -> Mask:
     return (day >= 1) & (day <= last)
 
 
-def _iso_day(found: Found) -> Mask:
-    """The day exists. The pattern leaves few that do not, and a search over all at once tells that none of those is there."""
-    joined = b"\n".join(found.items)
-    if any(end in joined for end in _DOUBTFUL_DAYS):
-        return over(8, _real_day)(found)
-    return np.ones(len(found), np.bool_)
-
-
-def _day(found: Found) -> Mask:
-    return found.once(_iso_day, _iso_day)
+_day = over(8, _real_day)
 
 
 def _birth(found: Found) -> Mask:
     """Born between 1905 and 2020: fixed years, so that the same values give the same counts in any year."""
-    years = np.fromiter((b"1905" <= item < b"2021" for item in found.items), np.bool_, len(found))
-    return found.once(_iso_day, _iso_day) & years
+    year = number(found.rows(8)[:, :4].astype(np.int64) - 48)
+    return _day(found) & (year >= 1905) & (year <= 2020)
 
 
 def _mrz(found: Found) -> Mask:
     """ICAO 9303 part 4, second line of a passport: three check digits with weights 7, 3, 1."""
-    raw = np.frombuffer(b"".join(found.items), np.uint8).reshape(len(found), 44)
-    values = alnum(raw)
+    values = alnum(np.frombuffer(found.lines, np.uint8).reshape(len(found), 45))
     parts = ((0, 9), (13, 19), (21, 27))
     checks = [weighted(values[:, start:end], (7, 3, 1, 7, 3, 1, 7, 3, 1)[: end - start]) % 10 == values[:, end] for start, end in parts]
     return checks[0] & checks[1] & checks[2]
 
 
 def _epoch(found: Found) -> Mask:
-    mask: Mask = found.rows(len(found.items[0]))[:, 0] == ord("1")
+    mask: Mask = found.rows(found.lines.index(b"\n"))[:, 0] == ord("1")
     return mask
 
 

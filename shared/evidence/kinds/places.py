@@ -19,8 +19,14 @@ COUNTRIES = frozenset(
 )
 
 
+_IS_COUNTRY: Mask = np.zeros((256, 256), np.bool_)
+_IS_COUNTRY[tuple(np.frombuffer(b"".join(sorted(COUNTRIES)), np.uint8).reshape(-1, 2).T)] = True
+
+
 def _country(found: Found) -> Mask:
-    return np.fromiter((item.upper() in COUNTRIES for item in found.items), np.bool_, len(found))
+    rows = found.rows(2)
+    mask: Mask = _IS_COUNTRY[rows[:, 0], rows[:, 1]]
+    return mask
 
 
 def _coordinates_one(item: bytes) -> bool:
@@ -48,7 +54,7 @@ DETECTORS = (
     Detector(
         "street_address",
         (
-            rf"\d{{1,5}}[A-Za-z]? (?:{_WORD} ){{1,4}}(?:{_STREET_AFTER})\b.*",
+            rf"\d{{1,5}}[A-Za-z]? (?:{_WORD} ){{1,4}}(?:{_STREET_AFTER})(?:[^A-Za-z0-9_].*)?",
             rf"(?:{_STREET_BEFORE}) {_WORD}(?: {_WORD}){{0,3}},? \d{{1,5}}.*",
             rf"{_WORD}(?:str\.|strasse|stra\xc3\x9fe|straat|gatan|gade|weg|allee|platz|laan|gasse) ?\d{{1,4}} ?[a-z]?",
         ),
