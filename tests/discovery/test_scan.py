@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
 
+from services.discovery import handlers
 from services.discovery.worker import tell
 from shared.bus.jobs import LostLease
+from shared.bus.received import Received
 from shared.contracts.asset import SchemaDiscovered
 from shared.contracts.connection import SourceConnected
 from shared.contracts.scan import ScanCompleted
-from shared.contracts.source import Scope
+from shared.contracts.source import Scope, SourceRemoved
 
 SHOP = Scope(schemas=("shop",))
 SQL = """create schema shop; set search_path = shop; create type mood as enum ('canary_enum');
@@ -265,6 +268,73 @@ def test_a_removed_source_is_drained(in_house: Any, connected: Callable[..., Sou
         assert (len(facts(said, "asset.removed")), said.count(("schema.discovered", None))) == (4, 4)
         assert await house.pool.fetchval("select count(*) from asset where outline <> '' or fingerprint <> ''") == 0
         assert await house.store.connected(house.source) is None
+
+    in_house(work)
+
+
+def test_a_removal_ends_a_running_scan_first(
+    in_house: Any, connected: Callable[..., SourceConnected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed between two chunks: nothing more is said of the source but that what was said is gone, each asset after its own facts."""
+
+    async def work(house: Any, url: str) -> None:
+        tables = "".join(f"create table shop.t{number} (a text);" for number in range(250))
+        await run_sql(url, f"create schema shop; {tables}")
+        await house.connect(connected(url, scope=SHOP))
+        await house.ask()
+        original, told = tell.Teller.tell, []
+
+        async def removed_meanwhile(self: Any, chunk: Any) -> None:
+            await original(self, chunk)
+            if not told:
+                told.append(len(chunk))
+                gone = SourceRemoved(source=house.source, version=2)
+                heard = Received(gone, "r", house.source, "source.removed", 0, 1, datetime.now(UTC), "default", "", "")
+                await handlers.on_source_removed([heard], store=house.store, jobs=house.jobs)
+
+        monkeypatch.setattr(tell.Teller, "tell", removed_meanwhile)
+        running = await house.claim()
+        assert await house.jobs.claim("scan") is None
+        await house.scanner.work(running)
+        await house.jobs.finish(house.pool, running)
+        drain = await house.claim()
+        await house.scanner.work(drain)
+        await house.jobs.finish(house.pool, drain)
+        said = await house.said()
+        assert facts(said, "scan.completed") == []
+        order = [(topic, body["asset"]) for topic, body in said if body and topic in ("schema.discovered", "asset.removed")]
+        assert len({asset for _, asset in order}) == 100
+        assert all(order.index(("schema.discovered", asset)) < order.index(("asset.removed", asset)) for _, asset in order)
+        assert len(order) == 200
+        assert [scan["state"] for scan in await house.store.scans(house.source)] == []
+
+    in_house(work)
+
+
+def test_an_update_while_a_scan_runs_is_scanned_after_it(
+    in_house: Any, connected: Callable[..., SourceConnected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The running scan ends with what it began with; the new version has one of its own, and nothing is lost."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, "create schema shop; create table shop.a (x text); create schema more; create table more.b (x text)")
+        await house.connect(connected(url, scope=SHOP))
+        await house.ask()
+        original = tell.Teller.tell
+        newer = connected(url, sequence=2, scope=Scope(schemas=("shop", "more")))
+
+        async def updated_meanwhile(self: Any, chunk: Any) -> None:
+            monkeypatch.setattr(tell.Teller, "tell", original)
+            heard = Received(newer, "u", house.source, "source.connected", 0, 1, datetime.now(UTC), "default", "", "")
+            await handlers.on_source_connected([heard], store=house.store, jobs=house.jobs)
+            await original(self, chunk)
+
+        monkeypatch.setattr(tell.Teller, "tell", updated_meanwhile)
+        running = await house.claim()
+        await house.scanner.work(running)
+        said = await house.said()
+        assert [body["tables"] for body in facts(said, "scan.completed")] == [1, 2]
+        assert [body["table"] for body in facts(said)] == ["a", "b"]
 
     in_house(work)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from shared.contracts.choices import entry
+from shared.contracts.choices import entry, tls
 from shared.contracts.engines import ONLY_FOR, SERVERS, cloud_of, default_host, default_port, engine_of
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig, Problem
 
@@ -201,7 +201,7 @@ def advice(spec: DataSource) -> Iterator[str]:
     """What is allowed and should be known all the same."""
     if spec.location == "cloud" and not spec.cloud_config:
         yield "cloud_provider is not given: no cloud sign-in, posture or tags for this source; TLS is verified as for every cloud source"
-    if spec.location == "on_prem" and spec.cloud_config and _kind(spec) == "server":
+    if spec.location == "on_prem" and spec.cloud_config and tls(spec)[0] == "prefer":
         yield "cloud_config is given, but location is on_prem: TLS is not verified unless ssl_config says so"
     if spec.location != "on_prem" and spec.ssl_config.mode in ("disable", "prefer", "require", "verify-ca"):
         yield f"WARNING: ssl_config.mode {spec.ssl_config.mode} turns off what proves the server's identity"
