@@ -1,0 +1,93 @@
+"""The service as it runs: its own process, a real Kafka, a real PostgreSQL. What is submitted is answered as it is over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from shared.bus import topics
+from shared.local.ports import free_ports
+from shared.settings import BusSettings
+
+TENANT = f"t{os.getpid()}"
+CANARY = "qv8-Planted-Secret"
+DOCUMENTS: list[dict[str, Any]] = [
+    {"name": "good", "source_type": "mysql", "database_name": "shop", "labels": {"zz": "1", "a": "2"}, "ssl_ca": "/ca.pem"},
+    {"name": "bad", "hots": 1, "password": CANARY, "location": "hybrid", "cloud_config": {"provider": "azure", "role_arn": "r"}},
+    {"name": "odd\u202ename", "database": "d"},
+]
+
+
+@contextmanager
+def running(home: Path, bootstrap: str, database_url: str, port: int) -> Iterator[Path]:
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "PURSIGHT_DATABASE_URL": database_url,
+        "PURSIGHT_TOKEN": "token",
+        "PURSIGHT_HOME": str(home),
+        "PURSIGHT_HTTP_PORT": str(port),
+    }
+    with (home / "registry.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "services.registry"], env=environment, stdout=log, stderr=log)
+        try:
+            yield home / "registry.log"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, (home / "registry.log").read_text()
+
+
+async def answers(bootstrap: str, wanted: int) -> list[dict[str, Any]]:
+    """What the registry said of this test's sources, in the order of the documents."""
+    consumer = AIOKafkaConsumer("source.registered", "source.rejected", bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    found: dict[str, dict[str, Any]] = {}
+    async with asyncio.timeout(60):
+        await consumer.start()
+        try:
+            async for record in consumer:
+                if record.value and record.key.decode().startswith(f"{TENANT}/"):
+                    body = json.loads(record.value)
+                    found.setdefault(body["source"], body)
+                    if len(found) == wanted:
+                        return list(found.values())
+        finally:
+            await consumer.stop()
+    raise AssertionError
+
+
+async def test_a_submitted_source_is_answered_as_over_http(tmp_path: Path, kafka_bootstrap: str, fresh_database_url: str) -> None:
+    """Same spec, same notes, same problems; the planted secret is in no answer and not in the log."""
+    await topics.apply(BusSettings(bootstrap_servers=kafka_bootstrap), ["registry"])
+    (port,) = free_ports(1)
+    async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        for document in DOCUMENTS:
+            body = json.dumps({"tenant": TENANT, **document}).encode()
+            await producer.send_and_wait("source.submitted", body, key=f"{TENANT}/{document['name']}".encode())
+    with running(tmp_path, kafka_bootstrap, fresh_database_url, port) as log:
+        said = {json.dumps(body.get("spec", body.get("problems"))): body for body in await answers(kafka_bootstrap, len(DOCUMENTS))}
+        headers = {"Authorization": "Bearer token"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
+            checked = [(await http.post("/sources/check", json={"tenant": TENANT, **document})).json() for document in DOCUMENTS]
+            again = (await http.post("/sources", json={"tenant": TENANT, **DOCUMENTS[0]})).json()
+    for answer in checked:
+        event = said[json.dumps(answer["spec"] if "spec" in answer else [_without_empty(each) for each in answer["problems"]])]
+        assert event.get("notes", []) == answer["notes"]
+    assert (again["changed"], again["version"]) == (False, 1)
+    text = log.read_text()
+    assert CANARY not in text + json.dumps(said) + json.dumps(checked)
+    assert "Traceback" not in text
+
+
+def _without_empty(problem: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in problem.items() if value}
