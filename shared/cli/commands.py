@@ -1,17 +1,20 @@
-"""The tree of commands."""
+"""The tree of commands. What one of them needs is imported when it runs: a shell waits for no library that it does not use."""
 
 from __future__ import annotations
 
+import ast
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shared.cli import scan, trace
-from shared.cli.target import parse
 from shared.errors import UsageError
 from shared.local import cli as stack_commands
+from shared.local.stack import Running
+from shared.web.seals import login_link
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +35,9 @@ def scan_(
     fail_on: FailOn = "",
 ) -> None:
     """Scan a database: start what is not running, register, follow, report."""
+    from shared.cli import scan
+    from shared.cli.target import parse
+
     target = scan.ask_password(parse(url, name=name, tenant=tenant))
     scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)
 
@@ -39,7 +45,7 @@ def scan_(
 @app.command()
 def demo(json_output: Json = False, fail_on: FailOn = "") -> None:
     """Make a sample company and scan it."""
-    from shared.cli import demo as command  # brings a database driver and the company, which no other command needs
+    from shared.cli import demo as command
 
     command.run(json_output=json_output, fail_on=fail_on)
 
@@ -59,10 +65,31 @@ def run(
 @app.command("trace")
 def trace_(trace_id: Annotated[str, typer.Argument(help="as `scan` prints it")], json_output: Json = False) -> None:
     """Which service said what, when, after which event, in one trace and those linked to it."""
+    from shared.cli import trace
+
     trace.show(trace_id, json_output=json_output)
 
 
-stack_commands.register(app, page_link=scan.page_link)
+def _page_link(running: Running) -> str:
+    return login_link(running.door, running.token) if running.door else ""
+
+
+def _help_of(entry: EntryPoint) -> str:
+    """What a group says it is for: `help` of its `typer.Typer(…)`, read from the module's text without running it."""
+    found = find_spec(entry.module)
+    source = Path(found.origin).read_text("utf-8") if found and found.origin else ""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    told = (word.value for call in calls for word in call.keywords if word.arg == "help")
+    return next((str(text.value) for text in told if isinstance(text, ast.Constant)), "")
+
+
+def _group(entry: EntryPoint) -> typer.Typer:
+    """The group itself where it is asked for; for the list of all, only its name and what it is for."""
+    asked_for: typer.Typer = entry.load() if sys.argv[1:2] == [entry.name] else typer.Typer(help=_help_of(entry))
+    return asked_for
+
+
+stack_commands.register(app, page_link=_page_link)
 for entry in entry_points(group="pursight.commands"):
     if sys.argv[1:2] in ([], ["--help"], [entry.name]):
-        app.add_typer(entry.load(), name=entry.name)
+        app.add_typer(_group(entry), name=entry.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
 import time
@@ -24,7 +23,7 @@ from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.errors import Failed, UsageError
 from shared.local.stack import Running, Stack, Step, silent
 from shared.settings import ServiceSettings
-from shared.web.auth import login_link
+from shared.web.seals import login_link
 
 STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
 POLL_SECONDS = 0.2
@@ -58,15 +57,10 @@ def run(target_of: Callable[[Running | None], Target], *, json_output: bool, fai
         raise typer.Exit(THRESHOLD_MET)
 
 
-def page_link(running: Running) -> str:
-    """The address that opens the pages once, in a browser."""
-    return login_link(running.door, running.token, secrets.token_urlsafe(9)) if running.door else ""
-
-
 def pages() -> str:
-    """The same for the door that this shell talks to."""
+    """The address that opens the pages once, in a browser, at the door that this shell talks to."""
     at = address()
-    return login_link(at.url, at.token, secrets.token_urlsafe(9)) if at.token else at.url
+    return login_link(at.url, at.token) if at.token else at.url
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class State(BaseModel):
 class Home:
     """The data directory: names of the files in it. Everything in `OURS` was made by us; nothing else is ever deleted."""
 
-    OURS = ("state.json", "token", "up.lock", "postgres", "kafka", "logs", "secrets")
+    OURS = ("state.json", "token", "up.lock", "postgres", "kafka", "logs", "secrets", "spent")
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()

@@ -5,10 +5,7 @@ Everything but the health routes asks for one of them. A browser's unsafe reques
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
-import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -17,52 +14,26 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.web.problems import problem
+from shared.web.seals import Spent, opens, sealed
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE = "pursight_session"
 SESSION_SECONDS = 12 * 3600
-LINK_SECONDS = 600
-EXPIRY = re.compile(r"[0-9]{1,12}")
-
-
-def _sign(token: str, purpose: str, text: str) -> str:
-    return hmac.new(token.encode(), f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
-
-
-def sealed(token: str, purpose: str, *, seconds: int, nonce: str = "") -> str:
-    """A short-lived proof that whoever made it knew the token: `nonce.expiry.signature`."""
-    body = f"{nonce}.{int(time.time()) + seconds}"
-    return f"{body}.{_sign(token, purpose, body)}"
-
-
-def opens(token: str, purpose: str, seal: str) -> bool:
-    """Is the seal ours, for this purpose, and still fresh?"""
-    body, _, signature = seal.rpartition(".")
-    expiry = body.rpartition(".")[2]
-    fresh = EXPIRY.fullmatch(expiry) is not None and int(expiry) >= time.time()
-    return fresh and hmac.compare_digest(signature.encode(), _sign(token, purpose, body).encode())
-
-
-def login_link(base_url: str, token: str, nonce: str) -> str:
-    """The address to print for a browser: opens the pages once, within ten minutes."""
-    return f"{base_url}/login?code={sealed(token, 'link', seconds=LINK_SECONDS, nonce=nonce)}"
 
 
 class Login:
     """`GET /login?code=…`: spends a one-time link for a session cookie."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
-        self._spent: set[str] = set()
+    def __init__(self, token: str, spent: Spent) -> None:
+        self._token, self._spent = token, spent
 
     async def spend(self, request: Request) -> Response:
         code = request.query_params.get("code", "")
-        if code in self._spent or not opens(self._token, "link", code):
+        if not opens(self._token, "link", code) or not self._spent.first(code):
             return PlainTextResponse(
                 "This link was used or is older than ten minutes. Run `pursight status` for a new one.\n", status_code=403
             )
-        self._spent.add(code)
         answer = RedirectResponse("/", status_code=303)
         seal = sealed(self._token, "session", seconds=SESSION_SECONDS)
         answer.set_cookie(COOKIE, seal, max_age=SESSION_SECONDS, httponly=True, samesite="strict", path="/")

@@ -17,6 +17,7 @@ from shared.settings import ServiceSettings
 from shared.web.auth import OPEN_PATHS, Login, RequireToken
 from shared.web.health import health_routes
 from shared.web.problems import HANDLERS, problem
+from shared.web.seals import Spent
 from shared.web.server import bind, server
 
 # First part of the path -> the service whose edge answers it; all else is the catalog's.
@@ -98,7 +99,10 @@ class Door:
     async def _serve(self, settings: DoorSettings, listener: object) -> None:
         token = settings.token.get_secret_value()
         forward = Route("/{path:path}", Forward(settings.edges).forward, methods=METHODS)
-        app = Starlette(routes=[*health_routes(list), Route("/login", Login(token).spend), forward], exception_handlers=HANDLERS)
+        app = Starlette(
+            routes=[*health_routes(list), Route("/login", Login(token, Spent(settings.home / "spent")).spend), forward],
+            exception_handlers=HANDLERS,
+        )
         http = server(RequireToken(app, token=token, open_paths=OPEN_PATHS | {"/login"}))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

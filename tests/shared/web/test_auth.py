@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from starlette.requests import Request
+import os
+import time
+from pathlib import Path
 
-from shared.web.auth import login_link, opens, sealed
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+
+from shared.web.auth import Login
 from shared.web.door import Forward
+from shared.web.seals import CLOCK_SECONDS, LINK_SECONDS, Spent, login_link, opens, sealed
 
 TOKEN = "t"
 
@@ -18,13 +26,40 @@ def test_a_seal_opens_for_its_purpose_only() -> None:
     assert not opens(TOKEN, "link", seal)
     assert not opens("other", "session", seal)
     assert not opens(TOKEN, "session", sealed(TOKEN, "session", seconds=-1))
-    assert opens(TOKEN, "link", login_link("http://door", TOKEN, "once").partition("code=")[2])
+    assert opens(TOKEN, "link", login_link("http://door", TOKEN).partition("code=")[2])
 
 
 @pytest.mark.parametrize("seal", ["", "x", "..", "n.9999999999.\u00e9", "n.\u00b2.a", "n." + "9" * 5000 + ".a", "n.-1.a"])
 def test_a_made_up_seal_is_refused(seal: str) -> None:
     """Whatever stands in a cookie is an answer of no, never a failure."""
     assert not opens(TOKEN, "session", seal)
+
+
+async def test_a_link_opens_the_pages_once_also_after_a_restart(tmp_path: Path) -> None:
+    """The second use is refused by the same door, and by one that was started anew; the next link opens again."""
+
+    def door() -> httpx.AsyncClient:
+        routes = [Route("/login", Login(TOKEN, Spent(tmp_path / "spent")).spend)]
+        return httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=routes)), base_url="http://door")
+
+    link = login_link("http://door", TOKEN)
+    async with door() as first:
+        assert [(await first.get(link)).status_code for _ in range(2)] == [303, 403]
+        assert "session" in (await first.get(login_link("http://door", TOKEN))).headers["set-cookie"]
+    async with door() as second:
+        assert (await second.get(link)).status_code == 403
+        assert (await second.get(login_link("http://door", TOKEN))).status_code == 303
+    assert not [file for file in (tmp_path / "spent").iterdir() if file.stat().st_mode & 0o077]
+
+
+def test_spent_links_are_forgotten_when_they_are_too_old_to_open(tmp_path: Path) -> None:
+    """The folder does not grow for ever."""
+    spent, old = Spent(tmp_path), time.time() - LINK_SECONDS - CLOCK_SECONDS - 1
+    assert spent.first("a")
+    for file in tmp_path.iterdir():
+        os.utime(file, (old, old))
+    assert spent.first("b")
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 async def test_the_door_forwards_to_its_edges_only() -> None:
