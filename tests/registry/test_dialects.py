@@ -18,6 +18,7 @@ PAIRS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"location": "HYBRID", "secondary_host": "b"}, {"location": "hybrid", "replica_config": {"secondary": "b"}}),
     ({"ssl_ca": "/a", "ssl_cert": "/c", "ssl_key": "/k"}, {"ssl_config": {"ca": "/a", "cert": "/c", "key": "/k"}}),
     ({"ssl": True}, {"ssl_config": {"mode": "verify-full"}}),
+    ({"ssl_ca": "file:/a"}, {"ssl_config": {"ca": "/a"}}),
     ({"ssl_config": {"check_hostname": False, "ca_file": "/a"}}, {"ssl_config": {"mode": "verify-ca", "ca": "/a"}}),
     ({"ssl_config": {"ssl_mode": "VERIFY_IDENTITY", "enabled": True}}, {"ssl_config": {"mode": "verify-full"}}),
     (

@@ -71,6 +71,7 @@ SSL_FIELDS: dict[str, str] = {
     "verify_hostname": "check_hostname",
     "ssl_enabled": "enabled",
 }
+TLS_FILES = ("ssl_config.ca", "ssl_config.cert", "ssl_config.key")
 BLOCK_FIELDS: dict[str, dict[str, str]] = {
     "ssl_config": SSL_FIELDS,
     "replica_config": {
@@ -248,7 +249,9 @@ def _address(value: Any) -> Any:
 
 
 def _known_word(claim: Claim, notes: list[str]) -> Claim:
-    """Words of ours in whatever case; a synonym becomes ours, with a note."""
+    """Words of ours in whatever case; a synonym becomes ours, with a note. A `file:` reference to a TLS file is its path."""
+    if claim.target in TLS_FILES and isinstance(claim.value, str) and claim.value.startswith("file:/"):
+        return claim._replace(value=claim.value.removeprefix("file:"))
     if claim.target not in VALUES or not isinstance(claim.value, str):
         return claim
     word = claim.value.strip().lower()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
+from services.registry.domain import secrecy
 from shared.contracts.choices import entry, tls
 from shared.contracts.engines import ONLY_FOR, SERVERS, cloud_of, default_host, default_port, engine_of
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig, Problem
@@ -55,6 +57,12 @@ def _bad_endpoint(text: str) -> bool:
 
 def _with_port(spec: DataSource, endpoint: str) -> str:
     return endpoint if re.search(r"(?<!:):\d+$", endpoint) else f"{endpoint}:{spec.port}"
+
+
+def _nowhere(spec: DataSource, *, part: str) -> bool:
+    """Is a TLS file named so that only somebody who stands in the right folder could find it?"""
+    named = str(getattr(spec.ssl_config, part))
+    return bool(named) and not named.startswith("/") and not secrecy.REFERENCE.fullmatch(named)
 
 
 def _second_as_first(spec: DataSource) -> bool:
@@ -136,6 +144,8 @@ RULES: tuple[Rule, ...] = (
     # TLS
     Rule("ssl_config.mode", "contradiction", lambda s: _signs_by_token(s) and s.ssl_config.mode not in ("", "verify-full"),
          "a token never goes over a line that is not verified", "Use verify-full, or a password."),
+    *(Rule(f"ssl_config.{part}", "invalid", partial(_nowhere, part=part), "is neither an absolute path nor a reference",
+           "Write the path from the root on, or vault:…, and never the text itself.") for part in ("ca", "cert", "key")),
     Rule("ssl_config.key", "missing", lambda s: bool(s.ssl_config.cert) and not s.ssl_config.key,
          "belongs to ssl_config.cert", "Give the certificate's key."),
     Rule("ssl_config.cert", "missing", lambda s: bool(s.ssl_config.key) and not s.ssl_config.cert,
