@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place_of)  # the sort keeps the order otherwise
 
 
-STACKS = ("frail", "line")  # fixtures, the longest journeys first
+STACKS = ("frail", "line", "resting")  # fixtures, the longest journeys first
 LONG = ("journeys", "local", "bus", "tagger")  # folders
 
 

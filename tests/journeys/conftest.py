@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from shared.local.stack import Stack
 from tests.journeys.frail import Frail
 from tests.journeys.sink import SpanSink, span_sink
 from tests.journeys.stack import Line, started
@@ -32,3 +34,11 @@ def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frail]:
     folder.mkdir()
     with started(home / "home", PURSIGHT_FAILPOINTS=f"{folder}/") as made:
         yield Frail(made, folder)
+
+
+@pytest.fixture(scope="session")
+def resting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of a stack that is down: tests start it, and stop it at their end."""
+    home = tmp_path_factory.mktemp("resting") / "home"
+    yield home
+    Stack(home).reset()

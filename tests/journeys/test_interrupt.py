@@ -21,11 +21,10 @@ TABLES = 150
 INTERRUPTED = 130
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("interrupt") / "home"
-    yield folder
-    Stack(folder).reset()
+@pytest.fixture
+def home(resting: Path) -> Iterator[Path]:
+    yield resting
+    Stack(resting).down()
 
 
 @pytest.fixture
