@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shared.contracts.asset import ColumnEvidence, Lengths, Match
 from shared.evidence import profile
 from shared.evidence.automaton import Automaton
-from shared.evidence.detector import Detector, Found
+from shared.evidence.detector import Detector, Found, Mask
 from shared.evidence.detectors import BY_NAME, DETECTORS
 from shared.evidence.lines import Column, Lines, lines_of
 
@@ -58,6 +58,7 @@ class Detection:
             for pattern in self.patterns
         ]
         self._seen: list[tuple[int, ...]] = []
+        self._judged: list[bool] = []
 
     def readers(self, accepted: int) -> tuple[int, ...]:
         """Places of the detectors that say yes to a value, told by what the automaton said of it."""
@@ -66,6 +67,13 @@ class Detection:
             numbers = sets[len(self._seen)]
             self._seen.append(tuple(sorted({at for number in numbers for at in self._readers[number]})))
         return self._seen[accepted]
+
+    def judged(self, kinds: int) -> Mask:
+        """For each of the first `kinds` things that the automaton can say of a value, whether a validator wants to see it."""
+        while len(self._judged) < kinds:
+            numbers = self.automaton.accept_sets[len(self._judged)]
+            self._judged.append(any(self.judges[number] for number in numbers))
+        return np.array(self._judged[:kinds])
 
 
 @cache
@@ -109,16 +117,15 @@ def tally_whole(lines: Lines) -> Tallies:
 
 def _to_judge(detection: Detection, accepted: Integers, kinds: int) -> Iterator[tuple[int, Integers]]:
     """Each pattern whose detectors have a validator, with the numbers of the lines that fit it."""
-    sets = detection.automaton.accept_sets[:kinds]
-    asked = np.array([any(detection.judges[number] for number in numbers) for numbers in sets])
-    places = np.flatnonzero(asked[accepted])
+    places = np.flatnonzero(detection.judged(kinds)[accepted])
     found = accepted[places].astype(np.uint16)
     places = places[np.argsort(found, kind="stable")]
-    edges = np.cumsum(np.bincount(found, minlength=kinds)).tolist()
+    counts = np.bincount(found, minlength=kinds)
+    ends = np.cumsum(counts)
     shares: dict[int, list[Integers]] = {}
-    for kind, numbers in enumerate(sets):
-        share = places[edges[kind - 1] if kind else 0 : edges[kind]]
-        for number in numbers if len(share) else ():
+    for kind in np.flatnonzero(counts).tolist():
+        share = places[ends[kind] - counts[kind] : ends[kind]]
+        for number in detection.automaton.accept_sets[kind]:
             if detection.judges[number]:
                 shares.setdefault(number, []).append(share)
     for number, parts in shares.items():
@@ -185,12 +192,12 @@ def count_columns(columns: Sequence[Sequence[str]], nulls: Sequence[int], *, lon
     The values are the non-null ones, in any form: only the first `longest` characters of each are looked at. `nulls` tells how
     many null ones stood beside them. Never raises for any value.
     """
-    result = [ColumnEvidence(nulls=count) for count in nulls]
+    result: dict[int, ColumnEvidence] = {}
     for batch in _batches(columns):
         lines = lines_of([Column(columns[number]) for number in batch], longest)
         for number, evidence in zip(batch, _evidence(lines, [nulls[number] for number in batch]), strict=True):
             result[number] = evidence
-    return result
+    return [result.get(number) or ColumnEvidence(nulls=count) for number, count in enumerate(nulls)]
 
 
 def _batches(columns: Sequence[Sequence[str]]) -> Iterator[list[int]]:

@@ -14,6 +14,7 @@ Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
 _SEPARATORS = b" -./()"
+_UPPER = bytes(range(256)).upper()
 
 
 class Found:
@@ -62,7 +63,7 @@ class Found:
         """`rows` as numbers; only meaningful where the pattern allows digits alone."""
         key = ("digits", width)
         if key not in self._views:
-            self._views[key] = self.rows(width).astype(np.int64) - 48
+            self._views[key] = np.subtract(self.rows(width).T, 48, dtype=np.int64, order="C").T  # each column in one piece
         view: Numbers = self._views[key]
         return view
 
@@ -82,7 +83,7 @@ class Found:
 
 
 def _layout(lines: bytes, size: int, width: int) -> tuple[Bytes, Mask]:
-    raw = lines.translate(None, _SEPARATORS).upper()
+    raw = lines.translate(_UPPER, _SEPARATORS)
     stride, rest = divmod(len(raw), size)
     if rest == 0 and stride <= width + 1:
         grid = np.frombuffer(raw, np.uint8).reshape(size, stride)

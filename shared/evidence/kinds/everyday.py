@@ -13,25 +13,32 @@ from shared.evidence.detector import Detector, Found, Mask, Numbers
 from shared.evidence.kinds.dialling import PHONE_LENGTHS
 from shared.evidence.kinds.shapes import DATE_ISO, EMAIL, PHONE, PHONE_NANP, TEN
 
-_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 
 
-def _phone_one(item: bytes) -> bool:
-    """ITU E.164: the calling code is assigned, and the number behind it as long as numbers there are."""
-    digits = item.translate(None, b" +-./()")
-    return any(len(digits) in PHONE_LENGTHS.get(digits[:width], ()) for width in (1, 2, 3))
+_MAY_BE_PHONE: Mask = np.zeros((1000, 32), np.bool_)  # by the first three digits and the number of digits
+for _code, _lengths in PHONE_LENGTHS.items():
+    _MAY_BE_PHONE[int(_code.ljust(3, b"0")) : int(_code.ljust(3, b"9")) + 1, _lengths.start : _lengths.stop] = True
 
 
 def _phone(found: Found) -> Mask:
-    return np.fromiter(map(_phone_one, found.items), np.bool_, len(found))
+    """ITU E.164: the calling code is assigned, and the number behind it as long as numbers there are; 7 to 15 digits are given."""
+    raw = np.frombuffer(found.lines.translate(None, b" +-./()"), np.uint8)
+    ends = np.flatnonzero(raw == ord("\n"))
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+    first = number(np.stack([raw[starts + place] for place in range(3)], 1).astype(np.int64) - 48)
+    mask: Mask = _MAY_BE_PHONE[first, ends - starts]
+    return mask
 
 
 def _real_day(digits: Numbers) -> Mask:
     """The day exists in the Gregorian calendar."""
-    year, month, day = number(digits[:, :4]), two(digits, 4), two(digits, 6)
-    leap = np.where((month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0)), 1, 0)
-    last = _DAYS[np.where(month <= 12, month, 0)] + leap
-    return (day >= 1) & (day <= last)
+    month, day = two(digits, 4), two(digits, 6)
+    real: Mask = (day >= 1) & (day <= _DAYS[np.where(month <= 12, month, 0)])
+    leap_days = np.flatnonzero((month == 2) & (day == 29))
+    year = number(digits[leap_days, :4])
+    real[leap_days] = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    return real
 
 
 _day = over(8, _real_day)
@@ -39,7 +46,7 @@ _day = over(8, _real_day)
 
 def _birth(found: Found) -> Mask:
     """Born between 1905 and 2020: fixed years, so that the same values give the same counts in any year."""
-    year = number(found.rows(8)[:, :4].astype(np.int64) - 48)
+    year = number(found.digits(8)[:, :4])
     return _day(found) & (year >= 1905) & (year <= 2020)
 
 
