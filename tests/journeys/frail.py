@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,8 +80,10 @@ class Frail:
         tenant, name = source.split("/")
         await self.insist("DELETE", f"/sources/{tenant}/{name}")
 
-    async def progress(self, source: str) -> Answer | None:
-        found: Answer | None = await asyncio.to_thread(self.ask, "GET", f"/progress/{quote(source, safe='')}")
+    async def progress(self, source: str, since: datetime | None = None) -> Answer | None:
+        """How far the source, or what was asked of it since then, is. None where the catalog is away."""
+        query = {"since": since.isoformat()} if since else {}
+        found: Answer | None = await asyncio.to_thread(self.ask, "GET", f"/progress/{quote(source, safe='')}", params=query)
         return found
 
     async def digest(self, source: str) -> Answer:
