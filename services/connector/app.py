@@ -14,9 +14,8 @@ from services.connector.store import Store
 from services.connector.worker import KIND, Watch
 from shared.bus.jobs import work
 from shared.contracts.source import SourceRegistered, SourceRemoved
+from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
-from shared.sources.dialling import Surroundings, surroundings
-from shared.sources.egress import GuardedLoop
 
 
 @asynccontextmanager

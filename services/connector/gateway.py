@@ -8,11 +8,11 @@ from pathlib import Path
 from services.connector.domain.plan import plan
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
+from shared.egress import Surroundings, guarded
 from shared.errors import Failed
 from shared.secrets.resolvers import resolve
 from shared.sources.base import Probe
-from shared.sources.dialling import Surroundings, dial_for, policy_for
-from shared.sources.egress import guarded
+from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 
 

@@ -16,9 +16,8 @@ from shared.bus.jobs import work
 from shared.contracts.connection import SourceConnected, SourceFailedOver
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
+from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
-from shared.sources.dialling import Surroundings, surroundings
-from shared.sources.egress import GuardedLoop
 
 
 @asynccontextmanager

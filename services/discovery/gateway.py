@@ -7,21 +7,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
 from services.discovery.domain.plan import seed
+from shared.contracts.asset import ColumnEvidence
 from shared.contracts.connection import SourceConnected
+from shared.contracts.source import Scope
+from shared.egress import Surroundings, guarded
 from shared.evidence.count import count_columns
 from shared.secrets.resolvers import resolve
-from shared.sources.base import Dial, Sample, SampleTask, Snapshot, SourceSession, TableFacts
-from shared.sources.dialling import Surroundings, dial_for, policy_for
-from shared.sources.egress import guarded
+from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
+from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 
-_REMEMBERED_COLUMNS = 4096
-_counted: dict[bytes, bytes] = {}  # only the one counting thread touches it
 _FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 
 
@@ -82,6 +81,10 @@ class Line:
         self._dial = replace(dial, statement_seconds=patience.sample_seconds)
         self._samplers: list[SourceSession] = []
 
+    def whole(self, allowed: Scope) -> Scope:
+        """All that the source covers."""
+        return driver_for(self._engine).whole(self._dial.database, allowed)
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         async with self._session.snapshot() as snapshot:
@@ -112,45 +115,34 @@ class Line:
 
 def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
     mark = facts.mark
-    many = mark.partitions > _FEW_PARTITIONS and facts.sample_from is not None
-    schema, table = facts.sample_from if many and facts.sample_from else (mark.schema, mark.table)
-    columns = tuple(name for name, sampled in zip(facts.names, facts.sampled, strict=True) if sampled)
-    return SampleTask(token, schema, table, columns, rows, mark.pages, seed(key), plain=mark.kind == "partitioned_table" and not many)
-
-
-def _known_by(column: Sequence[str], nulls: int) -> bytes:
-    """Columns that hold the very same values, as numbers that count up and flags do in table after table, are counted once.
-
-    What is remembered is a digest and counts, never a value.
-    """
-    digest = blake2b(b"%d\x1f" % nulls, digest_size=16)
-    digest.update("\x1f".join(column).encode("utf-8", "replace"))
-    return digest.digest()
+    part = facts.sample_from if mark.partitions > _FEW_PARTITIONS else None
+    place = part or ReadFrom(mark.schema, mark.table)
+    return SampleTask(
+        token,
+        place.schema,
+        place.table,
+        columns=tuple(name for name, sampled in zip(facts.names, facts.sampled, strict=True) if sampled),
+        rows=rows,
+        pages=mark.pages,
+        seed=seed(key),
+        plain=mark.kind == "partitioned_table" and part is None,
+        key=next((key.columns for key in facts.keys if key.kind == "primary_key"), ()),
+        part=place.part,
+        estimated=mark.rows,
+    )
 
 
 def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
-    keys = [[_known_by(column, sample.rows - len(column)) for column in sample.columns] for sample in samples]
-    new: dict[bytes, tuple[Sequence[str], int]] = {}
-    for sample, of_sample in zip(samples, keys, strict=True):
-        for key, column in zip(of_sample, sample.columns, strict=True):
-            if key not in _counted:
-                new[key] = column, sample.rows - len(column)
-    found = count_columns([column for column, _ in new.values()], [nulls for _, nulls in new.values()])
-    fresh = {key: evidence.to_json() for key, evidence in zip(new, found, strict=True)}
-    counted = [
-        _told(sample, each, [fresh.get(key) or _counted[key] for key in of_sample], rows)
-        for sample, each, of_sample in zip(samples, facts, keys, strict=True)
-    ]
-    if len(_counted) + len(fresh) > _REMEMBERED_COLUMNS:
-        _counted.clear()
-    _counted.update(islice(fresh.items(), _REMEMBERED_COLUMNS))
-    return counted
+    columns = [column for sample in samples for column in sample.columns]
+    nulls = [sample.rows - len(column) for sample in samples for column in sample.columns]
+    found = iter(count_columns(columns, nulls))
+    return [_told(sample, each, list(islice(found, len(sample.columns))), rows) for sample, each in zip(samples, facts, strict=True)]
 
 
-def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: int) -> Counted:
+def _told(sample: Sample, facts: TableFacts, evidence: Sequence[ColumnEvidence], rows: int) -> Counted:
     if sample.failure:
         return Counted({}, 0, 0, whole=False, left_out=sample.failure.code)
     places = [at for at, sampled in enumerate(facts.sampled) if sampled]
+    told = {at: each.to_json() for at, each in zip(places, evidence, strict=True)} if sample.rows else {}
     whole = sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
-    told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
-    return Counted(told, sample.rows, sum(map(len, sample.columns)) if sample.rows else 0, whole=whole)
+    return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole)

@@ -20,6 +20,7 @@ from shared.contracts.asset import AssetRemoved
 from shared.contracts.compliance import ComplianceEvaluated
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRemoved
+from shared.egress import EgressPolicy, GuardedLoop, cloud_policy, surroundings
 from shared.secrets.resolvers import resolve
 from shared.service import Service, ServiceContext
 
@@ -28,7 +29,8 @@ from shared.service import Service, ServiceContext
 async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     """Handlers, routes, the workers that write to clouds, and the clock for scans that never become whole."""
     settings, jobs, store = context.settings, context.jobs, Store(context.pool)
-    aws = AwsTags(AwsSessions(), resolve=partial(resolve, home=settings.home), endpoints=settings.aws_endpoints)
+    secrets = partial(resolve, home=settings.home)
+    aws = AwsTags(AwsSessions(), resolve=secrets, endpoints=settings.aws_endpoints, policy=_policy(context))
     clouds = Clouds(aws)
     wait = timedelta(seconds=settings.scan_wait_seconds)
     context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, personal=holds_personal))
@@ -42,4 +44,16 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     yield
 
 
-service = Service("tagger", wire, TaggerSettings, Path(__file__).parent / "migrations")
+def _policy(context: ServiceContext[TaggerSettings]) -> EgressPolicy:
+    settings = context.settings
+    around = surroundings(
+        mode=settings.mode,
+        private=settings.egress_private,
+        database_url=settings.database_url.get_secret_value(),
+        bootstrap=context.bus_settings.bootstrap_servers,
+        http_port=settings.http_port,
+    )
+    return cloud_policy(around)
+
+
+service = Service("tagger", wire, TaggerSettings, Path(__file__).parent / "migrations", GuardedLoop)

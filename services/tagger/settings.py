@@ -18,6 +18,9 @@ class TaggerSettings(ServiceSettings):
         description="addresses that a source may name instead of AWS's own, comma separated",
         examples=["http://127.0.0.1:5000"],
     )
+    egress_private: str = Field(
+        default="", description="private ranges that cloud APIs may be in, comma separated; empty: all", examples=["10.0.0.0/8"]
+    )
     apply_concurrency: int = Field(default=8, ge=1, le=64, description="cloud resources that are written at the same time")
     scan_wait_seconds: float = Field(
         default=300.0, gt=0, description="how long a completed scan waits for assets that are not derived before its resource is tagged"

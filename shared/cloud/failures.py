@@ -89,7 +89,10 @@ _BY_CLASS = {
 
 
 def diagnose(error: Exception) -> Exception:
-    """Our error for an exception of aiobotocore or the network. Errors of ours, and bugs, come back as they are."""
+    """Our error for an exception of aiobotocore or the network. Ours, also inside one of theirs, and bugs stay as they are."""
+    inner = getattr(error, "kwargs", {}).get("error")  # where botocore keeps what it did not expect
+    if isinstance(inner, PurSightError):
+        return inner
     answer = getattr(error, "response", None)
     if isinstance(answer, Mapping):
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import ip_network
-from urllib.parse import urlsplit
-
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
-from shared.errors import Failed, UsageError
+from shared.egress import EgressPolicy, Surroundings
+from shared.errors import Failed
 from shared.sources.base import Dial
-from shared.sources.egress import EgressPolicy, Network
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPlaces:
-    """Where PurSight itself lives, so that no source can be one of its own parts. `state_port` may hold other databases."""
-
-    state_host: str = ""
-    state_port: int = 0
-    state_database: str = ""
-    ports: frozenset[int] = frozenset()
-    hosts: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the operator decided about dialling out. `private` empty: every private range."""
-
-    local: bool = False
-    private: tuple[Network, ...] = ()
-    own: OwnPlaces = OwnPlaces()
-
-
-def surroundings(*, mode: str, private: str, database_url: str, bootstrap: str, http_port: int) -> Surroundings:
-    """From settings. Raises UsageError where a private range is none."""
-    try:
-        ranges = tuple(ip_network(part.strip()) for part in private.split(",") if part.strip())
-    except ValueError:
-        raise UsageError(
-            "PURSIGHT_EGRESS_PRIVATE is not a list of networks", remedy="For example 10.0.0.0/8.", code="settings_wrong"
-        ) from None
-    url = urlsplit(database_url)
-    brokers = [part.strip().rpartition(":") for part in bootstrap.split(",") if part.strip()]
-    own = OwnPlaces(
-        state_host=url.hostname or "",
-        state_port=url.port or 5432,
-        state_database=url.path.lstrip("/"),
-        ports=frozenset({int(port) for _, _, port in brokers if port.isdigit()} | ({http_port} if http_port else set())),
-        hosts=frozenset(host for host, _, _ in brokers),
-    )
-    return Surroundings(mode == "local", ranges, own)
 
 
 def policy_for(spec: DataSource, around: Surroundings) -> EgressPolicy:

@@ -29,9 +29,8 @@ from shared.contracts.connection import SourceConnected, SourceUnreachable
 from shared.contracts.source import AwsConfig, DataSource, SourceRegistered, SourceRemoved, SslConfig
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
-from shared.sources.dialling import Surroundings
-from shared.sources.egress import GuardedLoop
 from shared.web.server import edge_app
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "connector" / "migrations"

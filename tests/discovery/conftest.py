@@ -23,9 +23,8 @@ from shared.contracts.connection import ConnectionPlan, Posture, Privileges, Ser
 from shared.contracts.source import DataSource, Scope
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
-from shared.sources.dialling import Surroundings
-from shared.sources.egress import GuardedLoop
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "discovery" / "migrations"
 

@@ -33,6 +33,7 @@ def running(home: Path, bootstrap: str, database_url: str, moto: str) -> Iterato
         "PURSIGHT_DATABASE_URL": database_url,
         "PURSIGHT_TOKEN": "token",
         "PURSIGHT_HOME": str(home),
+        "PURSIGHT_MODE": "local",
         "PURSIGHT_AWS_ENDPOINTS": moto,
         "TAGGER_TEST_SECRET": "a-planted-secret",
     }

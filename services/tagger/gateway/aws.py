@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from services.tagger.domain.diff import Diff, diff
@@ -13,16 +14,21 @@ from services.tagger.domain.wish import Applied, Wish
 from services.tagger.gateway.services import BULK_SERVICE, SERVICES, TagService, waits
 from shared.cloud.aws import AwsSessions, AwsSignIn
 from shared.contracts.source import AwsConfig
+from shared.egress import EgressPolicy, guarded
 from shared.errors import Failed, PurSightError, Transient
 
+WHO_AM_I = frozenset({("169.254.169.254", 80), ("169.254.170.2", 80), ("169.254.170.23", 80)})  # EC2, ECS, EKS Pod Identity
 Resolve = Callable[[str], Awaitable[str]]  # from a secret's reference to its value
 
 
 class AwsTags:
-    """The writer of tags in AWS. `endpoints` are the addresses that a source may ask for instead of AWS's own."""
+    """The writer of tags in AWS. `endpoints` are the addresses that a source may ask for instead of AWS's own; with a `policy`, which
+    needs the guarded loop, every connection obeys it."""
 
-    def __init__(self, sessions: AwsSessions, *, resolve: Resolve, endpoints: frozenset[str] = frozenset()) -> None:
-        self._sessions, self._resolve, self._endpoints = sessions, resolve, endpoints
+    def __init__(
+        self, sessions: AwsSessions, *, resolve: Resolve, endpoints: frozenset[str] = frozenset(), policy: EgressPolicy | None = None
+    ) -> None:
+        self._sessions, self._resolve, self._endpoints, self._policy = sessions, resolve, endpoints, policy
 
     async def compare(self, wish: Wish) -> Diff:
         """What `apply` would change; writes nothing. Raises as `apply` does."""
@@ -64,8 +70,9 @@ class AwsTags:
         service = SERVICES.get(arn.service, BULK_SERVICE)
         sign_in = await self._sign_in(_aws(wish))
         try:
-            async with self._sessions.client(sign_in, service.api, region=arn.region) as client:
-                yield service, client, arn
+            with guarded(_with_identity(self._policy, sign_in)) if self._policy else nullcontext():
+                async with self._sessions.client(sign_in, service.api, region=arn.region) as client:
+                    yield service, client, arn
         except PurSightError as error:
             raise _told(error, "read or written", f"{service.reads}, {service.writes}") from None
 
@@ -79,6 +86,11 @@ class AwsTags:
             )
         secret = await self._resolve(cloud.secret_access_key_ref) if cloud.secret_access_key_ref else ""
         return AwsSignIn(cloud.region, cloud.profile, cloud.role_arn, cloud.access_key_id, secret, cloud.endpoint_url)
+
+
+def _with_identity(policy: EgressPolicy, sign_in: AwsSignIn) -> EgressPolicy:
+    """Who signs in as this machine asks it who it is. A tenant cannot point there: endpoints are the operator's list."""
+    return policy if sign_in.access_key_id else replace(policy, identity=WHO_AM_I)
 
 
 def _diff(current: Mapping[str, str], wish: Wish) -> Diff:

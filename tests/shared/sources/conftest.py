@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from shared.egress import GuardedLoop
 from shared.sources.base import Dial
-from shared.sources.egress import GuardedLoop
 
 T = TypeVar("T")
 

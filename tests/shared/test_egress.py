@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 
 from shared.contracts.source import DataSource
+from shared.egress import EgressPolicy, GuardedLoop, Surroundings, cloud_policy, guarded, refusal, surroundings
 from shared.errors import Failed, PurSightError
-from shared.sources.dialling import policy_for, surroundings
-from shared.sources.egress import EgressPolicy, guarded, refusal
+from shared.sources.dialling import policy_for
 
 CLOUD, HOUSE, LAPTOP = EgressPolicy("cloud"), EgressPolicy("on_prem"), EgressPolicy("on_prem", local=True)
 
@@ -58,7 +56,21 @@ def test_own_state_is_never_a_source() -> None:
     assert policy_for(spec.model_copy(update={"database": "demo"}), around).local
 
 
-def test_a_refused_connect_never_leaves(guarded_run: Callable[..., Any]) -> None:
+def test_a_cloud_is_reached_anywhere_but_at_home() -> None:
+    """Its API may answer from a private range; our own broker and state are not its API, nor is the metadata address."""
+    around = surroundings(
+        mode="local", private="", database_url="postgresql://p@127.0.0.1:5433/pursight", bootstrap="10.0.0.9:9092", http_port=0
+    )
+    policy = cloud_policy(around)
+    assert not refusal("10.1.2.3", 443, policy)
+    assert not refusal("127.0.0.1", 5000, policy)
+    assert refusal("127.0.0.1", 5433, policy)
+    assert refusal("10.0.0.9", 9092, policy)
+    assert refusal("169.254.169.254", 80, policy)
+    assert refusal("127.0.0.1", 5000, cloud_policy(Surroundings()))
+
+
+def test_a_refused_connect_never_leaves() -> None:
     """The loop refuses before the socket connects, by name and by number alike."""
 
     async def work() -> list[str]:
@@ -77,7 +89,8 @@ def test_a_refused_connect_never_leaves(guarded_run: Callable[..., Any]) -> None
                 listener.accept()
             return codes
 
-    assert guarded_run(work()) == ["egress_denied", "egress_denied"]
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+        assert runner.run(work()) == ["egress_denied", "egress_denied"]
 
 
 async def test_an_unguarded_loop_is_refused() -> None:

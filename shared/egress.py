@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from shared.errors import Failed, UsageError
 
@@ -27,13 +28,62 @@ _METADATA = tuple(
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Where this task may connect to. `private` empty means every private range; `own_ports` are PurSight's own."""
+    """Where this task may connect to. `private` empty means every private range; `own_ports` are PurSight's own. `identity` are the exact
+    addresses at which the machine tells who it is, allowed only where nobody but the library that signs in can have chosen them."""
 
     location: Literal["on_prem", "cloud", "hybrid"] = "on_prem"
     local: bool = False
     private: tuple[Network, ...] = ()
     own_ports: frozenset[int] = frozenset()
     own_hosts: frozenset[str] = frozenset()
+    identity: frozenset[tuple[str, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPlaces:
+    """Where PurSight itself lives, so that no source can be one of its own parts. `state_port` may hold other databases."""
+
+    state_host: str = ""
+    state_port: int = 0
+    state_database: str = ""
+    ports: frozenset[int] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the operator decided about dialling out. `private` empty: every private range."""
+
+    local: bool = False
+    private: tuple[Network, ...] = ()
+    own: OwnPlaces = OwnPlaces()
+
+
+def surroundings(*, mode: str, private: str, database_url: str, bootstrap: str, http_port: int) -> Surroundings:
+    """From settings. Raises UsageError where a private range is none."""
+    try:
+        ranges = tuple(ip_network(part.strip()) for part in private.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(
+            "PURSIGHT_EGRESS_PRIVATE is not a list of networks", remedy="For example 10.0.0.0/8.", code="settings_wrong"
+        ) from None
+    url = urlsplit(database_url)
+    brokers = [part.strip().rpartition(":") for part in bootstrap.split(",") if part.strip()]
+    own = OwnPlaces(
+        state_host=url.hostname or "",
+        state_port=url.port or 5432,
+        state_database=url.path.lstrip("/"),
+        ports=frozenset({int(port) for _, _, port in brokers if port.isdigit()} | ({http_port} if http_port else set())),
+        hosts=frozenset(host for host, _, _ in brokers),
+    )
+    return Surroundings(mode == "local", ranges, own)
+
+
+def cloud_policy(around: Surroundings) -> EgressPolicy:
+    """For the providers' own APIs: anywhere but at PurSight's own parts; a private range where the operator allows it."""
+    own = around.own
+    ports, hosts = own.ports | {own.state_port}, own.hosts | {own.state_host}
+    return EgressPolicy(location="hybrid", local=around.local, private=around.private, own_ports=ports, own_hosts=hosts)
 
 
 _policy: ContextVar[EgressPolicy | None] = ContextVar("egress_policy", default=None)
@@ -54,6 +104,8 @@ def guarded(policy: EgressPolicy) -> Iterator[None]:
 def refusal(address: str, port: int, policy: EgressPolicy) -> str:
     """Why this address must not be dialled; empty where it may."""
     ip = _plain(ip_address(address.partition("%")[0]))
+    if (str(ip), port) in policy.identity:
+        return ""
     if ip.is_multicast or ip.is_unspecified or ip.is_reserved or any(_within(ip, net) for net in _METADATA) or ip.is_link_local:
         return "link-local, metadata and multicast addresses are never dialled"
     if ip.is_loopback:
