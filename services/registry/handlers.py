@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.registry.domain.hostile import MAX_NAME
-from services.registry.domain.source import judge
+from services.registry.domain.source import Judged, judge
 from services.registry.gateway import OwnSecrets
 from services.registry.store import RegistryUnit, Store
 from shared.bus.received import Received
@@ -20,18 +20,27 @@ ACTOR = "event:upstream"
 
 async def on_source_submitted(batch: Sequence[Received[SourceSubmitted]], *, store: Store) -> None:
     """source.submitted -> source.registered or source.rejected. The same validation as over HTTP."""
-    async with store.unit(batch, keys=[named(received.event.document()) for received in batch]) as unit:
-        for received in compress(batch, unit.bus.is_new):
-            await _submit(unit, received)
+    requests = [Request.read(received) for received in batch]
+    async with store.unit(batch, keys=[request.key for request in requests]) as unit:
+        for request in compress(requests, unit.bus.is_new):
+            if request.judged.spec:
+                await unit.register(request.judged.spec, request.judged.notes, actor=ACTOR, cause=request.received)
+            else:
+                reject(unit, request.key, request.judged.problems, request.received, request.judged.notes)
 
 
-async def _submit(unit: RegistryUnit, received: Received[SourceSubmitted]) -> None:
-    document = received.event.document()
-    judged = judge(document)
-    if judged.spec:
-        await unit.register(judged.spec, judged.notes, actor=ACTOR, cause=received)
-    else:
-        reject(unit, named(document), judged.problems, received, judged.notes)
+class Request(NamedTuple):
+    """A submitted source, judged; `key` is the source's, or what comes closest where it is none."""
+
+    received: Received[SourceSubmitted]
+    judged: Judged
+    key: str
+
+    @classmethod
+    def read(cls, received: Received[SourceSubmitted]) -> Request:
+        document = received.event.document()
+        judged = judge(document)
+        return cls(received, judged, judged.spec.key if judged.spec else named(document))
 
 
 async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store, own: OwnSecrets) -> None:

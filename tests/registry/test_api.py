@@ -78,6 +78,7 @@ async def test_http_file_and_event_give_the_same(registry: Registry) -> None:
         {**CRM, "labels": {"zz": "1", "a": "2"}, "schedule": "@daily"},
         {"source_type": "mysql", "name": "m", "db": "d", "ssl": True, "tenant_id": "acme", "cloud_provider": "aws", "aws_region": "r"},
         {"name": "lake", "engine": "s3", "bucket": "b"},
+        {"connection_properties": {"name": "inside", "tenant": "acme", "dbname": "d"}},
         {"name": "bad", "hots": 1, "port": 0, "password": CANARY, "cloud_config": {"provider": "azure", "profile": "p"}},
     ]
     for document in documents:

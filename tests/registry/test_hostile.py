@@ -25,7 +25,7 @@ KEY = st.sampled_from(KNOWN) | st.text(max_size=12)
 TREE = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner, max_size=4), max_leaves=12)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(KEY, TREE, max_size=10))
 def test_any_document_gets_an_answer(document: dict[str, Any]) -> None:
     """A source or problems, never both; the answer can be sent and stored, and so can the key it goes by."""

@@ -96,6 +96,12 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+def test_a_cloud_without_a_name_is_asked_for() -> None:
+    """A block whose fields could be of any provider."""
+    (problem,) = judge({**CLOUD, "cloud_config": {"region": "r"}}).problems
+    assert (problem.field, problem.code, problem.remedy) == ("cloud_config.provider", "missing", "One of aws, azure, gcp.")
+
+
 @pytest.mark.parametrize(("document", "field", "words"), CASES, ids=lambda case: case if isinstance(case, str) else "")
 def test_a_source_that_contradicts_itself_is_refused(document: dict[str, Any], field: str, words: str) -> None:
     """At the right field, in words that say why, with something to do, and nothing else is said."""

@@ -172,7 +172,9 @@ def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
     """pydantic's findings in our words; the input is left out."""
     for found in error.errors(include_input=False, include_url=False, include_context=False):
         field = ".".join(str(part) for part in found["loc"] if part not in CLOUDS and not isinstance(part, int)) or "document"
-        if found["type"].startswith("union_tag"):
+        if found["type"] == "union_tag_not_found":
+            yield Problem(field=f"{field}.provider", code="missing", message="is required", remedy=f"One of {', '.join(CLOUDS)}.")
+        elif found["type"] == "union_tag_invalid":
             yield _no_word(f"{field}.provider", tuple(CLOUDS))
         elif found["type"] == "missing":
             yield Problem(field=field, code="missing", message="is required", remedy=f"Give {field}.")
