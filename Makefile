@@ -32,7 +32,8 @@ up: .venv/.run ## start the stack
 down: .venv/.run ## stop it
 	@.venv/bin/pursight down
 
-test: setup check ## everything that CI runs
+test: ## everything that CI runs
+	@$(MAKE) --no-print-directory --output-sync -j 2 setup check
 	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: .venv/.dev ## format, lint, types, import walls, generated files
