@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from services.catalog.domain.absorb import gone_of, rows_of, topics_heard
+from services.catalog.domain.absorb import WITNESSED, gone_of, rows_of, topics_heard
 from services.catalog.store.write import forget, forget_sources, write
 from shared.bus.received import Received
 from shared.bus.runtime import Bus
@@ -20,8 +20,8 @@ BATCH = 250  # some 30 ms of work: pages are answered in between
 
 def listen(bus: Bus, pool: asyncpg.Pool) -> None:
     """Hear every topic that names the catalog among its readers."""
-    for topic in topics_heard():
-        bus.on(topic.event, partial(absorb, pool=pool), batch=BATCH)
+    for topic in topics_heard():  # of a request what its sender wrote is none of our business: it may hold what should not be there
+        bus.on(topic.event, partial(absorb, pool=pool), batch=BATCH, witness=topic.name in WITNESSED)
 
 
 async def absorb(batch: Sequence[Received[Any]], *, pool: asyncpg.Pool) -> None:

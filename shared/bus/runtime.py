@@ -89,8 +89,12 @@ class Bus:
         self._state = "not started"
         self._away = ""
 
-    def on(self, event: type[E], handler: Callable[[Sequence[Any]], Awaitable[None]], *, batch: int = 500) -> None:
+    def on(
+        self, event: type[E], handler: Callable[[Sequence[Any]], Awaitable[None]], *, batch: int = 500, witness: bool = False
+    ) -> None:
         """Hear the topic of `event`, in batches of at most `batch`, one after another. To be called before `start`.
+
+        A `witness` is told that something was said, and not what: its events are blank, and no body is poison to it.
 
         Raises UsageError where this service is not among the topic's readers, because then it has no retry topic.
         """
@@ -103,7 +107,7 @@ class Bus:
             handler = partial(self._forgetting, handler)
         reliable = Reliable(self.service, topic, handler, self._pool, lambda: self._seal)
         turn = Turn(group_of(self.service, topic.name), self.service, self._timing)
-        self._ears.append(_Ear(topic, reliable, Hearing(topic), batch, turn))
+        self._ears.append(_Ear(topic, reliable, Hearing(topic, witness=witness), batch, turn))
 
     async def _forgetting(self, handler: Callable[[Sequence[Any]], Awaitable[None]], batch: Sequence[Received[SourceRemoved]]) -> None:
         """A removed source's dead letters go with it, in every service."""

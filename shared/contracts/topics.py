@@ -57,7 +57,7 @@ _MONTH, _YEAR = timedelta(days=30), timedelta(days=400)
 _UP, _DOWN = "upstream", "downstream"
 
 TOPICS: tuple[Topic, ...] = (
-    Topic("source.submitted", source.SourceSubmitted, "source", (_UP,), ("registry",), FEW, request=True),
+    Topic("source.submitted", source.SourceSubmitted, "source", (_UP,), ("registry", "catalog"), FEW, request=True),
     Topic("source.withdrawn", source.SourceWithdrawn, "source", (_UP,), ("registry",), FEW, request=True),
     Topic("source.registered", source.SourceRegistered, "source", ("registry",), ("connector", "catalog"), SOME, compacted=True),
     Topic("source.rejected", source.SourceRejected, "source", ("registry",), (_UP, "catalog"), FEW),

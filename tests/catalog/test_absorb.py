@@ -10,8 +10,10 @@ from services.catalog.domain.rows import Asset, Told
 from shared.contracts.base import Contract
 from shared.contracts.examples import EXAMPLES
 from shared.contracts.scan import EventDeadLettered
+from shared.contracts.source import SourceSubmitted
 from shared.contracts.topics import BY_EVENT
 from tests.catalog import story
+from tests.catalog.story import SOURCE
 
 HEARD = [example for example in EXAMPLES if BY_EVENT[type(example)] in topics_heard()]
 
@@ -30,6 +32,18 @@ def test_every_event_becomes_a_line_of_the_timeline(event: Contract) -> None:
     assert 5 < len(told[0].summary) <= 300
     says = event.service if isinstance(event, EventDeadLettered) else BY_EVENT[type(event)].said_by[0]
     assert told[0].service == says
+
+
+def test_a_request_is_on_the_timeline_without_a_word_of_its_own() -> None:
+    """Only that it came: id, time, trace and the source its key names, whatever its sender wrote into it."""
+    asked = SourceSubmitted.model_validate({"name": "crm", "password": "hunter2", "asset": "hunter2"})
+    request = story.heard(asked, SOURCE)._replace(id="i" * 500 + "\x00")
+    (row,) = rows_of([request])
+    assert isinstance(row, Told)
+    assert (row.subject, row.type, row.service, row.trace_id) == (SOURCE, "source.submitted", "upstream", story.TRACE)
+    assert len(row.event_id) == 200
+    assert "hunter2" not in str(row)
+    assert rows_of([story.heard(asked, key) for key in ("", "crm", "postgresql://jo:hunter2@db/shop")]) == []
 
 
 def test_tags_of_an_asset_stand_in_its_timeline() -> None:

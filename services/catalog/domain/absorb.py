@@ -10,6 +10,7 @@ from services.catalog.domain.heard import Heard, by_time, trace_of
 from services.catalog.domain.rows import DeadLetter, Fact, Row, ScanEnd, ScanFailure, Told
 from services.catalog.domain.told import summary
 from shared.contracts.base import Contract
+from shared.contracts.names import SourceName
 from shared.contracts.scan import EventDeadLettered, ScanCompleted, ScanFailed
 from shared.contracts.topics import BY_NAME, TOPICS, Topic
 
@@ -50,7 +51,11 @@ _by_version = _fact(lambda heard: int(heard.event.version))
 _by_sequence = _fact(lambda heard: int(heard.event.sequence))
 _newest = _fact(by_time)
 
+ID_CHARACTERS = 200
+WITNESSED = frozenset({"source.submitted"})  # heard for the timeline, by envelope alone
+
 TAKES: dict[str, Taker] = {
+    "source.submitted": lambda heard: (),
     "source.registered": _by_version,
     "source.rejected": _newest,
     "source.removed": _by_version,
@@ -86,7 +91,7 @@ def topics_heard() -> tuple[Topic, ...]:
 def rows_of(batch: Sequence[Heard[Any]]) -> list[Row]:
     """All rows that the events of one topic's batch become, in the order heard."""
     alive = [heard for heard in batch if not heard.tombstone]
-    return [row for heard in alive for row in (*TAKES[heard.topic](heard), _told(heard))]
+    return [row for heard in alive for row in (*TAKES[heard.topic](heard), *_told(heard))]
 
 
 def gone_of(batch: Sequence[Heard[Any]]) -> list[str]:
@@ -100,8 +105,21 @@ def subject_of(event: Contract, key: str) -> str:
     return str(getattr(event, "asset", "") or key)
 
 
-def _told(heard: Heard[Any]) -> Told:
+def _told(heard: Heard[Any]) -> Iterator[Told]:
+    if heard.topic in WITNESSED:
+        yield from _witnessed(heard)
+        return
     event = heard.event
     service = event.service if isinstance(event, EventDeadLettered) else BY_NAME[heard.topic].said_by[0]
     subject = subject_of(event, heard.key)
-    return Told(heard.id, heard.topic, subject, heard.time, service, heard.causation_id, trace_of(heard), summary(event))
+    yield Told(heard.id, heard.topic, subject, heard.time, service, heard.causation_id, trace_of(heard), summary(event))
+
+
+def _witnessed(heard: Heard[Any]) -> Iterator[Told]:
+    """That a request came, where its key names a source. Its sender chose id and causation: they are cut, and null characters replaced."""
+    try:
+        subject = SourceName.parse(heard.key).key
+    except ValueError:
+        return
+    id, causation = (text[:ID_CHARACTERS].replace("\x00", "\ufffd") for text in (heard.id, heard.causation_id))
+    yield Told(id, heard.topic, subject, heard.time, BY_NAME[heard.topic].said_by[0], causation, trace_of(heard), summary(heard.event))

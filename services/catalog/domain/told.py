@@ -12,7 +12,7 @@ from shared.contracts.compliance import ComplianceEvaluated, ViolationOpened, Vi
 from shared.contracts.connection import SourceConnected, SourceFailedOver, SourceHealth, SourceUnreachable
 from shared.contracts.rules import ContractPublished, PolicyPublished, RulesetPublished
 from shared.contracts.scan import EventDeadLettered, ScanCompleted, ScanFailed
-from shared.contracts.source import SourceRegistered, SourceRejected, SourceRemoved
+from shared.contracts.source import SourceRegistered, SourceRejected, SourceRemoved, SourceSubmitted
 from shared.contracts.tags import TagsApplied, TagsDerived, TagsFailed
 
 SUMMARY_CHARACTERS = 300
@@ -105,6 +105,7 @@ def _dead(event: EventDeadLettered) -> str:
 
 
 _WORDS: dict[type[Contract], Callable[[Any], str]] = {
+    SourceSubmitted: lambda event: "Asked to register this source",
     SourceRegistered: _registered,
     SourceRejected: _rejected,
     SourceRemoved: lambda event: "Source removed",
