@@ -39,7 +39,7 @@ _FORMS = [(detector.name, re.compile(detector.pattern.encode()).fullmatch) for d
 
 def ours(data: list[list[str]]) -> list[ColumnEvidence]:
     """Everything: patterns, checksums, search inside text, shapes, entropy, lengths, and the contract built."""
-    return count_columns(data, [0] * len(data))
+    return list(count_columns(data, [0] * len(data)))
 
 
 def told(evidence: Sequence[ColumnEvidence]) -> Counts:

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 from services.discovery.domain.plan import seed
-from shared.contracts.asset import ColumnEvidence
 from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
 from shared.egress import Surroundings, guarded
@@ -135,14 +134,14 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
 def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
     columns = [column for sample in samples for column in sample.columns]
     nulls = [sample.rows - len(column) for sample in samples for column in sample.columns]
-    found = iter(count_columns(columns, nulls))
+    found = (evidence.to_json() for evidence in count_columns(columns, nulls))
     return [_told(sample, each, list(islice(found, len(sample.columns))), rows) for sample, each in zip(samples, facts, strict=True)]
 
 
-def _told(sample: Sample, facts: TableFacts, evidence: Sequence[ColumnEvidence], rows: int) -> Counted:
+def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: int) -> Counted:
     if sample.failure:
         return Counted({}, 0, 0, whole=False, left_out=sample.failure.code)
     places = [at for at, sampled in enumerate(facts.sampled) if sampled]
-    told = {at: each.to_json() for at, each in zip(places, evidence, strict=True)} if sample.rows else {}
+    told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
     whole = sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
     return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.evidence import language
-from shared.evidence.language import Atom, Choice, End, Item, Repeat, after, firsts, is_empty
+from shared.evidence.language import Atom, Choice, End, Item, Repeat, is_empty
 
 _MOST_STATES = 16_384
 _UNKNOWN, _DEAD, _START = 0, 1, 2
@@ -53,8 +53,7 @@ class Automaton:
         self._shift = (len(self._samples) - 1).bit_length()
         self._rests: list[language.Sequence] = []
         self._rest_numbers: dict[language.Sequence, int] = {}
-        self._firsts: list[frozenset[int]] = []
-        self._steps: dict[tuple[int, int], frozenset[int]] = {}
+        self._heads: list[list[tuple[frozenset[int], int]] | None] = []
         self.accept_sets: list[tuple[int, ...]] = [()]
         self._accept_numbers: dict[tuple[int, ...], int] = {(): 0}
         self._start = frozenset(self._number((*pattern, End(at))) for at, pattern in enumerate(parsed))
@@ -142,28 +141,27 @@ class Automaton:
     def _forget_and_learn(self, value: bytes) -> int:
         """Start over with an empty memory; whoever still reads the old one reads it to the end."""
         self._memory = _Memory(self._shift, self._start, 0)
-        self._steps.clear()
         state = self._start
         for code in value:
             state = self._after(state, code)
         return self._accept_number(state)
 
     def _after(self, rests: frozenset[int], code: int) -> frozenset[int]:
-        found: set[int] = set()
-        byte = self._samples[code]
+        byte, found = self._samples[code], set[int]()
         for rest in rests:
-            if byte in self._firsts[rest]:
-                step = self._steps.get((rest, code))
-                if step is None:
-                    step = self._steps[rest, code] = frozenset(map(self._number, after(self._rests[rest], byte)))
-                found |= step
+            heads = self._heads[rest]
+            if heads is None:
+                heads = self._heads[rest] = [(members, self._number(after)) for members, after in language.heads(self._rests[rest])]
+            for members, after in heads:
+                if byte in members:
+                    found.add(after)
         return frozenset(found)
 
     def _number(self, rest: language.Sequence) -> int:
         number = self._rest_numbers.setdefault(rest, len(self._rests))
         if number == len(self._rests):
             self._rests.append(rest)
-            self._firsts.append(firsts(rest))
+            self._heads.append(None)
         return number
 
     def _accept_number(self, state: frozenset[int]) -> int:

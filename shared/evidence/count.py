@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +33,8 @@ _JSON = DETECTORS.index(BY_NAME["json_object"])
 Integers = NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class Tally:
-    """What one detector counted in one column; the meaning is `Match`'s."""
-
-    matched: int = 0
-    checked: int = 0
-    valid: int = 0
-
-
-Tallies = list[dict[int, Tally]]
-"""For each column, what the detectors counted, by their place in `DETECTORS`."""
+Tallies = NDArray[np.int64]
+"""What was matched, checked and valid (first axis), in each column (second), by each detector (third: its place in `DETECTORS`)."""
 
 
 class Detection:
@@ -95,24 +86,30 @@ def inside() -> tuple[tuple[int, Detector, re.Pattern[bytes]], ...]:
     )
 
 
-def tally_whole(lines: Lines) -> Tallies:
-    """Each detector's count over whole values."""
-    detection, tallies = whole(), [dict[int, Tally]() for _ in lines.columns]
+def tally(lines: Lines) -> Tallies:
+    """Each detector's count."""
+    tallies: Tallies = np.zeros((3, len(lines.columns), len(DETECTORS)), np.int64)
+    _tally_whole(lines, tallies)
+    words = np.array(lines.words)
+    for column in np.flatnonzero((words >= _TEXT_WORDS) | (tallies[0, :, _JSON] > 0)).tolist():
+        if lines.is_spelt(column):
+            _tally_inside(lines, column, tallies[:, column])
+    return tallies
+
+
+def _tally_whole(lines: Lines, tallies: Tallies) -> None:
+    detection = whole()
     accepted = detection.automaton.match(lines.buffer, lines.starts, lines.lengths)
     kinds = int(accepted.max()) + 1
-    together = np.bincount(lines.owner * kinds + accepted, weights=lines.weights, minlength=kinds * len(lines.columns))
+    together = np.bincount(lines.owner * kinds + accepted, weights=lines.weights)
     found = np.flatnonzero(together)
-    for place, count in zip(found.tolist(), together[found].tolist(), strict=True):
-        column, kind = divmod(place, kinds)
-        tally = tallies[column]
-        for at in detection.readers(kind):
-            if at in tally:
-                tally[at].matched += int(count)
-            else:
-                tally[at] = Tally(int(count))
-    for number, places in _to_judge(detection, accepted, kinds):
-        _judge(detection.judges[number], lines, places, tallies)
-    return tallies
+    columns, said = np.divmod(found, kinds)
+    readers = [detection.readers(kind) for kind in said.tolist()]
+    sizes = list(map(len, readers))
+    places = np.repeat(columns * len(DETECTORS), sizes) + np.fromiter(chain.from_iterable(readers), np.int64)
+    tallies[0] = np.bincount(places, np.repeat(together[found], sizes), tallies[0].size).reshape(tallies[0].shape)
+    for number, chosen in _to_judge(detection, accepted, kinds):
+        _judge(detection.judges[number], lines, chosen, tallies)
 
 
 def _to_judge(detection: Detection, accepted: Integers, kinds: int) -> Iterator[tuple[int, Integers]]:
@@ -134,19 +131,15 @@ def _to_judge(detection: Detection, accepted: Integers, kinds: int) -> Iterator[
 
 def _judge(judges: Sequence[tuple[int, Detector]], lines: Lines, places: Integers, tallies: Tallies) -> None:
     """Let the validators judge the lines at `places`, which fit their pattern."""
-    by_most: dict[int, tuple[Found, list[int], Integers, Integers]] = {}
+    by_most: dict[int, tuple[Found, Integers, Integers, Integers]] = {}
     for at, detector in judges:
         assert detector.validator is not None
         if detector.most not in by_most:
             chosen = places[_spread(lines.owner[places], detector.most)] if detector.most else places
             by_most[detector.most] = (lines.found(chosen), *lines.owners(chosen), lines.weights[chosen])
         found, columns, firsts, weights = by_most[detector.most]
-        checked = np.add.reduceat(weights, firsts).tolist()
-        valid = np.add.reduceat(weights * detector.validator(found), firsts).tolist()
-        for column, many, good in zip(columns, checked, valid, strict=True):
-            tally = tallies[column][at]
-            tally.checked += many
-            tally.valid += good
+        tallies[1, columns, at] += np.add.reduceat(weights, firsts)
+        tallies[2, columns, at] += np.add.reduceat(weights * detector.validator(found), firsts)
 
 
 def _spread(owner: Integers, most: int) -> Integers:
@@ -157,9 +150,8 @@ def _spread(owner: Integers, most: int) -> Integers:
     return np.flatnonzero(ranks % steps[owner] == 0)
 
 
-def tally_inside(lines: Lines, column: int) -> dict[int, Tally]:
+def _tally_inside(lines: Lines, column: int, tallies: Tallies) -> None:
     """How many values hold, somewhere, what each `inside` detector looks for; valid: at least one hit in the value is."""
-    tallies = dict[int, Tally]()
     weights, ends = lines.columns[column].weights, lines.ends_of(column)
     for at, detector, form in inside():
         for place in lines.holding(column, detector.marks, ends):
@@ -167,12 +159,10 @@ def tally_inside(lines: Lines, column: int) -> dict[int, Tally]:
             items = [hit.group() for hit in form.finditer(lines.buffer[start : ends[place]])]
             if items:
                 weight = weights[place] if weights else 1
-                tally = tallies.setdefault(at, Tally())
-                tally.matched += weight
+                tallies[0, at] += weight
                 if detector.validator is not None:
-                    tally.checked += weight
-                    tally.valid += weight if detector.validator(Found(items)).any() else 0
-    return tallies
+                    tallies[1, at] += weight
+                    tallies[2, at] += weight if detector.validator(Found(items)).any() else 0
 
 
 @lru_cache(maxsize=16_384)
@@ -183,21 +173,23 @@ def _match(at: int, matched: int, checked: int, valid: int) -> Match:
 
 def count_column(values: Sequence[str], *, nulls: int = 0, longest: int = _LONGEST) -> ColumnEvidence:
     """The evidence of one column's sample; many columns at once are much faster: see `count_columns`."""
-    return count_columns([values], [nulls], longest=longest)[0]
+    return next(count_columns([values], [nulls], longest=longest))
 
 
-def count_columns(columns: Sequence[Sequence[str]], nulls: Sequence[int], *, longest: int = _LONGEST) -> list[ColumnEvidence]:
-    """The evidence of each column's sample, in their order.
+def count_columns(columns: Sequence[Sequence[str]], nulls: Sequence[int], *, longest: int = _LONGEST) -> Iterator[ColumnEvidence]:
+    """The evidence of each column's sample, in their order; some thousand values are read at once.
 
     The values are the non-null ones, in any form: only the first `longest` characters of each are looked at. `nulls` tells how
     many null ones stood beside them. Never raises for any value.
     """
-    result: dict[int, ColumnEvidence] = {}
+    told = 0
     for batch in _batches(columns):
         lines = lines_of([Column(columns[number]) for number in batch], longest)
         for number, evidence in zip(batch, _evidence(lines, [nulls[number] for number in batch]), strict=True):
-            result[number] = evidence
-    return [result.get(number) or ColumnEvidence(nulls=count) for number, count in enumerate(nulls)]
+            yield from (ColumnEvidence(nulls=count) for count in nulls[told:number])
+            yield evidence
+            told = number + 1
+    yield from (ColumnEvidence(nulls=count) for count in nulls[told:])
 
 
 def _batches(columns: Sequence[Sequence[str]]) -> Iterator[list[int]]:
@@ -216,17 +208,18 @@ def _batches(columns: Sequence[Sequence[str]]) -> Iterator[list[int]]:
 
 
 def _evidence(lines: Lines, nulls: Sequence[int]) -> Iterator[ColumnEvidence]:
-    tallies, lengths, words, shapes = tally_whole(lines), _lengths(lines), lines.words(), profile.shapes(lines)
+    tallies, lengths, words, shapes = tally(lines), _lengths(lines), lines.words, profile.shapes(lines)
     entropy = profile.entropy([column.values for column in lines.columns])
-    for number, (column, tally) in enumerate(zip(lines.columns, tallies, strict=True)):
-        if (words[number] >= _TEXT_WORDS or _JSON in tally) and lines.is_spelt(number):
-            tally |= tally_inside(lines, number)
+    owners, ats = np.nonzero(tallies[0])
+    matches = list(map(_match, ats.tolist(), *tallies[:, owners, ats].tolist()))
+    firsts = np.searchsorted(owners, np.arange(len(lines.columns) + 1)).tolist()
+    for number, column in enumerate(lines.columns):
         sampled, distinct = len(column.values), lines.distinct[number]
         yield ColumnEvidence(
             sampled=sampled,
             nulls=nulls[number],
             distinct=distinct,
-            matches=tuple([_match(at, found.matched, found.checked, found.valid) for at, found in sorted(tally.items())]),
+            matches=tuple(matches[firsts[number] : firsts[number + 1]]),
             lengths=lengths[number],
             shapes=shapes[number],
             entropy=entropy[number],

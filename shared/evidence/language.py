@@ -130,31 +130,18 @@ def is_empty(sequence: Sequence) -> bool:
     return True
 
 
-def firsts(sequence: Sequence) -> frozenset[int]:
-    """The bytes that it may start with."""
-    found = frozenset[int]()
-    for item in sequence:
-        if isinstance(item, Atom):
-            found |= item.members
-        elif isinstance(item, Repeat):
-            found |= firsts(item.inner)
-        elif isinstance(item, Choice):
-            found = found.union(*map(firsts, item.options))
-        if not is_empty((item,)):
-            break
-    return found
-
-
-def after(sequence: Sequence, byte: int) -> frozenset[Sequence]:
-    """What may follow `byte`, if the sequence may start with it; nothing where it may not."""
+def heads(sequence: Sequence) -> Iterator[tuple[frozenset[int], Sequence]]:
+    """The bytes that it may start with, each set of them with what may follow."""
     if not sequence:
-        return frozenset()
+        return
     head, rest = sequence[0], sequence[1:]
     if isinstance(head, Atom):
-        return frozenset((rest,)) if byte in head.members else frozenset()
-    if isinstance(head, Choice):
-        return frozenset().union(*(after(option + rest, byte) for option in head.options))
-    if isinstance(head, Repeat):
-        once = frozenset(begun + head.fewer + rest for begun in after(head.inner, byte))
-        return once if head.least else once | after(rest, byte)
-    return frozenset()
+        yield head.members, rest
+    elif isinstance(head, Choice):
+        for option in head.options:
+            yield from heads(option + rest)
+    elif isinstance(head, Repeat):
+        for members, begun in heads(head.inner):
+            yield members, begun + head.fewer + rest
+        if not head.least:
+            yield from heads(rest)

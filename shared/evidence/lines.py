@@ -161,11 +161,11 @@ class Lines:
         ends = (starts + lengths).tolist()
         return Found([self.buffer[start:end] for start, end in zip(starts.tolist(), ends, strict=True)])
 
-    def owners(self, places: Integers) -> tuple[list[int], Integers]:
+    def owners(self, places: Integers) -> tuple[Integers, Integers]:
         """The columns of the lines at `places`, which rise, each with where in `places` it begins."""
         owner = self.owner[places]
         firsts = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(owner[1:] != owner[:-1]) + 1))
-        return owner[firsts].tolist(), firsts
+        return owner[firsts], firsts
 
     @cached_property
     def _looked(self) -> Integers:
@@ -181,6 +181,7 @@ class Lines:
         least, most = np.minimum.reduceat(lengths, first), np.maximum.reduceat(lengths, first)
         return least.tolist(), most.tolist(), np.add.reduceat(lengths * self.weights, first).tolist()
 
+    @cached_property
     def words(self) -> list[float]:
         """Mean number of words of the lines of each column that are looked at: blanks and one, nothing for an empty line."""
         blank = self.raw == _BLANK

@@ -218,7 +218,7 @@ def test_numbers_of_every_country_are_telephone_numbers() -> None:
 def test_nulls_and_nothing() -> None:
     """A column without values has counts of nulls, and no more."""
     assert count_column([], nulls=3) == ColumnEvidence(nulls=3)
-    assert count_columns([[], ["x@y.org"], []], [1, 2, 3])[2] == ColumnEvidence(nulls=3)
+    assert [each.nulls for each in count_columns([[], ["x@y.org"], []], [1, 2, 3])] == [1, 2, 3]
 
 
 @settings(max_examples=30, deadline=None)

@@ -88,7 +88,7 @@ def test_all_at_once_is_one_by_one(seed: int, size: int) -> None:
     """Counts, checksums, shapes, lengths, distinct values, words: the same, whatever the values and their neighbours."""
     data = list(columns(seed, size))
     nulls = list(range(len(data)))
-    found = count_columns(data, nulls)
+    found = list(count_columns(data, nulls))
     wanted = [evidence(values, missing) for values, missing in zip(data, nulls, strict=True)]
     assert [(values, a, b) for values, a, b in zip(data, found, wanted, strict=True) if not same(a, b)] == []
 
@@ -106,7 +106,7 @@ def test_neighbours_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_memory_starts_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where states do not fit into memory, they are made again, with the same result."""
     data = list(columns(5, 30))
-    wanted = count_columns(data, [0] * len(data))
+    wanted = list(count_columns(data, [0] * len(data)))
     monkeypatch.setattr(automaton, "_MOST_STATES", 40)
     count.whole.cache_clear()
     try:
