@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,7 @@ from shared.local.ports import free_ports
 from shared.sources.base import Dial
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
+START_SECONDS = 120.0  # tells what is slow from what hangs
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class TlsServer:
 
     def dial(self, username: str, **more: Any) -> Dial:
         given = {"host": "localhost", "tls_mode": "verify-full", "ca": self.ca, "password": "right horse"} | more
-        return Dial(port=self.port, database="postgres", username=username, connect_seconds=5.0, **given)
+        return Dial(port=self.port, database="postgres", username=username, connect_seconds=60.0, **given)
 
 
 _HBA = """local all all trust
@@ -99,18 +102,18 @@ def _serving(folder: Path, port: int) -> Iterator[TlsServer]:
     command = [DEBIAN / "postgres", "-D", data, *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **account)
     try:
-        _until_ready(folder, port)
+        _until_ready(folder, port, process)
         subprocess.run([DEBIAN / "psql", "-h", folder, "-p", str(port), "-U", "postgres", "-q", "-c", _ROLES], check=True)
         yield TlsServer(port, str(folder / "ca.pem"), str(folder / "other.pem"), folder)
     finally:
-        process.terminate()
-        process.wait(10)
+        process.send_signal(signal.SIGINT)  # "fast": sessions that a test left open are ended
+        process.wait(START_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _until_ready(folder: Path, port: int) -> None:
-    for _ in range(200):
-        if subprocess.run([DEBIAN / "pg_isready", "-h", folder, "-p", str(port), "-q"]).returncode == 0:
-            return
-        subprocess.run(["sleep", "0.05"])
-    raise AssertionError("PostgreSQL did not start")
+def _until_ready(folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while subprocess.run([DEBIAN / "pg_isready", "-h", folder, "-p", str(port), "-q"]).returncode:
+        assert process.poll() is None, f"PostgreSQL ended with {process.returncode}"
+        assert time.monotonic() < deadline, "PostgreSQL did not start"
+        time.sleep(0.05)

@@ -57,7 +57,7 @@ async def running(pool: asyncpg.Pool, settings: BusSettings) -> AsyncIterator[Bu
         await bus.stop()
 
 
-async def until(found: Callable[[], Any], tries: int = 300) -> None:
+async def until(found: Callable[[], Any], tries: int = 1800) -> None:
     for _ in range(tries):
         if await found():
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,18 +16,18 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from shared.cloud.aws import AwsSessions, AwsSignIn
+from shared.local.ports import free_ports
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 NAMES = count(1)
+START_SECONDS = 120.0  # tells what is slow from what hangs
 
 
 @contextmanager
 def moto_server(home: Path) -> Iterator[str]:
     """Start it, give its address, end it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports(1)[0]
     log = (home / "moto.log").open("wb")
     environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"}
     process = subprocess.Popen(
@@ -36,18 +35,20 @@ def moto_server(home: Path) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait(address)
+        _wait(address, process)
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(START_SECONDS)
         log.close()
 
 
-def _wait(address: str) -> None:
-    for _ in range(300):
+def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"moto ended with {process.returncode}"
         try:
-            urllib.request.urlopen(f"{address}/moto-api/data.json", timeout=5).close()
+            urllib.request.urlopen(f"{address}/moto-api/data.json", timeout=START_SECONDS).close()
             return
         except OSError:
             time.sleep(0.1)
@@ -57,7 +58,7 @@ def _wait(address: str) -> None:
 def post(address: str, path: str, body: str = "") -> None:
     """moto's own controls. The content type matters: a form would be a 500."""
     request = urllib.request.Request(f"{address}{path}", data=body.encode(), headers={"Content-Type": "text/plain"}, method="POST")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=START_SECONDS).close()
 
 
 class Line:

@@ -61,7 +61,7 @@ async def heard(bootstrap: str, topic: str, key: str) -> tuple[dict[str, object]
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(200):
             async for record in consumer:
                 if record.key == key.encode():
                     return json.loads(record.value), dict(record.headers)

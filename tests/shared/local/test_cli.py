@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ import pytest
 from shared.local.doctor import masked
 from shared.local.stack import Stack
 from tests.journeys.stack import heeds_interrupts
+from tests.shared.local.processes import PATIENCE_SECONDS, family, living, until
 
 PROGRAM = """\
 import typer
@@ -35,7 +35,7 @@ def begin(*words: str) -> subprocess.Popen[str]:
 def run(*words: str) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     process = begin(*words)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, out, err
 
 
@@ -68,20 +68,28 @@ def test_a_day_with_the_stack(light_stack: Stack) -> None:
     assert run("up", "--no-such-option")[0] == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.3, 2.5])
-def test_interrupted_half_way(stack: Stack, number: signal.Signals, seconds: float) -> None:
-    """Ctrl-C during up: what it started is stopped again, nothing is left running, and the next up works from there."""
+@pytest.mark.parametrize(
+    ("started", "number"),
+    [
+        pytest.param(0, signal.SIGINT, id="the supervisor has begun"),
+        pytest.param(1, signal.SIGTERM, id="the database has begun"),
+        pytest.param(2, signal.SIGINT, id="the broker has begun"),
+    ],
+)
+def test_interrupted_half_way(stack: Stack, started: int, number: signal.Signals) -> None:
+    """Ctrl-C during up: what it started is stopped again, and nothing is left running."""
     process = begin("up")
-    log = stack.home.log_of("supervisor")
-    while not log.exists():
-        time.sleep(0.02)
-    time.sleep(seconds)
-    before = [supervisor, *supervisor.children(recursive=True)] if (supervisor := stack.home.load().supervised()) else []
+
+    def begun() -> bool:
+        state = stack.home.load()
+        return bool(state.supervised()) and sum(part.process is not None for part in state.parts.values()) >= started
+
+    until(begun, f"{started} servers to begin")
+    before = family(stack)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, err.splitlines()[-1][:12]) == (130, "Interrupted.")
-    assert not any(one.is_running() for one in before)
+    assert not living(before)
     assert not stack.home.load().supervised()
 
 
@@ -90,7 +98,7 @@ def test_an_up_that_finds_the_stack_running_leaves_it_so(light_stack: Stack) -> 
     light_stack.up()
     process = begin("up")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert light_stack.running().services
 
 

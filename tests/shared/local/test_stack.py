@@ -10,7 +10,6 @@ import socket
 import stat
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,10 +23,7 @@ from shared.local.stack import Stack, Step
 from shared.local.state import VERSION, Home
 from shared.local.status import status_of
 from shared.local.upgrade import STEPS
-
-# The bar is 15 s on an idle machine and belongs to the benchmarks; this only tells a start from a hang.
-PATIENCE_SECONDS = 90
-
+from tests.shared.local.processes import PATIENCE_SECONDS, family, living, until
 
 # As version 1 wrote it after a stop; of a port for `door` it knew nothing.
 VERSION_1 = """{
@@ -45,33 +41,8 @@ VERSION_1 = """{
 
 def told_by(address: str) -> dict[str, str]:
     """The settings that a double answers with."""
-    with urllib.request.urlopen(address, timeout=5) as answer:
+    with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:
         return dict(json.loads(answer.read()))
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
-        time.sleep(0.05)
-
-
-def family(stack: Stack) -> list[psutil.Process]:
-    """The supervisor and everything it started."""
-    supervisor = stack.home.load().supervised()
-    return [supervisor, *supervisor.children(recursive=True)] if supervisor else []
-
-
-def living(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; one that ended and is not yet buried does not."""
-    return [process for process in processes if _lives(process)]
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def test_up_again_and_down(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
