@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from shared.contracts.document import document_schema
@@ -11,8 +12,9 @@ DOCUMENTS = {"source.submitted": document_schema}  # requests whose class takes 
 BASE = "https://pursight.dev/schemas"
 
 
+@cache
 def all_schemas() -> dict[str, dict[str, Any]]:
-    """Name to schema: one per topic, `<topic>.v1`, and `data_source.v1`."""
+    """Name to schema: one per topic, `<topic>.v1`, and `data_source.v1`. Made once; not to be changed."""
     events = {f"{topic.name}.v1": DOCUMENTS.get(topic.name, topic.event.model_json_schema)() for topic in TOPICS}
     events["data_source.v1"] = document_schema()
     return {
