@@ -1,6 +1,7 @@
 """What a cloud's refusal means: our code, our words, what helps. The provider's own message is never passed on.
 
-Raises nothing; turns botocore's exceptions into `Transient` (waiting helps) or `Failed`.
+Raises nothing; turns botocore's exceptions into `Transient` (waiting helps) or `Failed`. What azure-identity and google-auth
+raise is read in `azure.py` and `gcp.py`, which know their answers; the words are here.
 """
 
 from __future__ import annotations
@@ -55,7 +56,34 @@ TEXTS: dict[str, tuple[str, str]] = {
     "region_missing": ("no region is known", "Set region in the source's cloud_config."),
     "provider_error": ("the provider answered with an error that we do not know", "It is tried again with the next scan."),
 }
-TRANSIENT = frozenset({"throttled", "unreachable"})
+
+# The same for whoever asks for a token: code -> (why, what helps).
+TOKENS: dict[str, tuple[str, str]] = {
+    "token_server_unreachable": ("the cloud's token server does not answer", "Check network and proxy of this machine; it is tried again."),
+    "token_server_throttled": ("the cloud's token server asks us to slow down", "Nothing to do: it is tried again with growing delay."),
+    "metadata_unreachable": (
+        "this machine's metadata server does not answer",
+        "Run on a machine, pod or function that has an identity, or give the source's cloud_config a key or a role.",
+    ),
+    "identity_not_assigned": ("this machine does not have that identity", "Assign the identity to the machine, or correct client_id."),
+    "identity_missing": ("this process has no identity in the cloud", "Run with one, or name one in the source's cloud_config."),
+    "identity_refused": ("the cloud does not know this identity or its secret", "Check the identity in cloud_config and its secret."),
+    "identity_secret_expired": ("the identity's secret has expired", "Make a new one and store it where the reference points."),
+    "identity_denied": (
+        "our identity may not act as the one that is asked for",
+        "Grant it: sts:AssumeRole in the role's trust policy, or Service Account Token Creator on the account.",
+    ),
+    "federation_refused": ("the cloud does not trust this federated token", "Check issuer, subject and audience of the federation."),
+    "token_file_unreadable": ("the federated token's file cannot be read", "Check the path, and that the services' user may read it."),
+    "key_not_usable": (
+        "the secret is not the key of a service account",
+        "Store the JSON of a service account's key; other kinds belong into GOOGLE_APPLICATION_CREDENTIALS of the services.",
+    ),
+    "token_address_refused": ("the credentials name a token server that is not Google's", "Download them anew from Google."),
+    "account_unknown": ("nobody says which database user the identity is", "Give username."),
+    "token_refused": ("the cloud gave no token, for a reason that we do not know", "Look at the sign-in log of the cloud."),
+}
+TRANSIENT = frozenset({"throttled", "unreachable", "token_server_unreachable", "token_server_throttled"})
 _BY_CODE: dict[str, str] = {
     theirs: ours
     for ours, names in {
@@ -97,6 +125,8 @@ def diagnose(error: Exception) -> Exception:
     if isinstance(answer, Mapping):
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return refusal(str(answer.get("Error", {}).get("Code", "")), status)
+    if getattr(error, "kwargs", {}).get("provider") == "container-role":
+        return no_token("metadata_unreachable")
     kinds = type(error).__mro__
     code = next((_BY_CLASS[kind.__name__] for kind in kinds if kind.__name__ in _BY_CLASS), "")
     if not code and kinds[0].__module__.partition(".")[0] in _LIBRARIES:
@@ -118,3 +148,20 @@ def failure(code: str, *, why: str = "") -> PurSightError:
     usual, remedy = TEXTS[code]
     kind = Transient if code in TRANSIENT else Failed
     return kind("AWS refused", why=why or usual, remedy=remedy, code=code)
+
+
+def no_token(code: str) -> PurSightError:
+    """The error of whoever asked for a token; never with the provider's words, which may quote what was sent."""
+    why, remedy = TOKENS[code]
+    kind = Transient if code in TRANSIENT else Failed
+    return kind("no token for the data source", why=why, remedy=remedy, code=code)
+
+
+def missing_extra(what: str, extra: str) -> Failed:
+    """Something needs a library that is not installed: which extra brings it."""
+    return Failed(
+        f"{what} cannot be reached from this installation",
+        why=f"the extra '{extra}' is not installed",
+        remedy=f"Install it: pip install 'pursight[{extra}]'.",
+        code="missing_extra",
+    )

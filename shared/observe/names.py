@@ -53,6 +53,19 @@ METRICS: tuple[Metric, ...] = (
     Metric("pursight_jobs", "counter", "jobs ended, by result (done, retried, failed, lost_lease)", ("service", "kind", "result")),
     Metric("pursight_job_duration_seconds", "histogram", "time from claim to end of a job", ("service", "kind")),
     Metric("pursight_jobs_waiting", "gauge", "jobs due or running", ("service", "kind")),
+    Metric(
+        "pursight_token_fetches",
+        "counter",
+        "tokens asked of a cloud, by whose identity and what came of it (ok, or the code of the failure)",
+        ("provider", "identity", "outcome"),
+    ),
+    Metric(
+        "pursight_token_age_seconds",
+        "histogram",
+        "age of a token when it signed in a new connection",
+        ("provider", "identity"),
+        AGE_BUCKETS,
+    ),
     Metric("pursight_inbox_removed", "counter", "inbox rows cleaned up after their topic's retention", ("service",)),
 )
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

@@ -210,7 +210,7 @@ async def test_no_library(world: World, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setitem(sys.modules, "aiobotocore.config", None)
     error = await failure_of(world, world.wish("arn:aws:s3:::any"))
-    assert (error.code, type(error)) == ("extra_missing", Failed)
+    assert (error.code, type(error)) == ("missing_extra", Failed)
     assert "pursight[aws]" in error.remedy
 
 

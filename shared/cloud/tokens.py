@@ -1,0 +1,144 @@
+"""A token for this source and this endpoint, now: the one door to the three clouds' sign-in.
+
+Asked for at each new physical connection. A token is kept in memory only, only for the source that it was made for, and only while
+its provider says that it lives; it is renewed before that. RDS tokens are signed here each time and never kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from shared.cloud import azure, gcp
+from shared.cloud.aws import DATABASE_TOKEN_SECONDS, AwsSessions, AwsSignIn, Resolve
+from shared.cloud.failures import no_token
+from shared.cloud.token import Token
+from shared.contracts.choices import IDENTITIES
+from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfig
+from shared.errors import PurSightError
+from shared.observe.names import counter, histogram
+
+FETCH_SECONDS = 20.0  # the libraries' own retries are within
+RENEW_SECONDS = 120.0  # before the end; a quarter of the life where that is shorter
+KEPT_TOKENS = 1024
+
+
+class Endpoint(NamedTuple):
+    """What is dialled, and as whom. `source` is the key of the source that asks: tokens are never shared between two."""
+
+    source: str
+    engine: str
+    host: str
+    port: int
+    username: str
+
+
+@dataclass(slots=True)
+class _Kept:
+    token: Token | None = None
+    since: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def alive(self, now: float) -> bool:
+        if self.token is None or now < self.since:  # a clock that was set back proves nothing
+            return False
+        life = self.token.expires_at - self.since
+        return now < self.token.expires_at - min(RENEW_SECONDS, life / 4)
+
+
+class Tokens:
+    """Sign-in to the clouds for one process. `resolve` turns a secret's reference into its value. Used within one event loop."""
+
+    def __init__(self, resolve: Resolve, *, clock: Callable[[], float] = time.time) -> None:
+        self._resolve, self._clock, self._aws = resolve, clock, AwsSessions()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+
+    async def database(self, cloud: CloudConfig, endpoint: Endpoint, *, again: bool = False) -> Token:
+        """What signs in to the database at this endpoint; `account` is the database user, where the cloud decides on it.
+
+        `again`: the last one was refused, so nothing that is kept is trusted. Raises Failed with a code of `failures`,
+        Transient where waiting helps.
+        """
+        if isinstance(cloud, AwsConfig):
+            return await self._signed(cloud, endpoint, again)
+        scope = azure.DATABASE_SCOPE if isinstance(cloud, AzureConfig) else gcp.LOGIN_SCOPE
+        token = await self.bearer(cloud, scope, owner=endpoint.source, again=again)
+        return _as_user(token, endpoint) if isinstance(cloud, GcpConfig) else token
+
+    async def bearer(self, cloud: AzureConfig | GcpConfig, scope: str, *, owner: str, again: bool = False) -> Token:
+        """A token for an API or a kind of database. `owner`: on whose behalf; tokens are not shared between owners."""
+        kept = self._place((owner, cloud, scope))
+        async with kept.lock:
+            if again or not kept.alive(self._clock()):
+                kept.since = self._clock()
+                kept.token = await self._fetched(cloud, lambda: self._ask(cloud, scope))
+            token = kept.token
+        assert token is not None
+        _used(cloud, self._clock() - kept.since)
+        return token
+
+    async def _ask(self, cloud: AzureConfig | GcpConfig, scope: str) -> Token:
+        if isinstance(cloud, AzureConfig):
+            secret = await self._resolve(cloud.client_secret_ref) if cloud.client_secret_ref else ""
+            return await azure.fetch(cloud, scope, secret=secret)
+        key = await self._resolve(cloud.service_account_ref) if cloud.service_account_ref else ""
+        return await gcp.fetch(cloud, scope, key=key)
+
+    async def _signed(self, cloud: AwsConfig, endpoint: Endpoint, again: bool) -> Token:
+        async def sign() -> Token:
+            sign_in = await AwsSignIn.of(cloud, self._resolve)
+            if again:
+                self._aws.forget(sign_in)
+            value = await self._aws.database_token(sign_in, host=endpoint.host, port=endpoint.port, username=endpoint.username)
+            return Token(value, self._clock() + DATABASE_TOKEN_SECONDS)
+
+        token = await self._fetched(cloud, sign)
+        _used(cloud, 0.0)
+        return token
+
+    async def _fetched(self, cloud: CloudConfig, fetch: Callable[[], Awaitable[Token]]) -> Token:
+        outcome = "ok"
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                return await fetch()
+        except TimeoutError:
+            outcome = "token_server_unreachable"
+            raise no_token(outcome) from None
+        except PurSightError as error:
+            outcome = error.code
+            raise _for_token(error) from None
+        finally:
+            counter("pursight_token_fetches", cloud.provider, identity_of(cloud), outcome).inc()
+
+    def _place(self, key: Hashable) -> _Kept:
+        kept = self._kept.setdefault(key, _Kept())
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT_TOKENS:
+            self._kept.popitem(last=False)
+        return kept
+
+
+def identity_of(cloud: CloudConfig) -> str:
+    """As whom, in the words of `choices.IDENTITIES`; `surroundings` where nothing is said."""
+    return next(row.word for row in IDENTITIES if row.provider == cloud.provider and row.holds(cloud)) or "surroundings"
+
+
+def _as_user(token: Token, endpoint: Endpoint) -> Token:
+    account = endpoint.username or token.account
+    if not account:
+        raise no_token("account_unknown")
+    return replace(token, account=gcp.database_user(endpoint.engine, account))
+
+
+def _for_token(error: PurSightError) -> PurSightError:
+    """AWS's "away" and "slow down" mean its token server here, not the database."""
+    ours = {"unreachable": "token_server_unreachable", "throttled": "token_server_throttled"}.get(error.code)
+    return no_token(ours) if ours else error
+
+
+def _used(cloud: CloudConfig, age_seconds: float) -> None:
+    histogram("pursight_token_age_seconds", cloud.provider, identity_of(cloud)).observe(age_seconds)
