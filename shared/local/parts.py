@@ -17,13 +17,14 @@ from pathlib import Path
 import psutil
 
 from shared.errors import PurSightError
-from shared.local.server import Server, die_with_parent, name_process, open_log
+from shared.local.server import Server, die_with_parent, name_process, open_log, tail_of
 from shared.local.state import Part, PartState, Pid
 
 log = logging.getLogger(__name__)
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 30.0
 CALM_SECONDS = 10.0  # who lived that long is started again at once
 CRASH_LOOP = 3
+LAST_BYTES = 16_384  # of a log, for its last line
 
 
 class Supervised(ABC):
@@ -154,6 +155,11 @@ class SupervisedService(Supervised):
             self._status = os.waitstatus_to_exitcode(status) if pid else None
         return self._status
 
+    def explain(self, status: int) -> str:
+        """With the service's own last word, where that is an error of ours."""
+        said = _last_word(tail_of(self._log_file, size=LAST_BYTES))
+        return f"{super().explain(status)}: {said}" if said else super().explain(status)
+
     def is_ready(self) -> bool:
         """It lives; whether it can work is told by its own /readyz."""
         return True
@@ -208,6 +214,15 @@ def _become(name: str, parent: int, log_file: Path, environment: Mapping[str, st
     os.environ.clear()
     os.environ.update(environment)
     logging.getLogger().handlers.clear()
+
+
+def _last_word(log_text: str) -> str:
+    """The line of a known error at the very end of a log, else empty. The words of unknown ones were never written down."""
+    try:
+        facts = json.loads(log_text.splitlines()[-1])
+        return str(facts["error"]) if facts["event"] == "service.failed" and not facts["places"] else ""
+    except (IndexError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _failure(name: str, error: BaseException) -> str:

@@ -212,7 +212,7 @@ class Stack:
         for part in state.parts.values():
             if part.state == "crashing":
                 remedy = f"See {self.home.log_of(part.name)}, or run `pursight doctor`."
-                raise Failed(f"{part.name} keeps dying while starting", why=part.problem, remedy=remedy, code="part_died")
+                raise Failed(f"{part.name} keeps dying while starting", why=part.problem.rstrip("."), remedy=remedy, code="part_died")
             if part.name in report.said:
                 continue
             if problem := readiness(part):

@@ -44,6 +44,10 @@ class Double:
     def run(self):
         if os.environ.get("DOUBLE_FAILS") == self.name:
             raise ValueError("canary-4711")
+        if os.environ.get("DOUBLE_REFUSES") == self.name:
+            from shared.errors import UsageError
+
+            raise UsageError("the state of alpha is newer than this program", remedy="Start a newer one.", code="state_newer")
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         http.server.HTTPServer.allow_reuse_address = True
         http.server.HTTPServer(("127.0.0.1", int(os.environ["PURSIGHT_HTTP_PORT"])), Edge).serve_forever()
@@ -58,19 +62,25 @@ alpha, door = Double("alpha"), Double("door")
 """
 
 
-@pytest.fixture
-def doubles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two services, alpha and door, that answer with the settings they were given."""
-    folder = tmp_path / "doubles"
+@pytest.fixture(scope="session")
+def doubles_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A distribution with the services alpha and door."""
+    folder = tmp_path_factory.mktemp("doubles")
     (folder / DISTRIBUTION).mkdir(parents=True)
     (folder / DISTRIBUTION / "METADATA").write_text("Metadata-Version: 2.1\nName: pursight\nVersion: 0.0.1\n")
     (folder / DISTRIBUTION / "entry_points.txt").write_text(ENTRY_POINTS)
     (folder / "stack_doubles.py").write_text(DOUBLES)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    return folder
+
+
+@pytest.fixture
+def doubles(doubles_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two services, alpha and door, that answer with the settings they were given."""
+    monkeypatch.syspath_prepend(str(doubles_folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(doubles_folder), os.environ.get("PYTHONPATH", "")]))
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "PURSIGHT_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    return folder
+    return doubles_folder
 
 
 @pytest.fixture
@@ -81,6 +91,20 @@ def stack(tmp_path: Path, doubles: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield stack
     with suppress(Failed):
         stack.reset()
+
+
+@pytest.fixture(scope="session")
+def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("kept") / "home"
+    yield home
+    Stack(home).reset()
+
+
+@pytest.fixture
+def kept_stack(kept_home: Path, doubles: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack that several tests share one after the other, up or down as the one before left it: its data are made once."""
+    monkeypatch.setenv("PURSIGHT_HOME", str(kept_home))
+    return Stack()
 
 
 @pytest.fixture

@@ -76,8 +76,10 @@ def test_a_day_with_the_stack(light_stack: Stack) -> None:
         pytest.param(2, signal.SIGINT, id="the broker has begun"),
     ],
 )
-def test_interrupted_half_way(stack: Stack, started: int, number: signal.Signals) -> None:
-    """Ctrl-C during up: what it started is stopped again, and nothing is left running."""
+def test_interrupted_half_way(kept_stack: Stack, started: int, number: signal.Signals) -> None:
+    """Ctrl-C during up: what it started is stopped again, nothing is left running, and the next up works from there."""
+    stack = kept_stack
+    stack.down()
     process = begin("up")
 
     def begun() -> bool:

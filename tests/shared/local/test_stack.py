@@ -94,55 +94,55 @@ async def test_up_again_and_down(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
     await connection.close()
 
 
-def test_dead_parts_come_back_on_their_ports(stack: Stack) -> None:
+def test_dead_parts_come_back_on_their_ports(kept_stack: Stack) -> None:
     """kill -9 of any part: it is started again where it was, and the status counts it."""
-    stack.up()
-    before = {part.name: part for part in status_of(stack).parts}
+    kept_stack.up()
+    before = {part.name: part for part in status_of(kept_stack).parts}
     for part in before.values():
         os.kill(part.pid, signal.SIGKILL)
-    until(lambda: all(part.restarts for part in status_of(stack).parts), "every part to be started again")
-    until(lambda: status_of(stack).ready, "every part to be ready")
-    after = {part.name: part for part in status_of(stack).parts}
+    until(lambda: all(part.restarts > before[part.name].restarts for part in status_of(kept_stack).parts), "every part to be started again")
+    until(lambda: status_of(kept_stack).ready, "every part to be ready")
+    after = {part.name: part for part in status_of(kept_stack).parts}
     assert {name: part.address for name, part in after.items()} == {name: part.address for name, part in before.items()}
     assert all(after[name].pid != before[name].pid for name in before)
 
 
-def test_a_killed_supervisor_takes_its_parts_along(stack: Stack) -> None:
+def test_a_killed_supervisor_takes_its_parts_along(kept_stack: Stack) -> None:
     """kill -9 of the supervisor: nothing goes on without it, and the next up works."""
-    stack.up()
-    everyone = family(stack)
+    kept_stack.up()
+    everyone = family(kept_stack)
     everyone[0].kill()
     everyone[0].wait()
     began = time.monotonic()
-    assert stack.up().started
+    assert kept_stack.up().started
     assert time.monotonic() - began < PATIENCE_SECONDS
     assert not living(everyone)
 
 
-def test_everything_killed_at_once(stack: Stack) -> None:
+def test_everything_killed_at_once(kept_stack: Stack) -> None:
     """A power button for the whole stack: stale pid files and locks keep nobody from starting."""
-    stack.up()
-    everyone = family(stack)
+    kept_stack.up()
+    everyone = family(kept_stack)
     for process in everyone:
         with suppress(psutil.NoSuchProcess):  # a helper of a part ended by itself meanwhile, or with the part
             process.kill()
     everyone[0].wait()
     began = time.monotonic()
-    stack.up()
+    kept_stack.up()
     assert time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_a_port_that_a_stranger_took(stack: Stack) -> None:
+def test_a_port_that_a_stranger_took(kept_stack: Stack) -> None:
     """One line names the port, the part and what to do; nothing is left running; other ports are a flag away."""
-    stack.up()
-    stack.down()
-    port = stack.home.load().ports["kafka"]
+    kept_stack.up()
+    kept_stack.down()
+    port = kept_stack.home.load().ports["kafka"]
     with socket.create_server(("127.0.0.1", port)):
         with pytest.raises(Failed, match=rf"Port {port} of kafka is in use: by .*pid {os.getpid()}.*--new-ports"):
-            stack.up()
-        assert not family(stack)
-        assert any(f"{port} of kafka" in finding.says for finding in examine(stack))
-        assert stack.up(new_ports=True).bootstrap != f"127.0.0.1:{port}"
+            kept_stack.up()
+        assert not family(kept_stack)
+        assert any(f"{port} of kafka" in finding.says for finding in examine(kept_stack))
+        assert kept_stack.up(new_ports=True).bootstrap != f"127.0.0.1:{port}"
 
 
 def test_a_service_that_keeps_dying(light_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,13 +157,21 @@ def test_a_service_that_keeps_dying(light_stack: Stack, monkeypatch: pytest.Monk
     assert "canary" not in said
 
 
-def test_reset_deletes_only_what_is_ours(stack: Stack) -> None:
+def test_a_service_that_cannot_use_its_state_says_why(light_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a service itself says of its end is part of the one line."""
+    monkeypatch.setenv("DOUBLE_REFUSES", "alpha")
+    with pytest.raises(Failed, match=r"ended with status 1: the state of alpha is newer than this program\. Start a newer one\. See ") as caught:
+        light_stack.up()
+    assert "\n" not in caught.value.line()
+
+
+def test_reset_deletes_only_what_is_ours(kept_stack: Stack) -> None:
     """Whatever a person put into the data directory survives a reset."""
-    stack.up()
-    (stack.home.path / "diary.txt").write_text("mine")
-    stack.reset()
-    assert not family(stack)
-    assert [path.name for path in stack.home.path.iterdir()] == ["diary.txt"]
+    kept_stack.up()
+    (kept_stack.home.path / "diary.txt").write_text("mine")
+    kept_stack.reset()
+    assert not family(kept_stack)
+    assert [path.name for path in kept_stack.home.path.iterdir()] == ["diary.txt"]
 
 
 @pytest.mark.parametrize(
