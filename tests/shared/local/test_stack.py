@@ -160,7 +160,9 @@ def test_a_service_that_keeps_dying(light_stack: Stack, monkeypatch: pytest.Monk
 def test_a_service_that_cannot_use_its_state_says_why(light_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a service itself says of its end is part of the one line."""
     monkeypatch.setenv("DOUBLE_REFUSES", "alpha")
-    with pytest.raises(Failed, match=r"ended with status 1: the state of alpha is newer than this program\. Start a newer one\. See ") as caught:
+    with pytest.raises(
+        Failed, match=r"ended with status 1: the state of alpha is newer than this program\. Start a newer one\. See "
+    ) as caught:
         light_stack.up()
     assert "\n" not in caught.value.line()
 
