@@ -10,9 +10,10 @@ import pytest
 
 from shared.local.kafka import EmbeddedKafka
 from shared.local.postgres import EmbeddedPostgres
+from tests.mysql_server import mariadb, mysql
 from tests.tls_server import tls_server
 
-__all__ = ["tls_server"]
+__all__ = ["mariadb", "mysql", "tls_server"]
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ async def ours(url: str, schemas: int) -> None:
         parts.hostname or "", parts.port or 0, parts.path[1:], parts.username or "", unquote(parts.password or ""), tls_mode="disable"
     )
     spec = DataSource(name="bench", database=dial.database)
-    place = Place("default", "bench", dial.database, "postgres://bench:5432")
+    place = Place("default", "bench", dial.database, f"postgres://bench:5432/{dial.database}.")
     frame = event.frame(place, spec.key, "scan", spec=spec.to_json(), posture=b"{}", server=b'{"version":"18"}')
     scope = Scope(schemas=tuple(f"app_{number:02d}" for number in range(schemas))) if schemas else Scope()
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from shared.errors import UsageError
 
-SCHEMES = ("postgresql", "postgres")
+SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
+PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+PASSWORDS = {"postgresql": "PGPASSWORD", "mysql": "MYSQL_PWD", "mariadb": "MYSQL_PWD"}  # where the engine's own clients look
 RDS = re.compile(r"[\w.-]+\.(?P<region>[a-z]{2}-[a-z-]+-\d)\.rds\.amazonaws\.com")
 QUERY_FIELDS = {
     "sslmode": ("ssl_config", "mode"),
@@ -38,13 +40,13 @@ def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
         raise _not_a_url("it is not UTF-8")
     try:
         parts = urlsplit(url)
-        port = parts.port or 5432
+        port = parts.port or PORTS.get(SCHEMES.get(parts.scheme, ""), 0)
     except ValueError:
         raise _not_a_url("the address or the port cannot be read") from None
     if parts.scheme not in SCHEMES:
         raise UsageError(
             f"{parts.scheme or 'this'} is not a kind of source that can be scanned yet",
-            remedy="Write postgresql://USER@HOST:PORT/DATABASE.",
+            remedy="Write postgresql://USER@HOST:PORT/DATABASE, mysql://… or mariadb://….",
             code="unknown_scheme",
         )
     if "@" in parts.path or parts.fragment or ("@" in parts.query and "@" not in parts.netloc):
@@ -52,15 +54,15 @@ def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
     database = unquote(parts.path.lstrip("/"))
     if not database:
         raise _not_a_url("the database is missing after the host")
-    host = unquote(parts.hostname or "") or "localhost"
+    host, engine = unquote(parts.hostname or "") or "localhost", SCHEMES[parts.scheme]
     document = {
-        "name": name or _name(host, port, database),
+        "name": name or _name(host, port, database, PORTS[engine]),
         **({"tenant": tenant} if tenant else {}),
-        "engine": "postgresql",
+        "engine": engine,
         "host": host,
         "port": port,
         "database": database,
-        "username": unquote(parts.username or "") or os.environ.get("PGUSER", ""),
+        "username": unquote(parts.username or "") or (os.environ.get("PGUSER", "") if engine == "postgresql" else ""),
         **_place(host),
     }
     document.update(_query(parts.query))
@@ -71,10 +73,10 @@ def _not_a_url(why: str) -> UsageError:
     return UsageError("the database URL cannot be used", why=why, remedy="Write postgresql://USER@HOST:PORT/DATABASE.", code="bad_url")
 
 
-def _name(host: str, port: int, database: str) -> str:
+def _name(host: str, port: int, database: str, usual_port: int) -> str:
     """Short for this machine's usual port, unambiguous otherwise."""
     place = "" if host in ("localhost", "127.0.0.1", "::1") else f"{host}-"
-    return f"{place}{database}" + ("" if port == 5432 else f"-{port}")
+    return f"{place}{database}" + ("" if port == usual_port else f"-{port}")
 
 
 def _place(host: str) -> dict[str, Any]:
@@ -96,12 +98,14 @@ def _query(query: str) -> dict[str, Any]:
 
 
 def _password(given: str | None, document: dict[str, Any]) -> str | None:
-    """As psql looks for it: the URL, PGPASSWORD, the password file. Raises UsageError where it is not UTF-8."""
+    """As the engine's own shell looks for it: the URL, PGPASSWORD or MYSQL_PWD, PostgreSQL's password file. Raises UsageError where it
+    is not UTF-8."""
     if given is not None:
         return _utf8(unquote(given, errors="surrogateescape"), "the URL")
-    if password := os.environ.get("PGPASSWORD"):
-        return _utf8(password, "PGPASSWORD")
-    password = _from_pgpass(document)
+    place = PASSWORDS[document["engine"]]
+    if password := os.environ.get(place):
+        return _utf8(password, place)
+    password = _from_pgpass(document) if document["engine"] == "postgresql" else None
     return password and _utf8(password, "the password file")
 
 

@@ -49,10 +49,11 @@ class Probe(NamedTuple):
 class TableMark:
     """One table at a glance. `mark` changes whenever the structure does (never equal by chance in practice: 64 bits).
 
-    `rows` is the server's own estimate, None where it has none; `pages` and `bytes` count the main data, partitions included.
+    `id` tells the tables of one snapshot apart. `rows` is the server's own estimate, None where it has none; `pages` are the units in
+    which its engine reads, `bytes` their size, both of the main data, partitions included.
     """
 
-    oid: int
+    id: int
     schema: str
     table: str
     kind: str
@@ -73,6 +74,14 @@ class Key(NamedTuple):
     target: tuple[str, str] | None
     target_columns: tuple[str, ...]
     expression: str
+
+
+class ReadFrom(NamedTuple):
+    """Where a sample of a table with many parts is read: another table that is a part of it, or a named part of the table itself."""
+
+    schema: str
+    table: str
+    part: str = ""
 
 
 @dataclass(slots=True)
@@ -103,11 +112,15 @@ class TableFacts:
     keys: Sequence[Key]
     view_definition: str = ""
     depends_on: Sequence[tuple[str, str]] = ()
-    sample_from: tuple[str, str] | None = None
+    sample_from: ReadFrom | None = None
 
 
 class SampleTask(NamedTuple):
-    """Read about `rows` rows of these columns, the same ones each time while the data stays. `token` comes back with the result."""
+    """Read about `rows` rows of these columns, the same ones each time while the data stays. `token` comes back with the result.
+
+    `key` names the columns of the primary key, in its order; `part` a part of the table to read alone; `estimated` rows as the server
+    thinks; `plain` a table of few partitions.
+    """
 
     token: int
     schema: str
@@ -117,6 +130,9 @@ class SampleTask(NamedTuple):
     pages: int
     seed: int
     plain: bool
+    key: tuple[str, ...] = ()
+    part: str = ""
+    estimated: int | None = None
 
 
 class Sample(NamedTuple):
@@ -132,7 +148,7 @@ class Sample(NamedTuple):
 
 
 class Snapshot(Protocol):
-    """One consistent look at the catalogue: everything read through it is of one instant."""
+    """One look at the catalogue: everything read through it is of one instant, where the engine's catalogue can give that."""
 
     async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
         """Every table in scope. `compare` False leaves `mark` 0, which is cheaper."""
@@ -164,6 +180,10 @@ class SourceDriver(Protocol):
     """One engine, found by the entry-point group `pursight.sources`."""
 
     engine: str
+
+    def whole(self, database: str, allowed: Scope) -> Scope:
+        """All that a source of this database covers: `allowed`, with what it leaves open filled in where the engine needs it."""
+        ...
 
     def open(self, dial: Dial) -> AbstractAsyncContextManager[SourceSession]:
         """Dial, sign in, make the session read-only and verify it. Raises PurSightError with a code of `failures`."""

@@ -13,9 +13,16 @@ GROUP = "pursight.sources"
 
 @cache
 def driver_for(engine: str) -> SourceDriver:
-    """Raises UsageError where no installed package knows `engine`."""
+    """Raises UsageError where no installed package knows `engine`, or one lacks what it needs."""
     for entry in entry_points(group=GROUP, name=engine):
-        driver: SourceDriver = entry.load()()
+        try:
+            driver: SourceDriver = entry.load()()
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"the driver for {engine} lacks the package {error.name}",
+                remedy=f"pip install 'pursight[{engine}]'.",
+                code="extra_missing",
+            ) from error
         return driver
     known = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)})) or "none"
     raise UsageError(

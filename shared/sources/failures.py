@@ -86,6 +86,9 @@ _ALL = (
         "Use SCRAM, a certificate, or a password over verify-full.",
         True,
     ),
+    Failure("host_blocked", "the server blocks this address after too many broken attempts", "Run FLUSH HOSTS at the server.", True),
+    Failure("password_expired", "the user's password has expired", "Give the user a new password at the server.", True),
+    Failure("account_locked", "the user is locked at the server", "Unlock the user at the server.", True),
     Failure("too_many_connections", "the server has no connection left for us", "Wait, raise max_connections, or lower pool_size."),
     Failure("starting_up", "the server is starting", "Wait a moment."),
     Failure("shutting_down", "the server is stopping", "Wait until it is back."),
@@ -105,6 +108,7 @@ _ALL = (
     Failure("data_corrupted", "the server reports damaged data", "Ask the administrator to check this object.", True),
     Failure("unreadable_text", "the database holds text that is not in its stated encoding", "Convert the database to UTF8.", True),
     Failure("not_postgresql", "what answers there does not speak PostgreSQL", "Check host and port.", True),
+    Failure("not_mysql", "what answers there does not speak MySQL's protocol", "Check host and port.", True),
     Failure("too_old", "the server is older than what is supported", "Upgrade to PostgreSQL 12 or later.", True),
     Failure(
         "not_read_only",
@@ -186,7 +190,8 @@ _BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", ""}
 def failure_of(error: BaseException) -> Failure:
     """The catalogue entry for any exception of a dial or a statement; `server_error` where nothing is known."""
     if isinstance(error, PurSightError):
-        return BY_CODE.get(error.code) or Failure(error.code, error.why or error.what, error.remedy, True)
+        known = BY_CODE.get(error.code, Failure(error.code, error.what, "", True))
+        return Failure(error.code, error.why or known.cause, error.remedy or known.remedy, known.lasting)
     for each in _chain(error):
         if code := _code_of(each):
             return BY_CODE[code]

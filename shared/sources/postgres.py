@@ -13,6 +13,7 @@ from typing import Literal
 
 import asyncpg
 
+from shared.contracts.source import Scope
 from shared.errors import Failed, PurSightError
 from shared.sources import postgres_facts, postgres_sample
 from shared.sources.base import Dial, Probe, Sample, SampleTask
@@ -37,6 +38,10 @@ class PostgresDriver:
     """Entry point `postgresql` of `pursight.sources`."""
 
     engine = "postgresql"
+
+    def whole(self, database: str, allowed: Scope) -> Scope:
+        """A database holds schemas, and all of them belong to it."""
+        return allowed
 
     @asynccontextmanager
     async def open(self, dial: Dial) -> AsyncIterator[PostgresSession]:

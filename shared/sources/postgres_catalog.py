@@ -17,7 +17,7 @@ import orjson
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
-from shared.sources.base import Key, TableFacts, TableMark
+from shared.sources.base import Key, ReadFrom, TableFacts, TableMark
 
 _CHUNK_TABLES = 250
 _FEW_TABLES = 500
@@ -139,7 +139,7 @@ class PostgresSnapshot:
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
         """In chunks of 250; while the caller works on one, the server makes the next."""
         self.statements += 3
-        marks = {table.oid: table for table in tables}
+        marks = {table.id: table for table in tables}
         names = await self._names(list(marks))
         cursor = await self._connection.cursor(_DESCRIBE, list(marks))
         async for rows in _ahead(cursor):
@@ -176,7 +176,7 @@ def _mark(row: Any) -> TableMark:
     counted = tuples > 0 or (tuples == 0 and pages > 0)
     rows = int(tuples) if counted and kind in "rpm" else live or None
     return TableMark(
-        oid=oid,
+        id=oid,
         schema=schema,
         table=table,
         kind=_KINDS[kind],
@@ -195,7 +195,7 @@ def _facts(row: Any, mark: TableMark, known: _Names) -> TableFacts:
     names, positions = names or [], positions or []
     told = dict(zip(comment_at, map(_scrub, comments), strict=True)) if comments else {}
     by_position = dict(zip(positions, names, strict=True))
-    found = sorted(_key(each, by_position, known.targets.get((mark.oid, each[0]))) for each in orjson.loads(keys)) if keys else []
+    found = sorted(_key(each, by_position, known.targets.get((mark.id, each[0]))) for each in orjson.loads(keys)) if keys else []
     primary = {name for key in found if key.kind == "primary_key" for name in key.columns}
     looked_at = [known.kinds.get(oid, _NEITHER) for oid in oids or ()]
     return TableFacts(
@@ -218,7 +218,7 @@ def _facts(row: Any, mark: TableMark, known: _Names) -> TableFacts:
         keys=found,
         view_definition=_masked(view) if view else "",
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
-        sample_from=(leaf[0], leaf[1]) if leaf else None,
+        sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
     )
 
 

@@ -5,17 +5,16 @@ unless they are plain switches.
 from __future__ import annotations
 
 import re
-import ssl
-from datetime import UTC, datetime
 from time import perf_counter, time
 from typing import Any
 
 import asyncpg
 
-from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
+from shared.contracts.connection import Posture, Privileges, ServerFacts
+from shared.sources.advice import warnings
 from shared.sources.base import Dial, Probe
 from shared.sources.postgres_sample import quoted
-from shared.sources.tls import verified
+from shared.sources.tls import line_facts, verified
 
 STATEMENTS = 5
 _SUPPORTED_MAJOR = 14  # the oldest major version that the PostgreSQL project still repairs (14 until November 2026)
@@ -66,17 +65,17 @@ async def probe(connection: asyncpg.Connection, dial: Dial, dialled_seconds: flo
     missing = await connection.fetch(_MISSING) if tables["readable"] < tables["tables"] else []
     facts = _facts(connection, server, round_trip, skew)
     privileges = _privileges(role, tables, missing)
-    return Probe(facts, privileges, _posture(dial, server, role, facts, privileges), _warnings(dial, facts, privileges))
+    return Probe(facts, privileges, _posture(dial, server, role, facts, privileges), warnings(dial, facts, privileges))
 
 
 def _facts(connection: asyncpg.Connection, server: Any, round_trip: float, skew: float) -> ServerFacts:
-    certificate = _certificate(connection)
+    line = line_facts(connection._transport.get_extra_info("ssl_object"))  # our own end: behind a pooler the server's view is another line
     return ServerFacts(
         version=re.split(r"\s", server["version"])[0],
         version_number=server["number"],
-        tls_version=_line_tls(connection) or "",
-        tls_issuer=certificate.get("issuer", ""),
-        tls_expires=certificate.get("expires", ""),
+        tls_version=line.version,
+        tls_issuer=line.issuer,
+        tls_expires=line.expires,
         encoding=server["encoding"],
         collation=server["collation"] or "",
         is_replica=server["replica"],
@@ -86,28 +85,6 @@ def _facts(connection: asyncpg.Connection, server: Any, round_trip: float, skew:
         round_trip_seconds=round(round_trip, 6),
         clock_skew_seconds=round(skew, 3),
     )
-
-
-def _ssl_object(connection: asyncpg.Connection) -> ssl.SSLObject | None:
-    found: ssl.SSLObject | None = connection._transport.get_extra_info("ssl_object")
-    return found
-
-
-def _line_tls(connection: asyncpg.Connection) -> str | None:
-    """What our own end of the line says; behind a pooler the server's view is another line."""
-    line = _ssl_object(connection)
-    return line.version() if line else None
-
-
-def _certificate(connection: asyncpg.Connection) -> dict[str, str]:
-    """Issuer and end of the server's certificate; empty where the line did not verify it (then it is not parsed)."""
-    line = _ssl_object(connection)
-    found: dict[str, Any] = (line.getpeercert() or {}) if line else {}
-    if not found:
-        return {}
-    names = dict(pair for group in found.get("issuer", ()) for pair in group)
-    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
-    return {"issuer": names.get("organizationName") or names.get("commonName", ""), "expires": expires.isoformat()}
 
 
 def _privileges(role: Any, tables: Any, missing: list[Any]) -> Privileges:
@@ -149,36 +126,3 @@ def _posture(dial: Dial, server: Any, role: Any, facts: ServerFacts, privileges:
 def _switch(value: str | None) -> bool | None:
     """PostgreSQL 18 lists aspects, none of them meaning off, where older ones say on and off."""
     return None if value is None else value not in ("", "off", "false", "no", "0")
-
-
-def _warnings(dial: Dial, facts: ServerFacts, privileges: Privileges) -> tuple[Diagnosis, ...]:
-    checks = (
-        (privileges.superuser, "superuser", "the role is a superuser", "Use a role that may only read."),
-        (
-            privileges.can_write and not privileges.superuser,
-            "can_write",
-            "the role could write to tables (every session here is read-only all the same)",
-            "Use a role that may only read.",
-        ),
-        (not facts.tls_version, "no_tls", "the line is not encrypted", "Turn TLS on at the server and set ssl_config.mode to verify-full."),
-        (
-            bool(facts.tls_version) and not verified(dial.tls_mode),
-            "tls_unverified",
-            "the line is encrypted, but the server's identity is not proven",
-            "Set ssl_config.mode to verify-full.",
-        ),
-        (
-            privileges.tables_readable < privileges.tables_visible,
-            "tables_unreadable",
-            f"{privileges.tables_visible - privileges.tables_readable} of {privileges.tables_visible} tables cannot be read",
-            "Run the statements listed under privileges.missing.",
-        ),
-        (privileges.tables_visible == 0, "empty", "the database holds no tables that this role can see", "Check database and scope."),
-        (
-            abs(facts.clock_skew_seconds) > 30,
-            "clock_skew",
-            "the server's clock and ours differ by more than 30 s",
-            "Check time synchronisation.",
-        ),
-    )
-    return tuple(Diagnosis(code=code, cause=cause, remedy=remedy, severity="warning") for yes, code, cause, remedy in checks if yes)

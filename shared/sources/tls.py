@@ -6,7 +6,9 @@ Only `verify-full` proves whom we talk to. `require` and `prefer` encrypt to who
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from shared.errors import Failed
 from shared.sources.base import Dial, TlsMode
@@ -42,3 +44,23 @@ def _context(dial: Dial) -> ssl.SSLContext:
     if dial.cert:
         context.load_cert_chain(dial.cert, dial.key or None)
     return context
+
+
+class LineFacts(NamedTuple):
+    """An encrypted line: protocol, and issuer and end (ISO 8601) of the server's certificate, both empty where it was not verified."""
+
+    version: str = ""
+    issuer: str = ""
+    expires: str = ""
+
+
+def line_facts(line: ssl.SSLObject | None) -> LineFacts:
+    """From our own end of the line; None is a line that is not encrypted."""
+    if line is None:
+        return LineFacts()
+    found: dict[str, Any] = line.getpeercert() or {}  # not parsed where nobody verified it
+    if not found:
+        return LineFacts(line.version() or "")
+    names = dict(pair for group in found.get("issuer", ()) for pair in group)
+    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
+    return LineFacts(line.version() or "", names.get("organizationName") or names.get("commonName", ""), expires.isoformat())

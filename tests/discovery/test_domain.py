@@ -18,7 +18,7 @@ from shared.contracts.asset import Column, ColumnEvidence, SchemaChange, SchemaD
 from shared.contracts.names import AssetName
 from shared.contracts.source import DataSource, Scope
 
-PLACE = Place("acme", "crm", "shop", "postgres://db:5432")
+PLACE = Place("acme", "crm", "shop", "postgres://db:5432/shop.")
 SPEC = DataSource(name="crm", tenant="acme", database="shop")
 
 

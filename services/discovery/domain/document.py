@@ -67,7 +67,7 @@ class Place:
     tenant: str
     source: str
     database: str
-    openlineage: str  # e.g. postgres://db.example.org:5432
+    openlineage: str  # what stands before schema.table, e.g. postgres://db.example.org:5432/shop.
 
     def key(self, schema: str, table: str) -> str:
         """`AssetName.key`, with the parts that repeat encoded once. A test holds both together."""

@@ -20,6 +20,12 @@ _WIDER = {
     ("integer", "bigint"),
     ("real", "double precision"),
     ("character varying", "text"),
+    ("int", "bigint"),
+    ("smallint", "int"),
+    ("tinyint", "smallint"),
+    ("tinyint", "int"),
+    ("float", "double"),
+    ("varchar", "text"),
 }
 
 CREATED = (SchemaChange(kind="created"),)
@@ -33,16 +39,17 @@ def changes(before: Outline, after: Outline) -> tuple[SchemaChange, ...]:
 
 
 def _columns(before: Outline, after: Outline) -> Iterator[SchemaChange]:
-    """A column is the same where its position is: servers never give a dropped column's number again."""
-    old = {column[0]: column for column in before.columns}
-    new = {column[0]: column for column in after.columns}
-    for at in sorted(old.keys() | new.keys()):
-        if at not in new:
-            yield SchemaChange(kind="column_dropped", column=old[at][1], before=old[at][2], compatible=False)
-        elif at not in old:
-            yield SchemaChange(kind="column_added", column=new[at][1], after=new[at][2])
-        else:
-            yield from _column(old[at], new[at])
+    """A column is the same where its name is; a new one that stands where another went was renamed. Some engines renumber after a drop."""
+    old, new = {column[1]: column for column in before.columns}, {column[1] for column in after.columns}
+    left = {column[0]: column for column in before.columns if column[1] not in new}
+    pairs = [(column[0], old.get(column[1]) or left.pop(column[0], None), column) for column in after.columns]
+    for _, was, now in sorted([*pairs, *((at, column, None) for at, column in left.items())], key=lambda pair: pair[0]):
+        if was and now:
+            yield from _column(was, now)
+        elif now:
+            yield SchemaChange(kind="column_added", column=now[1], after=now[2])
+        elif was:
+            yield SchemaChange(kind="column_dropped", column=was[1], before=was[2], compatible=False)
 
 
 def _column(old: tuple[int, str, str, bool, str], new: tuple[int, str, str, bool, str]) -> Iterator[SchemaChange]:

@@ -96,7 +96,8 @@ class Scanner:
 
     async def _look(self, job: Job, scan: Scan, cause: Cause, connected: SourceConnected, line: Line, snapshot: Snapshot, run: Run) -> None:
         spec, started = connected.spec, perf_counter()
-        scope = effective(spec.scope, scan.scope)
+        allowed = line.whole(spec.scope)
+        scope = effective(allowed, scan.scope)
         known = await self._store.known(scan.source)
         run.marks = await snapshot.marks(scope, compare=bool(known))
         run.seconds["list"] = perf_counter() - started
@@ -110,13 +111,13 @@ class Scanner:
         if not known:
             await self._remember(job, scan, await snapshot.marks(scope, compare=True))
         if covers_all(scan.scope):
-            await self._remove(scan, work.gone, len(known), spec.scope, teller, run)
+            await self._remove(scan, work.gone, len(known), allowed, teller, run)
 
     async def _tell(self, work: plan.Work, line: Line, snapshot: Snapshot, run: Run, teller: Teller, place: Place, rows: int) -> None:
         if work.sample:
             await line.prepare()
         tables = [run.marks[at] for at in work.look]
-        sampled = {run.marks[at].oid for at in work.sample}
+        sampled = {run.marks[at].id for at in work.sample}
 
         async def sample(chunk: list[Found]) -> None:
             await _sample(line, chunk, rows)
@@ -206,7 +207,7 @@ async def _described(
         for facts in chunk:
             mark = facts.mark
             described = document.document(place, mark.schema, mark.table, mark.kind, facts)
-            found.append(Found(facts, described, mark.oid in sampled, plan.why_not_sampled(mark)))
+            found.append(Found(facts, described, mark.id in sampled, plan.why_not_sampled(mark)))
         seconds["describe"] = seconds.get("describe", 0.0) + perf_counter() - started
         for at in range(0, len(found), _CHUNK):
             yield found[at : at + _CHUNK]
@@ -219,8 +220,9 @@ def _mode(scan: Scan) -> Literal["incremental", "full"]:
 
 def _place(connected: SourceConnected) -> Place:
     spec = connected.spec
-    scheme = "postgres" if spec.engine == "postgresql" else spec.engine
-    return Place(spec.tenant, spec.name, spec.database, f"{scheme}://{spec.host}:{spec.port}")
+    at = f"{spec.host}:{spec.port}/"
+    prefix = f"postgres://{at}{spec.database}." if spec.engine == "postgresql" else f"mysql://{at}"
+    return Place(spec.tenant, spec.name, spec.database, prefix)
 
 
 def _frame(connected: SourceConnected, scan: Scan) -> event.ScanFrame:

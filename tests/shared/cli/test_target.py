@@ -61,10 +61,23 @@ def test_a_password_that_is_not_utf_8_is_told_in_one_line(tmp_path: Path, monkey
         parse(os.fsdecode(b"postgresql://jo:\xe9t\xe9@localhost/shop"))
 
 
+def test_a_mysql_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another engine has its own port and its own variable for the password."""
+    monkeypatch.setenv("PGPASSWORD", "of another")
+    monkeypatch.setenv("PGUSER", "another")
+    target = parse("mysql://jo@localhost/shop")
+    wanted = {"engine": "mysql", "port": 3306, "username": "jo", "name": "shop"}
+    assert ({name: target.document[name] for name in wanted}, target.password) == (wanted, None)
+    monkeypatch.setenv("MYSQL_PWD", "a b")
+    target = parse("mariadb://localhost:3307/shop")
+    assert (target.document["engine"], target.document["username"], target.document["name"]) == ("mariadb", "", "shop-3307")
+    assert target.password == "a b"
+
+
 @pytest.mark.parametrize(
     "url",
     [
-        "mysql://h/d",
+        "oracle://h/d",
         "h/d",
         "",
         "postgresql://h",

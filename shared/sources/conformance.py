@@ -1,0 +1,249 @@
+"""What every driver of `pursight.sources` must hold, as tests that anyone can run against a real server of their own.
+
+A package that brings a driver subclasses `Conformance` in a test file, gives it a fixture `ship` that makes a `Ship`, and runs pytest
+with pytest-asyncio in auto mode:
+
+    class TestMyEngine(Conformance):
+        @pytest.fixture
+        async def ship(self): ...
+
+A ship does to the server what the driver itself must never do: it makes tables, fills, changes and hides them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Protocol
+
+from shared.contracts.source import Scope
+from shared.errors import PurSightError
+from shared.sources.base import Dial, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark
+
+CANARY = "canary7f31b"
+_MANY_TABLES, _BIG_ROWS, _SCANS = 260, 20_000, 5
+_ODD_VALUES = ("x\x1fy", "line\nend", 'it\'s \\ "q"', "äöü ✉", "", "w" * 5_000)
+_VALUE_CHARACTERS = 200
+
+Kind = Literal["integer", "text"]
+
+
+class Ship(Protocol):
+    """A server with an empty place for the suite. `schema` is the schema whose tables the suite makes; `odd_names` are table names that
+    only careful quoting survives, as far as the engine allows them; `failures` tell what to change in a good dial, by the code that
+    must come of it."""
+
+    driver: SourceDriver
+    schema: str
+    odd_names: Sequence[str]
+    failures: Mapping[str, Mapping[str, Any]]
+
+    def dial(self) -> Dial:
+        """A user who may read every table of the schema that is not hidden, and nothing more; with a password."""
+        ...
+
+    async def make(self, table: str, columns: Mapping[str, Kind], rows: Sequence[Sequence[object]] = ()) -> None:
+        """A table whose first column is its key, with these rows, its estimates up to date."""
+        ...
+
+    async def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        """More rows, and estimates up to date."""
+        ...
+
+    async def add_column(self, table: str, column: str) -> None:
+        """A text column that may be null."""
+        ...
+
+    async def drop(self, table: str) -> None: ...
+
+    async def hide(self, table: str) -> None:
+        """The dial's user may no longer read it."""
+        ...
+
+    async def write_literals(self, canary: str) -> int:
+        """`canary` as a literal in each place where the engine's structures can hold one; how many tables and views that made."""
+        ...
+
+    async def allow_writes(self) -> None:
+        """From now on the dial's user may do anything in the schema."""
+        ...
+
+    async def try_to_write(self, session: SourceSession) -> bool:
+        """Whether any of several writes through the driver's own line came through: a new table, a row in `kept`, an end to `kept`."""
+        ...
+
+    async def sessions(self) -> int:
+        """How many sessions the dial's user has now."""
+        ...
+
+
+def _scope(ship: Ship, **more: Any) -> Scope:
+    return ship.driver.whole(ship.dial().database, Scope(schemas=(ship.schema,), **more))
+
+
+async def _marks(ship: Ship, *, compare: bool = True, **scope: Any) -> dict[str, TableMark]:
+    async with ship.driver.open(ship.dial()) as session, session.snapshot() as snapshot:
+        return {mark.table: mark for mark in await snapshot.marks(_scope(ship, **scope), compare=compare)}
+
+
+async def _described(ship: Ship) -> list[list[TableFacts]]:
+    async with ship.driver.open(ship.dial()) as session, session.snapshot() as snapshot:
+        return [chunk async for chunk in snapshot.describe(await snapshot.marks(_scope(ship), compare=False))]
+
+
+def _task(mark: TableMark, columns: Sequence[str], *, token: int = 0, seed: int = 7, rows: int = 100) -> SampleTask:
+    key = tuple(columns[:1])
+    return SampleTask(token, mark.schema, mark.table, tuple(columns), rows, mark.pages, seed, False, key, estimated=mark.rows)
+
+
+async def _sample(ship: Ship, *tasks: SampleTask) -> list[Sample]:
+    async with ship.driver.open(ship.dial()) as session:
+        return await session.sample(tasks)
+
+
+class Conformance:
+    """Each test stands for a promise of `base`."""
+
+    async def test_a_session_only_reads(self, ship: Ship) -> None:
+        """A write through the driver's own line is refused by the server."""
+        await ship.make("kept", {"id": "integer"})
+        await ship.allow_writes()
+        async with ship.driver.open(ship.dial()) as session:
+            assert not await ship.try_to_write(session)
+        assert set(await _marks(ship)) == {"kept"}
+
+    async def test_a_server_tells_of_itself(self, ship: Ship) -> None:
+        """Version, encoding, privileges and posture are known, and a user who may only read is seen as that."""
+        await ship.make("one", {"id": "integer"})
+        async with ship.driver.open(ship.dial()) as session:
+            found = await session.probe()
+        assert found.server.version
+        assert found.server.version_number > 0
+        assert (found.privileges.tables_visible, found.privileges.tables_readable) == (1, 1)
+        assert (found.privileges.can_write, found.privileges.superuser, found.posture.read_only_role) == (False, False, True)
+        assert abs(found.server.clock_skew_seconds) < 60
+
+    async def test_names_come_back_as_they_are(self, ship: Ship) -> None:
+        """Quotes, dots, spaces, letters of every script, the greatest length: told, and sampled under the same name."""
+        for name in ship.odd_names:
+            await ship.make(name, {"id": "integer", name: "text"}, [(1, name)])
+        (chunk,) = await _described(ship)
+        assert {facts.mark.table for facts in chunk} == set(ship.odd_names)
+        assert all(list(facts.names) == ["id", facts.mark.table] for facts in chunk)
+        samples = await _sample(ship, *(_task(facts.mark, facts.names, token=at) for at, facts in enumerate(chunk)))
+        assert [list(sample.columns[1]) for sample in samples] == [[facts.mark.table] for facts in chunk]
+
+    async def test_a_mark_changes_exactly_with_the_structure(self, ship: Ship) -> None:
+        """Rows change no mark; a column changes its own table's; another session sees the same marks."""
+        for name in ("still", "grows", "changes"):
+            await ship.make(name, {"id": "integer", "word": "text"}, [(1, "a")])
+        before = {name: mark.mark for name, mark in (await _marks(ship)).items()}
+        await ship.insert("grows", [(number, "b") for number in range(2, 500)])
+        assert {name: mark.mark for name, mark in (await _marks(ship)).items()} == before
+        await ship.add_column("changes", "more")
+        after = {name: mark.mark for name, mark in (await _marks(ship)).items()}
+        assert {name for name in before if before[name] != after[name]} == {"changes"}
+        assert len({*before.values()}) == len(before)
+        assert {mark.mark for mark in (await _marks(ship, compare=False)).values()} == {0}
+
+    async def test_a_scope_is_kept(self, ship: Ship) -> None:
+        """A request for one table looks at one table, one for another schema at none."""
+        for name in ("wanted", "other"):
+            await ship.make(name, {"id": "integer"})
+        assert set(await _marks(ship, tables=(f"{ship.schema}.wanted",))) == {"wanted"}
+        assert await _marks(ship, exclude_schemas=(ship.schema,)) == {}
+
+    async def test_facts_come_in_chunks(self, ship: Ship) -> None:
+        """Many tables arrive in several bounded chunks, each table once, each with its columns."""
+        for number in range(_MANY_TABLES):
+            await ship.make(f"t{number}", {"id": "integer", "word": "text", f"own{number}": "text"})
+        chunks = await _described(ship)
+        names = {facts.mark.table: list(facts.names) for chunk in chunks for facts in chunk}
+        assert names == {f"t{number}": ["id", "word", f"own{number}"] for number in range(_MANY_TABLES)}
+        assert len(chunks) > 1
+        assert sum(map(len, chunks)) == _MANY_TABLES
+        assert all(facts.primary_key == {1} and facts.nullable[0] is False for chunk in chunks for facts in chunk)
+
+    async def test_a_sample_can_be_had_again(self, ship: Ship) -> None:
+        """The same seed gives the same rows of a large table, another seed others, from all over it and none twice."""
+        await ship.make("big", {"id": "integer", "pad": "text"}, [(number, "x" * 200) for number in range(_BIG_ROWS)])
+        mark = (await _marks(ship))["big"]
+        tasks = [_task(mark, ["id"], token=at, seed=seed) for at, seed in enumerate((1, 1, 2))]
+        first, again, other = [list(sample.columns[0]) for sample in await _sample(ship, *tasks)]
+        (later,) = await _sample(ship, tasks[0])
+        assert first == again == list(later.columns[0]) != other
+        assert 50 <= len(first) == len(set(first)) <= 100
+        numbers = sorted(map(int, first))
+        assert numbers[0] < _BIG_ROWS / 4
+        assert numbers[-1] > _BIG_ROWS * 3 / 4
+        assert mark.rows is None or _BIG_ROWS / 2 < mark.rows < _BIG_ROWS * 2
+
+    async def test_any_value_is_one_value(self, ship: Ship) -> None:
+        """Nulls are counted, not told; separators, line ends, quotes and letters arrive; a huge value is cut."""
+        rows = [(at, value, None) for at, value in enumerate(_ODD_VALUES)]
+        await ship.make("odd", {"id": "integer", "word": "text", "nothing": "text"}, rows)
+        (sample,) = await _sample(ship, _task((await _marks(ship))["odd"], ["id", "word", "nothing"]))
+        assert (sample.rows, sample.failure) == (len(_ODD_VALUES), None)
+        assert sorted(sample.columns[1]) == sorted(value[:_VALUE_CHARACTERS] for value in _ODD_VALUES)
+        assert list(sample.columns[2]) == []
+
+    async def test_one_table_fails_alone(self, ship: Ship) -> None:
+        """A table that went away and one that may not be read each say so; their neighbours are read."""
+        for name in ("good", "dropped", "hidden", "last"):
+            await ship.make(name, {"id": "integer", "word": "text"}, [(1, "a")])
+        marks = await _marks(ship)
+        await ship.drop("dropped")
+        await ship.hide("hidden")
+        samples = await _sample(ship, *(_task(marks[name], ["id", "word"], token=at) for at, name in enumerate(marks)))
+        found = {list(marks)[sample.token]: sample.failure.code if sample.failure else sample.rows for sample in samples}
+        assert found == {"good": 1, "dropped": "gone", "hidden": "no_privilege", "last": 1}
+
+    async def test_no_literal_leaves(self, ship: Ship) -> None:
+        """Whatever a structure compares with or falls back to stays at the server, and so do private values in comments."""
+        made = await ship.write_literals(CANARY)
+        facts = [each for chunk in await _described(ship) for each in chunk]
+        assert len(facts) == made
+        assert CANARY not in repr(facts)
+
+    async def test_nothing_stays_open(self, ship: Ship) -> None:
+        """After scans, whole, broken off and failed ones, no session is left at the server."""
+        await ship.make("one", {"id": "integer"}, [(1,)])
+        for at in range(_SCANS):
+            try:
+                async with ship.driver.open(ship.dial()) as session, session.snapshot() as snapshot:
+                    async for _ in snapshot.describe(await snapshot.marks(_scope(ship), compare=True)):
+                        if at % 2:
+                            raise LookupError  # the caller's own trouble, in the middle
+            except LookupError:
+                pass
+        assert await _settles(ship) == 0
+
+    async def test_a_failure_has_a_code_and_keeps_secrets(self, ship: Ship) -> None:
+        """Each thing that is wrong with a dial has its own code; neither the password nor the server's words come along."""
+        for code, change in ship.failures.items():
+            dial = replace(ship.dial(), **change)
+            error = await _refusal(ship, dial)
+            assert error.code == code, (code, error.code)
+            told = f"{error!r} {error} {error.__cause__!r} {dial!r}"
+            assert not dial.password or dial.password not in told
+            assert error.why
+            assert error.remedy
+            assert error.__cause__ is None
+        assert await _settles(ship) == 0
+
+
+async def _refusal(ship: Ship, dial: Dial) -> PurSightError:
+    try:
+        async with ship.driver.open(dial):
+            raise AssertionError(f"this dial must not work: {dial!r}")
+    except PurSightError as error:
+        return error
+
+
+async def _settles(ship: Ship) -> int:
+    """A server takes a moment to see that a line is closed."""
+    left = 0
+    for _ in range(50):
+        if not (left := await ship.sessions()):
+            break
+    return left

@@ -1,0 +1,341 @@
+"""The catalogue of MySQL and MariaDB as facts: five statements for a schema, whatever its size, the one over columns streamed.
+
+Marks and facts are made from the very same rows, so nothing that a reader could see differently escapes a mark. For a few tables each is
+asked for by name, which these servers answer without looking at its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from shared.contracts.source import Scope
+from shared.evidence.literals import mask_literals
+from shared.evidence.scrub import scrub
+from shared.sources.base import Key, ReadFrom, TableFacts, TableMark
+from shared.sources.mysql_grants import Grants
+from shared.sources.mysql_line import Line, literal
+from shared.sources.mysql_release import Release
+
+SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
+_CHUNK_TABLES = 250
+_CHUNK_ROWS = 4000
+_FEW_TABLES = 8
+_PAGE_BYTES = 16_384
+_FOREIGN = frozenset({"FEDERATED", "CONNECT", "SPIDER", "S3"})
+_KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view"}
+_TEXTUAL = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
+_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
+_LOOKED_AT = _TEXTUAL | _NUMBERS | {"enum", "set", "json", "inet4", "inet6"}
+
+_TABLES = """select table_name, table_type, coalesce(engine, ''), coalesce(table_rows, 0), coalesce(data_length, 0),
+  create_options like '%partitioned%', table_comment from information_schema.tables where {place}"""
+_PARTITIONS = """select table_name, coalesce(subpartition_name, partition_name), coalesce(table_rows, 0)
+  from information_schema.partitions where partition_name is not null and {place}"""
+_COLUMNS = """select table_name, ordinal_position, column_name, column_type, is_nullable, column_default, extra, generation_expression,
+  column_comment from information_schema.columns where {place}"""
+_INDEXES = """select table_name, index_name, non_unique, seq_in_index, column_name from information_schema.statistics where {place}"""
+_REFERENCES = """select table_name, constraint_name, ordinal_position, column_name, referenced_table_schema, referenced_table_name,
+  referenced_column_name from information_schema.key_column_usage where referenced_table_name is not null and {place}"""
+_VIEWS = "select table_name, view_definition from information_schema.views where {place}"
+_CHECKS = {
+    True: """select table_name, constraint_name, check_clause from information_schema.check_constraints where {place}""",
+    False: """select t.table_name, c.constraint_name, c.check_clause from information_schema.check_constraints c
+  join information_schema.table_constraints t using (constraint_schema, constraint_name) where {place}""",
+}
+_BY_COLUMN = " order by cast(table_name as binary), ordinal_position"  # as bytes: two names may differ in case alone
+_CHECKS_SINCE = {True: 100_222, False: 80_016}
+
+# A view's text as these servers keep it names each table with its schema, and joins with no comma.
+_READS = re.compile(r"\b(?:from|join)\s+\(*`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`", re.IGNORECASE)
+_PARTS_OF_A_CALL = re.compile(r"\b(?:extract|trim)\([^()]*?\bfrom\b", re.IGNORECASE)
+_NOW = re.compile(r"current_timestamp(\(\d?\))?", re.IGNORECASE)
+
+# The same few texts stand beside thousands of columns.
+_scrub = lru_cache(8192)(scrub)
+_first = itemgetter(0)
+Row = tuple[Any, ...]
+
+
+@lru_cache(8192)
+def _masked(text: str) -> str:
+    return mask_literals(text, dialect="mysql")
+
+
+@dataclass(slots=True)
+class _Table:
+    """All rows of one table, as the server gave them."""
+
+    columns: list[Row]
+    indexes: Sequence[Row] = ()
+    references: Sequence[Row] = ()
+    checks: Sequence[Row] = ()
+    view: str = ""
+
+    def digest(self, mark: TableMark, comment: str) -> int:
+        said = repr((mark.kind, mark.partitions, comment, self.columns, self.indexes, self.references, self.checks, self.view))
+        return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+
+
+class _Parts(NamedTuple):
+    """How many partitions a table has, and the largest."""
+
+    leaves: int = 0
+    largest: str = ""
+
+
+@dataclass(slots=True)
+class _Around:
+    """What stands beside the columns, by table."""
+
+    indexes: dict[str, list[Row]] = field(default_factory=dict)
+    references: dict[str, list[Row]] = field(default_factory=dict)
+    checks: dict[str, list[Row]] = field(default_factory=dict)
+    views: dict[str, str] = field(default_factory=dict)
+
+
+class MysqlSnapshot:
+    """One look; these servers' catalogues are not transactional, so a table that changes meanwhile is seen before or after. Made by
+    the session."""
+
+    def __init__(self, line: Line, release: Release, grants: Grants) -> None:
+        self._line, self._release, self._grants = line, release, grants
+        self._comments: dict[tuple[str, str], str] = {}
+        self._parts: dict[tuple[str, str], _Parts] = {}
+        self.statements = 0
+
+    async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
+        found: list[TableMark] = []
+        for schema in scope.schemas:
+            if schema.lower() not in SYSTEM and schema not in scope.exclude_schemas:
+                marks = await self._marks(schema, _wanted(schema, scope.tables), len(found))
+                found += [mark async for mark in self._compared(schema, marks)] if compare else marks
+        return found
+
+    async def _marks(self, schema: str, tables: Sequence[str] | None, start: int) -> list[TableMark]:
+        """`tables` None are all of the schema."""
+        rows = await self._rows(_TABLES, schema, tables)
+        kept = [row for row in rows if row[1] in _KINDS and (tables is None or row[0] in tables)]
+        parts = await self._partitions(schema, [row[0] for row in kept if row[5] == "1"])
+        marks = []
+        for at, row in enumerate(kept, start):
+            place = (schema, row[0])
+            self._comments[place] = "" if row[1] == "VIEW" else row[6]
+            self._parts[place] = parts.get(row[0], _Parts())
+            marks.append(_mark(at, schema, row, self._parts[place].leaves, self._grants.may("SELECT", schema, row[0])))
+        return marks
+
+    async def _partitions(self, schema: str, tables: Sequence[str]) -> dict[str, _Parts]:
+        """Each asked for by name: a look at all would open every table of the schema."""
+        found: dict[str, _Parts] = {}
+        for at in range(0, len(tables), _FEW_TABLES):
+            rows = await self._rows(_PARTITIONS, schema, tables[at : at + _FEW_TABLES])
+            for table, group in groupby(sorted(rows, key=_first), key=_first):
+                parts = [(int(row[2]), row[1]) for row in group]
+                found[table] = _Parts(len(parts), max(parts)[1])
+        return found
+
+    async def _compared(self, schema: str, marks: Sequence[TableMark]) -> AsyncIterator[TableMark]:
+        async for mark, table in self._tables(schema, marks):
+            yield replace(mark, mark=table.digest(mark, self._comments[schema, mark.table]))
+
+    async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
+        """In chunks of 250."""
+        chunk: list[TableFacts] = []
+        for schema, group in groupby(sorted(tables, key=lambda mark: (mark.schema, mark.id)), key=lambda mark: mark.schema):
+            async for mark, table in self._tables(schema, list(group)):
+                place = (mark.schema, mark.table)
+                chunk.append(_facts(mark, table, self._comments.get(place, ""), self._parts.get(place, _Parts()), self._release))
+                if len(chunk) == _CHUNK_TABLES:
+                    yield chunk
+                    chunk = []
+        if chunk:
+            yield chunk
+
+    async def _tables(self, schema: str, marks: Sequence[TableMark]) -> AsyncIterator[tuple[TableMark, _Table]]:
+        by_name = {mark.table: mark for mark in marks}
+        few = list(by_name) if len(by_name) <= _FEW_TABLES else None
+        around = await self._around(schema, few, any(mark.kind == "view" for mark in marks))
+        async for name, columns in self._columns(schema, few):
+            if mark := by_name.get(name):
+                yield (
+                    mark,
+                    _Table(
+                        columns,
+                        around.indexes.get(name, ()),
+                        around.references.get(name, ()),
+                        around.checks.get(name, ()),
+                        around.views.get(name, ""),
+                    ),
+                )
+
+    async def _columns(self, schema: str, tables: Sequence[str] | None) -> AsyncIterator[tuple[str, list[Row]]]:
+        """Name and rows of each table. The last table of a chunk waits for the next one, which may hold more of it."""
+        if tables is not None:
+            few = await self._rows(_COLUMNS, schema, tables)
+            for name, group in groupby(sorted(few, key=lambda row: (row[0], int(row[1]))), key=_first):
+                yield name, list(group)
+            return
+        self.statements += 1
+        held: list[Row] = []
+        async for rows in self._line.stream(_statement(_COLUMNS, schema, tables) + _BY_COLUMN, _CHUNK_ROWS):
+            groups = [(name, list(group)) for name, group in groupby(held + rows, key=_first)]
+            _, held = groups.pop()
+            for whole in groups:
+                yield whole
+        if held:
+            yield held[0][0], held
+
+    async def _around(self, schema: str, tables: Sequence[str] | None, views: bool) -> _Around:
+        found = _Around(
+            indexes=_grouped(sorted(await self._rows(_INDEXES, schema, tables), key=lambda row: (row[1], int(row[3])))),
+            references=_grouped(sorted(await self._rows(_REFERENCES, schema, tables), key=lambda row: (row[1], int(row[2])))),
+        )
+        mariadb = self._release.mariadb
+        if self._release.number >= _CHECKS_SINCE[mariadb]:
+            place = "constraint_schema" if mariadb else "t.table_schema"
+            found.checks = _grouped(sorted(await self._rows(_CHECKS[mariadb], schema, tables, place)))
+        if views:
+            found.views = {row[0]: row[1] or "" for row in await self._rows(_VIEWS, schema, tables)}
+        return found
+
+    async def _rows(self, query: str, schema: str, tables: Sequence[str] | None, place: str = "table_schema") -> list[Row]:
+        if tables is not None and not tables:
+            return []
+        self.statements += 1
+        return await self._line.rows(_statement(query, schema, tables, place))
+
+
+def _wanted(schema: str, tables: Sequence[str]) -> list[str] | None:
+    """Names of the tables that a scope lists in this schema; None where it lists none at all."""
+    start = f"{schema}."
+    return [name.removeprefix(start) for name in tables if name.startswith(start)] if tables else None
+
+
+def _statement(query: str, schema: str, tables: Sequence[str] | None, place: str = "table_schema") -> str:
+    """For few tables the same question by name, several times over."""
+    own = f"{place} = {literal(schema)}"
+    if tables is None or len(tables) > _FEW_TABLES:
+        return query.format(place=own)
+    name = "t.table_name" if place.startswith("t.") else "table_name"
+    return " union all ".join(query.format(place=f"{own} and {name} = {literal(table)}") for table in tables)
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """By table, in their order."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row)
+    return found
+
+
+def _mark(at: int, schema: str, row: Row, partitions: int, readable: bool) -> TableMark:
+    """InnoDB says 0 rows also of a table that it has not counted yet, so that 0 of its is no answer."""
+    table, kind, engine, rows, size, _, _ = row
+    counted = int(rows)
+    known = counted or engine == "MyISAM"
+    return TableMark(
+        id=at,
+        schema=schema,
+        table=table,
+        kind="foreign_table" if engine in _FOREIGN else "partitioned_table" if partitions else _KINDS[kind],
+        rows=counted if known and kind != "VIEW" else None,
+        pages=-(-int(size) // _PAGE_BYTES) if counted else 0,
+        bytes=int(size),
+        partitions=partitions,
+        readable=readable,
+        mark=0,
+    )
+
+
+def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release: Release) -> TableFacts:
+    _, positions, names, types, nullable, defaults, extras, expressions, comments = zip(*table.columns, strict=True)
+    at = list(map(int, positions))
+    looked_at = [_looked_at(each) for each in types]
+    nothing = "NULL" if release.mariadb else None
+    told = zip(at, types, defaults, extras, expressions, strict=True)
+    keys, places = _keys(table), dict(zip(names, at, strict=True))
+    indexed = {places[row[4]] for row in table.indexes if row[4] in places}
+    return TableFacts(
+        mark=mark,
+        owner="",
+        comment=_scrub(comment),
+        row_security=False,
+        positions=at,
+        names=names,
+        types=[_type(each) for each in types],
+        nullable=[each == "YES" for each in nullable],
+        generated=[bool(each) and _generated(each) for each in extras],
+        sampled=[sampled for sampled, _ in looked_at],
+        textual=[textual for _, textual in looked_at],
+        defaults={
+            place: _masked(expression) if expression else _default(type_, default, extra, release.mariadb)
+            for place, type_, default, extra, expression in told
+            if expression or default not in (nothing, None)
+        },
+        comments={place: _scrub(each) for place, each in zip(at, comments, strict=True) if each},
+        primary_key=frozenset(places[name] for key in keys if key.kind == "primary_key" for name in key.columns if name in places),
+        unique=frozenset(places[key.columns[0]] for key in keys if _alone(key) and key.columns[0] in places),
+        indexed=frozenset(indexed),
+        keys=keys,
+        view_definition=_masked(table.view) if table.view else "",
+        depends_on=_depends_on(table.view),
+        sample_from=ReadFrom(mark.schema, mark.table, parts.largest) if parts.largest else None,
+    )
+
+
+def _alone(key: Key) -> bool:
+    return key.kind in ("primary_key", "unique") and len(key.columns) == 1
+
+
+@lru_cache(8192)
+def _type(spelled: str) -> str:
+    """The server's spelling; the labels of an enum or a set are values."""
+    return _masked(spelled) if spelled.startswith(("enum(", "set(")) else spelled
+
+
+@lru_cache(8192)
+def _looked_at(spelled: str) -> tuple[bool, bool]:
+    """Whether values of this type are looked at, and are text. A number of one digit is this family's flag."""
+    name = re.split(r"[( ]", spelled, maxsplit=1)[0]
+    return name in _LOOKED_AT and not spelled.startswith("tinyint(1)"), name in _TEXTUAL
+
+
+@lru_cache(64)
+def _generated(extra: str) -> bool:
+    words = extra.upper().replace("DEFAULT_GENERATED", "")
+    return "AUTO_INCREMENT" in words or "GENERATED" in words
+
+
+@lru_cache(8192)
+def _default(type_: str, default: str, extra: str, mariadb: bool) -> str:
+    """MariaDB writes a default as SQL; MySQL a literal bare, and only an expression, which `extra` tells, as SQL."""
+    if mariadb or "DEFAULT_GENERATED" in extra:
+        return _masked(default)
+    return default if type_.startswith(("timestamp", "datetime")) and _NOW.fullmatch(default) else "?"
+
+
+def _keys(table: _Table) -> list[Key]:
+    """Primary and unique ones come from the indexes; a part of an index may be an expression, which has no name."""
+    found = []
+    for name, index in groupby((row for row in table.indexes if row[2] == "0"), key=lambda row: row[1]):
+        columns = tuple(row[4] for row in index)
+        if None not in columns:
+            found.append(Key(name, "primary_key" if name == "PRIMARY" else "unique", columns, None, (), ""))
+    for name, group in groupby(table.references, key=lambda row: row[1]):
+        rows = list(group)
+        target = (rows[0][4], rows[0][5])
+        found.append(Key(name, "foreign_key", tuple(row[3] for row in rows), target, tuple(row[6] for row in rows), ""))
+    found += [Key(name, "check", (), None, (), _masked(text)) for _, name, text in table.checks]
+    return sorted(found, key=lambda key: (key.name, key.kind))
+
+
+def _depends_on(view: str) -> list[tuple[str, str]]:
+    text = _PARTS_OF_A_CALL.sub("", mask_literals(view, dialect="mysql")) if view else ""
+    return sorted({(schema.replace("``", "`"), table.replace("``", "`")) for schema, table in _READS.findall(text)})

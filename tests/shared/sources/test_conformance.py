@@ -1,0 +1,221 @@
+"""The suite that third parties run, on each driver of our own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncmy.errors import MySQLError
+
+from shared.sources.base import Dial, SourceSession
+from shared.sources.conformance import Conformance, Kind
+from shared.sources.mysql import MariadbDriver, MysqlDriver
+from shared.sources.postgres import PostgresDriver
+from tests.mysql_server import PASSWORD, MysqlServer
+from tests.tls_server import TlsServer
+
+ODD = ("ta.ble", "it's", 'say "no"', "back`tick", "two words", "semi;colon --", "größe ✉", "a\\b", "percent%s_", "x" * 63)
+MISTAKES = {
+    "wrong_password": {"password": "not it, canary"},
+    "no_such_database": {"database": "nowhere"},
+    "refused": {"port": 1},
+    "host_unknown": {"host": "nowhere.invalid"},
+}
+
+
+class PostgresShip:
+    """A database of its own on Debian's server."""
+
+    driver, schema, odd_names = PostgresDriver(), "public", (*ODD, "smile 💾")
+
+    def __init__(self, server: TlsServer, admin: asyncpg.Connection, database: str) -> None:
+        self._server, self._admin, self._database = server, admin, database
+        self.failures = {**MISTAKES, "tls_untrusted": {"ca": server.other_ca}, "tls_wrong_host": {"host": "127.0.0.1"}}
+
+    def dial(self) -> Dial:
+        return replace(self._server.dial("scram"), database=self._database)
+
+    async def make(self, table: str, columns: Mapping[str, Kind], rows: Sequence[Sequence[object]] = ()) -> None:
+        told = ", ".join(f"{_double(name)} {kind}" for name, kind in columns.items())
+        await self._admin.execute(f"create table {_double(table)} ({told}, primary key ({_double(next(iter(columns)))}))")
+        if rows:
+            await self.insert(table, rows)
+
+    async def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        await self._admin.copy_records_to_table(table, records=rows)
+        await self._admin.execute(f"analyze {_double(table)}")
+
+    async def add_column(self, table: str, column: str) -> None:
+        await self._admin.execute(f"alter table {_double(table)} add column {_double(column)} text")
+
+    async def drop(self, table: str) -> None:
+        await self._admin.execute(f"drop table {_double(table)}")
+
+    async def hide(self, table: str) -> None:
+        await self._admin.execute(f"revoke select on {_double(table)} from scram")
+
+    async def write_literals(self, canary: str) -> int:
+        await self._admin.execute(
+            f"""create type mood as enum ('{canary}', 'b');
+            create table held (id int primary key, a text default '{canary}', b text check (b <> '{canary}'), m mood default '{canary}',
+              g text generated always as (a || '{canary}') stored);
+            comment on table held is 'ask {canary}@example.org'; comment on column held.a is 'ask {canary}@example.org';
+            create index on held (a) where b = '{canary}'; create view seen as select *, '{canary}' as w from held where a = '{canary}'"""
+        )
+        return 2
+
+    async def allow_writes(self) -> None:
+        await self._admin.execute("grant all on schema public to scram; grant all on all tables in schema public to scram")
+
+    async def try_to_write(self, session: SourceSession) -> bool:
+        for statement in ("create table public.written ()", "insert into public.kept values (1)", "truncate public.kept"):
+            try:
+                async with session._reading("read_committed"):  # type: ignore[attr-defined]
+                    await session._connection.execute(statement)  # type: ignore[attr-defined]
+            except asyncpg.ReadOnlySQLTransactionError:
+                continue
+            return True
+        return False
+
+    async def sessions(self) -> int:
+        return int(await self._admin.fetchval("select count(*) from pg_stat_activity where usename = 'scram'"))
+
+
+def _double(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+class TestPostgres(Conformance):
+    """PostgreSQL 15 over verify-full."""
+
+    @pytest.fixture
+    async def ship(self, tls_server: TlsServer) -> AsyncIterator[PostgresShip]:
+        name = f"test_{secrets.token_hex(6)}"
+        first = await asyncpg.connect(host=str(tls_server.folder), port=tls_server.port, user="postgres", database="postgres")
+        await first.execute(f"create database {name}")
+        admin = await asyncpg.connect(host=str(tls_server.folder), port=tls_server.port, user="postgres", database=name)
+        await admin.execute("alter default privileges in schema public grant select on tables to scram")
+        yield PostgresShip(tls_server, admin, name)
+        await admin.close()
+        await first.execute(f"drop database {name} with (force)")
+        await first.close()
+
+
+class MysqlShip:
+    """A schema of its own, and a user who may read each table of it that is not hidden."""
+
+    odd_names = ODD
+
+    def __init__(self, server: MysqlServer) -> None:
+        self._server, self.schema = server, f"test_{secrets.token_hex(4)}"
+        self.driver = MariadbDriver() if server.engine == "mariadb" else MysqlDriver()
+        self.user = f"u_{self.schema}"
+        self.failures: Mapping[str, Mapping[str, Any]] = {
+            **{code: change for code, change in MISTAKES.items() if code != "no_such_database"},
+            "may_not_connect": {"database": "nowhere"},  # who may not see it is not told whether it is there
+            "tls_untrusted": {"ca": str(server.folder / "other.pem")},
+            "password_missing": {"password": ""},
+        }
+        self._run(f"create database {self.schema} character set utf8mb4", f"create user {self.user} identified by '{PASSWORD}'")
+
+    def _run(self, *statements: str) -> list[tuple[Any, ...]]:
+        return self._server.run(*statements)
+
+    def remove(self) -> None:
+        self._run(f"drop database {self.schema}", f"drop user {self.user}")
+
+    def dial(self) -> Dial:
+        return self._server.dial(self.user, database=self.schema)
+
+    def _name(self, table: str) -> str:
+        return f"{self.schema}.{_back(table)}"
+
+    async def make(self, table: str, columns: Mapping[str, Kind], rows: Sequence[Sequence[object]] = ()) -> None:
+        told = ", ".join(f"{_back(name)} {kind}" for name, kind in columns.items())
+        grant = f"grant select, show view on {self._name(table)} to {self.user}"
+        self._run(f"create table {self._name(table)} ({told}, primary key ({_back(next(iter(columns)))}))", grant)
+        if rows:
+            await self.insert(table, rows)
+
+    async def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        for at in range(0, len(rows), 2000):
+            self._run(
+                f"insert into {self._name(table)} values " + ",".join(f"({','.join(map(_literal, row))})" for row in rows[at : at + 2000])
+            )
+        self._run(f"analyze table {self._name(table)}")
+
+    async def add_column(self, table: str, column: str) -> None:
+        self._run(f"alter table {self._name(table)} add column {_back(column)} text")
+
+    async def drop(self, table: str) -> None:
+        self._run(f"drop table {self._name(table)}")
+
+    async def hide(self, table: str) -> None:
+        self._run(f"revoke select on {self._name(table)} from {self.user}")
+
+    async def write_literals(self, canary: str) -> int:
+        check = f"check (b <> '{canary}')"
+        self._run(
+            f"grant select, show view on {self.schema}.* to {self.user}",
+            f"""create table {self.schema}.held (id int primary key, a varchar(90) default '{canary}' comment 'ask {canary}@example.org',
+              b varchar(90), m enum('{canary}', 'b') default '{canary}', s set('{canary}', "it's {canary}"),
+              g varchar(200) generated always as (concat(a, 'it''s {canary}', b, "{canary}")) stored, {check})
+              comment 'ask {canary}@example.org'""",
+            f"create view {self.schema}.seen as select *, '{canary}' as w from {self.schema}.held where a = 'it''s {canary}'",
+            f"""create table {self.schema}.parted (id int, d varchar(90)) partition by list columns (d)
+              (partition p1 values in ('{canary}'), partition p2 values in ('b'))""",
+        )
+        return 3
+
+    async def allow_writes(self) -> None:
+        self._run(f"grant all on {self.schema}.* to {self.user}")
+
+    async def try_to_write(self, session: SourceSession) -> bool:
+        line = session._line  # type: ignore[attr-defined]
+        for statement in ("create table written (a int)", "insert into kept values (1)", "drop table kept"):
+            try:
+                await line.query(statement)
+                return True
+            except MySQLError as error:
+                if error.args[0] != 1792:  # "cannot execute statement in a READ ONLY transaction"
+                    raise
+        return False
+
+    async def sessions(self) -> int:
+        return self._server.sessions(self.user)
+
+
+def _back(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _mysql_ship(server: MysqlServer) -> Iterator[MysqlShip]:
+    ship = MysqlShip(server)
+    yield ship
+    ship.remove()
+
+
+class TestMariadb(Conformance):
+    """MariaDB 10.11 over verify-full."""
+
+    @pytest.fixture
+    def ship(self, mariadb: MysqlServer) -> Iterator[MysqlShip]:
+        yield from _mysql_ship(mariadb)
+
+
+class TestMysql(Conformance):
+    """MySQL 8.0.15 over verify-full, signing in by caching_sha2_password."""
+
+    @pytest.fixture
+    def ship(self, mysql: MysqlServer) -> Iterator[MysqlShip]:
+        yield from _mysql_ship(mysql)
