@@ -9,8 +9,7 @@ from services.connector.domain.plan import plan
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
 from shared.egress import Surroundings, guarded
-from shared.errors import Failed
-from shared.secrets.resolvers import resolve
+from shared.secrets.sign_in import SignIn
 from shared.sources.base import Probe
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
@@ -28,27 +27,18 @@ class Dialler:
     """Dials sources by their plan."""
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience) -> None:
-        self._home, self._around, self._patience = home, around, patience
+        self._sign_in, self._around, self._patience = SignIn(home), around, patience
 
     async def probe(self, spec: DataSource, *, password: str | None = None, trace_id: str = "") -> tuple[ConnectionPlan, Probe]:
         """Dial, sign in, look. `password` stands in for the secret for this call alone and is kept nowhere.
 
-        Raises PurSightError with a code of the failure catalogue, the egress guard or the secret store.
+        Raises PurSightError with a code of the failure catalogue, the egress guard, the secret stores or the clouds.
         """
         wanted = plan(spec)
-        if wanted.sign_in in ("aws_iam", "azure_token", "gcp_iam"):
-            raise Failed(
-                "the data source",
-                why=f"sign-in by {wanted.sign_in} is not built in yet",
-                remedy="Use a password.",
-                code="sign_in_unsupported",
-            )
-        if password is None:
-            password = await resolve(wanted.secret, home=self._home) if wanted.secret else ""
         dial = dial_for(
             spec,
             wanted,
-            password,
+            self._sign_in.lookup(spec, wanted, password=password),
             application_name=f"pursight-connector {trace_id}".strip(),
             connect_seconds=self._patience.connect_seconds,
             statement_seconds=self._patience.statement_seconds,

@@ -15,7 +15,7 @@ from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
 from shared.egress import Surroundings, guarded
 from shared.evidence.count import count_columns
-from shared.secrets.resolvers import resolve
+from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
@@ -48,18 +48,17 @@ class Sources:
     """Opens lines to data sources."""
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience) -> None:
-        self._home, self._around, self._patience = home, around, patience
+        self._sign_in, self._around, self._patience = SignIn(home), around, patience
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="evidence")
 
     @asynccontextmanager
     async def open(self, connected: SourceConnected, trace_id: str) -> AsyncIterator[Line]:
         """Follows the connector's plan. Raises PurSightError with a code of the failure catalogue, or of the secret store."""
         spec, plan = connected.spec, connected.plan
-        password = await resolve(plan.secret, home=self._home) if plan.secret else ""
         dial = dial_for(
             spec,
             plan,
-            password,
+            self._sign_in.lookup(spec, plan),
             application_name=f"pursight-discovery {trace_id}".strip(),
             connect_seconds=self._patience.connect_seconds,
             statement_seconds=self._patience.statement_seconds,

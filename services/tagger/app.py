@@ -21,7 +21,7 @@ from shared.contracts.compliance import ComplianceEvaluated
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRemoved
 from shared.egress import EgressPolicy, GuardedLoop, cloud_policy, surroundings
-from shared.secrets.resolvers import resolve
+from shared.secrets.resolvers import Secrets
 from shared.service import Service, ServiceContext
 
 
@@ -29,7 +29,7 @@ from shared.service import Service, ServiceContext
 async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     """Handlers, routes, the workers that write to clouds, and the clock for scans that never become whole."""
     settings, jobs, store = context.settings, context.jobs, Store(context.pool)
-    secrets = partial(resolve, home=settings.home)
+    secrets = Secrets(settings.home).resolve
     aws = AwsTags(AwsSessions(), resolve=secrets, endpoints=settings.aws_endpoints, policy=_policy(context))
     clouds = Clouds(aws)
     wait = timedelta(seconds=settings.scan_wait_seconds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import typer
 
@@ -11,7 +13,7 @@ from shared.errors import UsageError
 from shared.secrets.vault import LocalVault
 from shared.settings import ServiceSettings
 
-secrets = typer.Typer(no_args_is_help=True, help="The local secret store: set, list, remove, rotate.")
+secrets = typer.Typer(no_args_is_help=True, help="The local secret store: set, list, remove, import, rotate.")
 
 
 def vault() -> LocalVault:
@@ -41,6 +43,18 @@ def forget(name: str) -> None:
     """Forget a secret."""
     if not vault().remove(name):
         raise UsageError(f"there is no secret {name}", remedy="See `pursight secrets list`.", code="secret_missing")
+
+
+@secrets.command("import")
+def adopt(file: Path) -> None:
+    """Take over a JSON object of names and Fernet tokens; PURSIGHT_FERNET_KEYS opens them, `rotate` encrypts them anew."""
+    try:
+        tokens = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        tokens = None
+    if not isinstance(tokens, dict) or not all(isinstance(token, str) and token for token in tokens.values()):
+        raise UsageError("the file is not a JSON object of names and Fernet tokens", code="secret_file_wrong")
+    stdout.print(f"{vault().adopt(tokens)} secret(s) were taken over. Encrypt them anew with `pursight secrets rotate`.")
 
 
 @secrets.command()

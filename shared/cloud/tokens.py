@@ -22,6 +22,7 @@ from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfi
 from shared.errors import PurSightError
 from shared.observe.names import counter, histogram
 
+BY_TOKEN = ("aws_iam", "azure_token", "gcp_iam")  # the ways to sign in of a connection plan that need one
 FETCH_SECONDS = 20.0  # the libraries' own retries are within
 RENEW_SECONDS = 120.0  # before the end; a quarter of the life where that is shorter
 KEPT_TOKENS = 1024

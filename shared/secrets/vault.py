@@ -2,6 +2,9 @@
 
 Each secret has a data key of its own (AES-256-GCM); the data key is wrapped by the newest key of `keys.json`. The secret's
 name is bound as associated data, so a row moved to another name does not open.
+
+Fernet tokens of an older store can be adopted: they open with PURSIGHT_FERNET_KEYS (keys, or the application secrets that keys were
+derived from by SHA-256, comma separated, the newest first), and become rows like all others at the next rotation.
 """
 
 from __future__ import annotations
@@ -12,17 +15,19 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.errors import Failed, UsageError
 
 NONCE_BYTES = 12
+FERNET_KEYS = "PURSIGHT_FERNET_KEYS"
 Row = dict[str, str]
 
 
@@ -45,8 +50,20 @@ class LocalVault:
 
     def get(self, name: str) -> str | None:
         """The value, or None where there is none. Raises Failed where it cannot be opened."""
-        row = self._rows().get(name)
-        return None if row is None else _open(self._keys(), name, row)
+        try:
+            return self._get(name)
+        except Failed:  # a rotation may have come between the two files
+            with self._locked():
+                return self._get(name)
+
+    def adopt(self, tokens: Mapping[str, str]) -> int:
+        """Take Fernet tokens over as they are, by name. Returns how many; raises Failed, and takes none, where one does not open."""
+        rows = {name: {"fernet": token} for name, token in tokens.items()}
+        for name, row in rows.items():
+            _open({}, name, row)
+        with self._locked():
+            self._write(self._rows_file, self._rows() | rows)
+        return len(rows)
 
     def names(self) -> list[str]:
         """All names, sorted; never a value."""
@@ -77,6 +94,10 @@ class LocalVault:
             self._write(self._rows_file, {name: _seal(fresh, name, value) for name, value in plain.items()})
             self._write(self._keys_file, fresh)
             return len(plain)
+
+    def _get(self, name: str) -> str | None:
+        row = self._rows().get(name)
+        return None if row is None else _open(self._keys(), name, row)
 
     def _keys(self, *, create: bool = False) -> dict[str, str]:
         keys = self._read(self._keys_file)
@@ -140,12 +161,26 @@ def _seal(keys: dict[str, str], name: str, value: str) -> Row:
 
 def _open(keys: dict[str, str], name: str, row: Row) -> str:
     try:
+        if "fernet" in row:
+            return _fernet().decrypt(row["fernet"]).decode()
         data_key = _decrypt(_bytes(keys[row["key"]]), row["data_key"], name)
         return _decrypt(data_key, row["value"], name).decode()
-    except (KeyError, InvalidTag, ValueError):
+    except (KeyError, InvalidTag, InvalidToken, ValueError):
         raise Failed(
-            "a stored secret cannot be opened",
+            f"the stored secret {name} cannot be opened",
             why="its key is missing or the file was changed",
-            remedy="Store it again with `pursight secrets set`.",
+            remedy=f"Set {FERNET_KEYS}." if "fernet" in row else "Store it again with `pursight secrets set`.",
             code="secret_unreadable",
         ) from None
+
+
+def _fernet() -> MultiFernet:
+    """Raises ValueError where no key is set."""
+    return MultiFernet([_fernet_of(part.strip()) for part in os.environ.get(FERNET_KEYS, "").split(",") if part.strip()])
+
+
+def _fernet_of(text: str) -> Fernet:
+    try:
+        return Fernet(text)
+    except ValueError:
+        return Fernet(base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()))

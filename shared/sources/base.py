@@ -7,20 +7,28 @@ literals in defaults, checks and view bodies are masked before a fact leaves the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
 from shared.contracts.source import Scope
+from shared.errors import Failed
+from shared.sources.failures import BY_CODE
 
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+# Username and password, or token, for the host and port that are dialled; `True` where the last ones were refused.
+Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """How to reach one server. The password is never shown by repr; empty means none."""
+    """How to reach one server. The password is never shown by repr; empty means none.
+
+    With a `lookup`, username and password are asked for anew at each physical connection (`dialling.signed_in`). `token`: the password
+    is a bearer token; such a dial exists only over a line whose other end is proven, else Failed `token_needs_proof`.
+    """
 
     host: str
     port: int
@@ -34,6 +42,13 @@ class Dial:
     application_name: str = "pursight"
     connect_seconds: float = 10.0
     statement_seconds: float = 60.0
+    lookup: Lookup | None = field(default=None, repr=False, compare=False)
+    token: bool = False
+
+    def __post_init__(self) -> None:
+        if self.token and self.tls_mode != "verify-full":
+            found = BY_CODE["token_needs_proof"]
+            raise Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
 
 
 class Probe(NamedTuple):

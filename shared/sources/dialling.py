@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from dataclasses import replace
+from typing import TypeVar
+
+from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
 from shared.egress import EgressPolicy, Surroundings
 from shared.errors import Failed
-from shared.sources.base import Dial
+from shared.sources.base import Dial, Lookup
+from shared.sources.failures import BY_CODE
+
+_REFUSED = ("wrong_password", "password_expired")
+Line = TypeVar("Line")
 
 
 def policy_for(spec: DataSource, around: Surroundings) -> EgressPolicy:
@@ -24,15 +35,17 @@ def policy_for(spec: DataSource, around: Surroundings) -> EgressPolicy:
 
 
 def dial_for(
-    spec: DataSource, plan: ConnectionPlan, password: str, *, application_name: str, connect_seconds: float, statement_seconds: float
+    spec: DataSource, plan: ConnectionPlan, lookup: Lookup, *, application_name: str, connect_seconds: float, statement_seconds: float
 ) -> Dial:
-    """The plan decides where, as whom and how safely; the spec brings the files of TLS."""
+    """The plan decides where, as whom and how safely; the spec brings the files of TLS.
+
+    Raises Failed with `token_needs_proof` where a token would go over a line whose other end is not proven.
+    """
     return Dial(
         host=plan.host,
         port=plan.port,
         database=plan.database,
         username=plan.username,
-        password=password,
         tls_mode=plan.tls_mode,
         ca=spec.ssl_config.ca,
         cert=spec.ssl_config.cert,
@@ -40,4 +53,48 @@ def dial_for(
         application_name=application_name,
         connect_seconds=connect_seconds,
         statement_seconds=statement_seconds,
+        lookup=lookup,
+        token=plan.sign_in in BY_TOKEN,
     )
+
+
+async def signed_in(dial: Dial, connect: Callable[[Dial], Awaitable[Line]]) -> Line:
+    """One physical connection, with a password or token asked for just now, for the host and port of `dial`.
+
+    Refused, they are asked for once more, because they may have been changed meanwhile, and tried where they are others.
+    Raises as `connect` and the dial's `lookup` do, Failed with `token_not_accepted`.
+    """
+    if dial.lookup is None:
+        return await connect(dial)
+    first = await _looked_up(dial, dial.lookup, again=False)
+    try:
+        return await connect(first)
+    except Failed as error:
+        if error.code not in _REFUSED:
+            raise
+        refused = error
+    second = await _looked_up(dial, dial.lookup, again=True)
+    if second.password == first.password:
+        raise _told(dial, refused)
+    try:
+        return await connect(second)
+    except Failed as error:
+        raise _told(dial, error) from None
+
+
+async def _looked_up(dial: Dial, lookup: Lookup, *, again: bool) -> Dial:
+    """In a context of its own: secret stores and token servers are the operator's, so the source's egress policy is not theirs."""
+
+    async def asked() -> tuple[str, str]:
+        return await lookup(dial.host, dial.port, again)
+
+    username, password = await asyncio.create_task(asked(), context=Context())
+    return replace(dial, username=username or dial.username, password=password)
+
+
+def _told(dial: Dial, error: Failed) -> Failed:
+    """A refused token is not a wrong password."""
+    if not dial.token or error.code not in _REFUSED:
+        return error
+    found = BY_CODE["token_not_accepted"]
+    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from shared.cloud.failures import TEXTS, TOKENS, TRANSIENT
 from shared.contracts.connection import Diagnosis
 from shared.errors import Failed, PurSightError
 
@@ -37,6 +38,18 @@ _ALL = (
     Failure("connection_reset", "the server or something before it cut the line", "Check the server's log and any proxy between."),
     Failure(
         "wrong_password", "the server refused this user or password", "Check username and the secret that password_secret names.", True
+    ),
+    Failure(
+        "token_not_accepted",
+        "the server did not accept the cloud's token for this user",
+        "Check username, its grant at the server (rds_iam, Entra principal, Cloud SQL IAM user) and that the identity may connect.",
+        True,
+    ),
+    Failure(
+        "token_needs_proof",
+        "a token goes only over a line whose other end is proven, and ssl_config.mode does not ask for that",
+        "Set ssl_config.mode to verify-full, or use a password.",
+        True,
     ),
     Failure("password_missing", "the server asks for a password and none was given", "Name one with password_secret, e.g. env:NAME.", True),
     Failure("no_such_user", "this role does not exist or may not log in", "Create the role with LOGIN, or correct username.", True),
@@ -119,7 +132,8 @@ _ALL = (
     Failure("foreign_server", "a foreign table's own server did not answer", "Check the foreign server, or leave this table out."),
     Failure("server_error", "the server reported an error", "Look at the server's log at this time."),
 )
-BY_CODE: dict[str, Failure] = {failure.code: failure for failure in _ALL}
+_OF_CLOUDS = tuple(Failure(code, why, remedy, code not in TRANSIENT) for code, (why, remedy) in {**TEXTS, **TOKENS}.items())
+BY_CODE: dict[str, Failure] = {failure.code: failure for failure in (*_OF_CLOUDS, *_ALL)}
 
 _SQLSTATE = {
     "28P01": "wrong_password",
@@ -177,6 +191,7 @@ _FRAGMENTS = (
     ("in recovery mode", "recovering"),
     ("not yet accepting", "recovering"),
     ("rejected SSL upgrade", "tls_not_offered"),
+    ("PAM authentication failed", "wrong_password"),
     ("empty password", "password_missing"),
     ("unsupported authentication", "sign_in_unsupported"),
     ("unsupported SASL", "sign_in_unsupported"),

@@ -12,6 +12,7 @@ from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.sources import mysql_facts, mysql_sample
 from shared.sources.base import Dial, Probe, Sample, SampleTask
+from shared.sources.dialling import signed_in
 from shared.sources.mysql_catalog import MysqlSnapshot
 from shared.sources.mysql_failures import mysql_failed
 from shared.sources.mysql_line import Line, refuse
@@ -42,7 +43,7 @@ class MysqlDriver:
     @asynccontextmanager
     async def open(self, dial: Dial) -> AsyncIterator[MysqlSession]:
         """Raises Failed with a code of `failures`; the driver's own text stays here."""
-        line = await _dial(dial)
+        line = await signed_in(dial, _dial)
         try:
             session = MysqlSession(line, dial, self.engine)
             await session.verify()

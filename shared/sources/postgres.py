@@ -18,6 +18,7 @@ from shared.errors import Failed, PurSightError
 from shared.sources import postgres_facts, postgres_sample
 from shared.sources.base import Dial, Probe, Sample, SampleTask
 from shared.sources.cleartext import WatchedLoop
+from shared.sources.dialling import signed_in
 from shared.sources.failures import BY_CODE, failed
 from shared.sources.postgres_catalog import PostgresSnapshot
 from shared.sources.tls import context_for, verified
@@ -47,7 +48,7 @@ class PostgresDriver:
     async def open(self, dial: Dial) -> AsyncIterator[PostgresSession]:
         """Raises Failed with a code of `failures`; the driver's own text stays here."""
         started = perf_counter()
-        connection = await _dial(dial)
+        connection = await signed_in(dial, _dial)
         try:
             session = PostgresSession(connection, dial, perf_counter() - started)
             await session.verify()

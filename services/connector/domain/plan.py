@@ -20,9 +20,14 @@ def plan(spec: DataSource) -> ConnectionPlan:
         host=spec.host,
         port=spec.port,
         database=spec.database,
-        username=spec.username or ("postgres" if spec.engine == "postgresql" else ""),
+        username=spec.username or _usual_user(spec),
         role="primary" if spec.replica_config.secondary else "single",
         tls_mode=tls(spec)[0],
         sign_in=entry(spec).sign_in,
         secret=spec.password_secret,
     )
+
+
+def _usual_user(spec: DataSource) -> str:
+    """PostgreSQL's own; where Google's identity signs in, its account decides."""
+    return "postgres" if spec.engine == "postgresql" and entry(spec).sign_in != "gcp_iam" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -12,13 +12,12 @@ from services.tagger.domain.diff import Diff, diff
 from services.tagger.domain.targets import Arn
 from services.tagger.domain.wish import Applied, Wish
 from services.tagger.gateway.services import BULK_SERVICE, SERVICES, TagService, waits
-from shared.cloud.aws import AwsSessions, AwsSignIn
+from shared.cloud.aws import AwsSessions, AwsSignIn, Resolve
 from shared.contracts.source import AwsConfig
 from shared.egress import EgressPolicy, guarded
 from shared.errors import Failed, PurSightError, Transient
 
 WHO_AM_I = frozenset({("169.254.169.254", 80), ("169.254.170.2", 80), ("169.254.170.23", 80)})  # EC2, ECS, EKS Pod Identity
-Resolve = Callable[[str], Awaitable[str]]  # from a secret's reference to its value
 
 
 class AwsTags:
@@ -84,8 +83,7 @@ class AwsTags:
                 remedy="Add it to PURSIGHT_AWS_ENDPOINTS, or remove endpoint_url.",
                 code="endpoint_not_allowed",
             )
-        secret = await self._resolve(cloud.secret_access_key_ref) if cloud.secret_access_key_ref else ""
-        return AwsSignIn(cloud.region, cloud.profile, cloud.role_arn, cloud.access_key_id, secret, cloud.endpoint_url)
+        return replace(await AwsSignIn.of(cloud, self._resolve), endpoint_url=cloud.endpoint_url)
 
 
 def _with_identity(policy: EgressPolicy, sign_in: AwsSignIn) -> EgressPolicy:

@@ -172,9 +172,9 @@ async def test_application_default_credentials(world: World, monkeypatch: pytest
     (tmp_path / "adc.json").write_text(json.dumps(federated))
     assert await world.value(silent, again=True) == "token-canary-federated-2"
     (tmp_path / "adc.json").write_text(json.dumps(federated | {"token_url": "https://sts.evil.example/v1/token"}))
-    asked = len(world.google.requests)
+    asked = world.google.given.copy()
     assert (await world.refusal(silent)).code == "token_address_refused"
-    assert len(world.google.requests) == asked
+    assert world.google.given == asked
 
 
 @pytest.mark.parametrize("kind", ["external_account", "authorized_user", "gdch_service_account", "impersonated_service_account"])

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import Failed, UsageError
 from shared.secrets.reference import SecretRef
-from shared.secrets.resolvers import resolve
+from shared.secrets.resolvers import Secrets
 from shared.secrets.vault import LocalVault
 
 SECRET = "c0rrect-h0rse battery \N{SNOWMAN}"
@@ -54,10 +54,10 @@ def test_a_literal_password_is_refused_without_being_repeated() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "code"),
-    [("env:PURSIGHT_NO_SUCH", "secret_missing"), ("local:none", "secret_missing"), ("vault:x", "secret_store_unsupported")],
+    [("env:PURSIGHT_NO_SUCH", "secret_missing"), ("local:none", "secret_missing"), ("vault:x", "secret_reference_wrong")],
 )
 async def test_a_miss_names_the_store_it_looked_in(tmp_path: Path, reference: str, code: str) -> None:
     """Each miss has a code and says where it looked."""
     with pytest.raises(Failed) as missed:
-        await resolve(reference, home=tmp_path)
+        await Secrets(tmp_path).resolve(reference)
     assert missed.value.code == code

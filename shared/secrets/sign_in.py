@@ -1,0 +1,39 @@
+"""What to sign in to a data source with, asked for anew at each physical connection: a password of a store, or a token of a cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from shared.cloud.tokens import BY_TOKEN, Endpoint, Tokens
+from shared.contracts.connection import ConnectionPlan
+from shared.contracts.source import DataSource
+from shared.secrets.resolvers import Secrets
+
+Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]  # as `shared.sources.base.Lookup`
+
+
+class SignIn:
+    """Passwords and tokens of one process. Used within one event loop."""
+
+    def __init__(self, home: Path) -> None:
+        self._secrets = Secrets(home)
+        self._tokens = Tokens(self._secrets.resolve)
+
+    def lookup(self, spec: DataSource, plan: ConnectionPlan, *, password: str | None = None) -> Lookup:
+        """Username and password for a host and port; `again` where the last ones were refused.
+
+        `password` stands in for the stored one and is kept by nobody but the returned function. What that raises: PurSightError with a
+        code of the secret stores or of `shared.cloud.failures`.
+        """
+
+        async def asked(host: str, port: int, again: bool) -> tuple[str, str]:
+            if plan.sign_in in BY_TOKEN and spec.cloud_config:
+                endpoint = Endpoint(spec.key, spec.engine, host, port, plan.username)
+                token = await self._tokens.database(spec.cloud_config, endpoint, again=again)
+                return token.account or plan.username, token.value
+            if password is not None or not plan.secret:
+                return plan.username, password or ""
+            return plan.username, await self._secrets.resolve(plan.secret)
+
+        return asked
