@@ -27,7 +27,7 @@ from tests.tls_server import missing
 PASSWORD = "right horse ü"
 _LOCK = Path(__file__).with_name("mysql.lock.toml")
 _COMMON = (
-    "--bind-address=127.0.0.1",
+    "--bind-address=127.0.0.1,127.0.0.2",
     "--innodb-buffer-pool-size=32M",
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-stats-auto-recalc=0",  # so that an estimate moves when a test says `analyze`, and only then

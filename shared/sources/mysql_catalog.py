@@ -15,12 +15,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from asyncmy.errors import MySQLError
+
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
 from shared.sources.base import Key, ReadFrom, TableFacts, TableMark
 from shared.sources.mysql_grants import Grants
-from shared.sources.mysql_line import Line, literal
+from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release
 
 SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
@@ -52,8 +54,9 @@ _CHECKS = {
 _BY_COLUMN = " order by cast(table_name as binary), ordinal_position"  # as bytes: two names may differ in case alone
 _CHECKS_SINCE = {True: 100_222, False: 80_016}
 
-# A view's text as these servers keep it names each table with its schema, and joins with no comma.
-_READS = re.compile(r"\b(?:from|join)\s+\(*`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`", re.IGNORECASE)
+# A view's text as these servers keep it names each table of another schema with it, and joins with no comma.
+_READS = re.compile(r"\b(?:from|join)\s+\(*(?:`((?:[^`]|``)+)`\.)?`((?:[^`]|``)+)`", re.IGNORECASE)
+_VIEW_HEAD = re.compile(r".*? SQL SECURITY \w+ VIEW (?:`(?:[^`]|``)*`\.)?`(?:[^`]|``)*` (?:\(.*?\) )?AS ", re.DOTALL)
 _PARTS_OF_A_CALL = re.compile(r"\b(?:extract|trim)\([^()]*?\bfrom\b", re.IGNORECASE)
 _NOW = re.compile(r"current_timestamp(\(\d?\))?", re.IGNORECASE)
 
@@ -202,8 +205,18 @@ class MysqlSnapshot:
             place = "constraint_schema" if mariadb else "t.table_schema"
             found.checks = _grouped(sorted(await self._rows(_CHECKS[mariadb], schema, tables, place)))
         if views:
-            found.views = {row[0]: row[1] or "" for row in await self._rows(_VIEWS, schema, tables)}
+            rows = await self._rows(_VIEWS, schema, tables)
+            found.views = {row[0]: row[1] or await self._view(schema, row[0]) for row in rows}
         return found
+
+    async def _view(self, schema: str, name: str) -> str:
+        """MySQL lists the text of a view for its definer alone, and shows it, one by one, to whoever may; empty for the rest."""
+        self.statements += 1
+        try:
+            shown = await self._line.names_and_row(f"show create view {quoted(schema)}.{quoted(name)}")
+        except MySQLError:
+            return ""
+        return _VIEW_HEAD.sub("", str(shown.get("create view", "")), count=1)
 
     async def _rows(self, query: str, schema: str, tables: Sequence[str] | None, place: str = "table_schema") -> list[Row]:
         if tables is not None and not tables:
@@ -285,7 +298,7 @@ def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release:
         indexed=frozenset(indexed),
         keys=keys,
         view_definition=_masked(table.view) if table.view else "",
-        depends_on=_depends_on(table.view),
+        depends_on=_depends_on(table.view, mark.schema),
         sample_from=ReadFrom(mark.schema, mark.table, parts.largest) if parts.largest else None,
     )
 
@@ -336,6 +349,6 @@ def _keys(table: _Table) -> list[Key]:
     return sorted(found, key=lambda key: (key.name, key.kind))
 
 
-def _depends_on(view: str) -> list[tuple[str, str]]:
+def _depends_on(view: str, own: str) -> list[tuple[str, str]]:
     text = _PARTS_OF_A_CALL.sub("", mask_literals(view, dialect="mysql")) if view else ""
-    return sorted({(schema.replace("``", "`"), table.replace("``", "`")) for schema, table in _READS.findall(text)})
+    return sorted({(schema.replace("``", "`") or own, table.replace("``", "`")) for schema, table in _READS.findall(text)})

@@ -15,9 +15,8 @@ from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFa
 from shared.sources.advice import warnings
 from shared.sources.base import Dial, Probe
 from shared.sources.mysql_grants import Grants, parse
-from shared.sources.mysql_line import Line, literal
+from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release, release
-from shared.sources.mysql_sample import quoted
 from shared.sources.tls import line_facts, verified
 
 _SERVER = """select version(), @@character_set_database, @@collation_database, @@max_connections, @@read_only, current_user(),

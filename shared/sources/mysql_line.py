@@ -43,6 +43,17 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def quoted(name: str) -> str:
+    """An identifier as the server reads it back. Raises ValueError for NUL, which no name can hold.
+
+    >>> quoted("a`b")
+    '`a``b`'
+    """
+    if "\0" in name:
+        raise ValueError("a name holds NUL")
+    return "`" + name.replace("`", "``") + "`"
+
+
 class Line(Connection):  # type: ignore[misc]
     """One connection. `sign_in` is the way that the server asked for; after `quiet_seconds` without a byte it is given up."""
 
@@ -101,7 +112,7 @@ class Line(Connection):  # type: ignore[misc]
         """caching_sha2's short proof, which works while the server remembers us; what it asks for otherwise is refused."""
         if name != "caching_sha2_password":
             refuse("clear_text_refused")
-        self.write_packet(auth.scramble_caching_sha2(self._password, packet.read_all()))
+        self.write_packet(auth.scramble_caching_sha2(self._password, packet.read_all()[: auth.SCRAMBLE_LENGTH]))
         answer = await self.read_packet()
         if answer.is_extra_auth_data():
             answer.advance(1)

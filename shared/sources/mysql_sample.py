@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from shared.sources.base import Sample, SampleTask
 from shared.sources.mysql_failures import mysql_failure
-from shared.sources.mysql_line import Line
+from shared.sources.mysql_line import Line, quoted
 
 VALUE_CHARACTERS = 200
 _SMALL_PAGES = 16
@@ -21,17 +21,6 @@ _AT_MOST_ROWS = 200_000  # read by one die-throwing pass
 _ROWS_A_PAGE = 50  # a guess where the server has no estimate
 _ENOUGH = 0.5  # share of the wanted rows below which the key's range was too uneven
 _SEPARATOR = "\x1f"
-
-
-def quoted(name: str) -> str:
-    """An identifier as the server reads it back. Raises ValueError for NUL, which no name can hold.
-
-    >>> quoted("a`b")
-    '`a``b`'
-    """
-    if "\0" in name:
-        raise ValueError("a name holds NUL")
-    return "`" + name.replace("`", "``") + "`"
 
 
 async def read(line: Line, task: SampleTask) -> tuple[Sample, int]:
