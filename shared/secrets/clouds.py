@@ -42,7 +42,7 @@ class AwsSecrets:
         except PurSightError as error:
             if error.code == "not_found":
                 return None
-            raise denied("aws-sm") from None if error.code == "access_denied" else error
+            raise (denied("aws-sm") if error.code == "access_denied" else error) from None
         return str(answer["SecretString"]) if "SecretString" in answer else bytes(answer["SecretBinary"]).decode()
 
 

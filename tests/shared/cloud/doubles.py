@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -208,3 +209,24 @@ class Google(Double):
     def _bearer(self, whose: str, **more: str) -> web.Response:
         body = {"access_token": self.token(whose), "expires_in": self.life_seconds, "token_type": "Bearer"}
         return web.json_response(body | more)
+
+
+def redirect(monkeypatch: pytest.MonkeyPatch, google: Google) -> None:
+    """The double answers where Google's own addresses would be asked; what is signed still names Google's."""
+    from google.auth.compute_engine import _metadata
+    from google.auth.transport import requests
+
+    monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", google.address.removeprefix("http://"))  # read once, at import
+    wait = time.sleep
+    monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda seconds: wait(seconds / 20))
+
+    class Redirected(requests.Request):
+        def __call__(self, url: str, **more: Any) -> Any:
+            url = url.replace("https://oauth2.googleapis.com", google.address).replace("https://sts.googleapis.com", google.address)
+            if url.startswith("https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"):
+                url = f"{google.address}/impersonate/{url.rpartition('/')[2].partition(':')[0]}"
+            elif not url.startswith("http://127.0.0.1:"):  # what the library looks up besides
+                url = f"{google.address}/besides"
+            return super().__call__(url=url, **more)
+
+    monkeypatch.setattr(requests, "Request", Redirected)

@@ -18,7 +18,7 @@ from shared.cloud.azure import DATABASE_SCOPE
 from shared.cloud.tokens import Endpoint, Tokens
 from shared.contracts.cloud import AzureConfig, CloudConfig, GcpConfig
 from shared.errors import Failed, PurSightError, Transient
-from tests.shared.cloud.doubles import CLIENT, OTHER_ACCOUNT, SECRET, TENANT, AzureMetadata, Entra, Google
+from tests.shared.cloud.doubles import CLIENT, OTHER_ACCOUNT, SECRET, TENANT, AzureMetadata, Entra, Google, redirect
 
 ENDPOINT = Endpoint("default/crm", "postgresql", "db.example", 5432, "scan")
 PRINCIPAL = AzureConfig(provider="azure", tenant_id=TENANT, client_id=CLIENT, client_secret_ref="env:S")
@@ -68,29 +68,8 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         monkeypatch.setenv("GCE_METADATA_IP", google.address.removeprefix("http://"))
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
         monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "nothing"))
-        _googles(monkeypatch, google)
+        redirect(monkeypatch, google)
         yield World(entra, machine, google)
-
-
-def _googles(monkeypatch: pytest.MonkeyPatch, google: Google) -> None:
-    """The double answers where Google's own addresses would be asked; what is signed still names Google's."""
-    from google.auth.compute_engine import _metadata
-    from google.auth.transport import requests
-
-    monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", google.address.removeprefix("http://"))  # read once, at import
-    wait = time.sleep
-    monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda seconds: wait(seconds / 20))
-
-    class Redirected(requests.Request):
-        def __call__(self, url: str, **more: Any) -> Any:
-            url = url.replace("https://oauth2.googleapis.com", google.address).replace("https://sts.googleapis.com", google.address)
-            if url.startswith("https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"):
-                url = f"{google.address}/impersonate/{url.rpartition('/')[2].partition(':')[0]}"
-            elif not url.startswith("http://127.0.0.1:"):  # what the library looks up besides
-                url = f"{google.address}/besides"
-            return super().__call__(url=url, **more)
-
-    monkeypatch.setattr(requests, "Request", Redirected)
 
 
 async def test_a_service_principal(world: World) -> None:
