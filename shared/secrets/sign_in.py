@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,9 +17,9 @@ Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]  # as `shared.so
 class SignIn:
     """Passwords and tokens of one process. Used within one event loop."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._secrets = Secrets(home)
-        self._tokens = Tokens(self._secrets.resolve)
+        self._tokens = Tokens(self._secrets.resolve, clock=clock)
 
     def lookup(self, spec: DataSource, plan: ConnectionPlan, *, password: str | None = None) -> Lookup:
         """Username and password for a host and port; `again` where the last ones were refused.

@@ -10,7 +10,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +38,14 @@ class Double:
     first: list[int] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
+    ledger: Path | None = None  # where a database looks up which tokens live until when
+    clock: Callable[[], float] = time.time
 
     def token(self, whose: str) -> str:
         self.given.append(f"token-canary-{whose}-{len(self.given) + 1}")
+        if self.ledger:
+            with self.ledger.open("a") as file:
+                file.write(f"{self.given[-1]} {self.clock() + self.life_seconds:.0f}\n")
         return self.given[-1]
 
     @web.middleware
