@@ -46,12 +46,7 @@ async def call(
                 continue
             if answer.status_code not in _BUSY:
                 return answer.status_code, _parsed(answer.content)
-    raise Transient(
-        f"the secret store {store} does not answer",
-        why="it is away, busy or sealed, or its certificate is not trusted",
-        remedy="Check its address and state; it is tried again.",
-        code="secret_store_unreachable",
-    )
+    raise away(store)
 
 
 def _parsed(content: bytes) -> Any:
@@ -59,6 +54,16 @@ def _parsed(content: bytes) -> Any:
         return json.loads(content) if content else {}
     except ValueError:
         return {}
+
+
+def away(store: str) -> Transient:
+    """Waiting may help."""
+    return Transient(
+        f"the secret store {store} does not answer",
+        why="it is away, busy or sealed, or its certificate is not trusted",
+        remedy="Check its address and state; it is tried again.",
+        code="secret_store_unreachable",
+    )
 
 
 def denied(store: str) -> Failed:

@@ -13,8 +13,8 @@ from shared.cloud.failures import failure
 from shared.cloud.gcp import CLOUD_SCOPE
 from shared.cloud.tokens import Tokens
 from shared.contracts.cloud import AzureConfig, GcpConfig
-from shared.errors import PurSightError
-from shared.secrets.calls import call, denied, misnamed
+from shared.errors import PurSightError, Transient
+from shared.secrets.calls import away, call, denied, misnamed
 from shared.secrets.reference import Place
 
 AZURE_ADDRESS = "https://{vault}.vault.azure.net/secrets/{name}?api-version=7.4"
@@ -42,6 +42,8 @@ class AwsSecrets:
         except PurSightError as error:
             if error.code == "not_found":
                 return None
+            if isinstance(error, Transient):
+                raise away("aws-sm") from None
             raise (denied("aws-sm") if error.code == "access_denied" else error) from None
         return str(answer["SecretString"]) if "SecretString" in answer else bytes(answer["SecretBinary"]).decode()
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from shared.cloud.tokens import Tokens
 from shared.errors import Failed, PurSightError, Transient
+from shared.secrets.calls import away
 from shared.secrets.clouds import AwsSecrets, AzureSecrets, GcpSecrets
 from shared.secrets.reference import Place, SecretRef
 from shared.secrets.vault import LocalVault
 from shared.secrets.vault_kv import VaultKv
 
+STORE_SECONDS = 20.0  # all tries of one store together
 MAX_FILE_BYTES = 64 * 1024
 # What the services themselves sign in with: no source may have it sent to a host of its choice.
 OUR_OWN = frozenset(
@@ -53,9 +55,12 @@ class Secrets:
         misses: list[tuple[SecretRef, PurSightError | None]] = []
         for ref in SecretRef.chain(text):
             try:
-                if value := await self._readers[ref.scheme](ref.name):
-                    return value
+                async with asyncio.timeout(STORE_SECONDS):
+                    if value := await self._readers[ref.scheme](ref.name):
+                        return value
                 misses.append((ref, None))
+            except TimeoutError:
+                misses.append((ref, away(ref.scheme)))
             except PurSightError as error:
                 misses.append((ref, error))
         raise _missed(misses)

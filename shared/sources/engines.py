@@ -21,7 +21,7 @@ def driver_for(engine: str) -> SourceDriver:
             raise UsageError(
                 f"the driver for {engine} lacks the package {error.name}",
                 remedy=f"pip install 'pursight[{engine}]'.",
-                code="extra_missing",
+                code="missing_extra",
             ) from error
         return driver
     known = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)})) or "none"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from shared.cloud.failures import TEXTS, TOKENS, TRANSIENT
 from shared.contracts.connection import Diagnosis
-from shared.errors import Failed, PurSightError
+from shared.errors import Failed, PurSightError, Transient
 
 
 class Failure(NamedTuple):
@@ -205,7 +205,7 @@ _BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", ""}
 def failure_of(error: BaseException) -> Failure:
     """The catalogue entry for any exception of a dial or a statement; `server_error` where nothing is known."""
     if isinstance(error, PurSightError):
-        known = BY_CODE.get(error.code, Failure(error.code, error.what, "", True))
+        known = BY_CODE.get(error.code, Failure(error.code, error.what, "", not isinstance(error, Transient)))
         return Failure(error.code, error.why or known.cause, error.remedy or known.remedy, known.lasting)
     for each in _chain(error):
         if code := _code_of(each):

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from shared.secrets.sign_in import SignIn
 from shared.sources.dialling import dial_for
 from shared.sources.failures import failure_of
 from shared.sources.postgres import PostgresDriver
+from tests.mysql_server import MysqlServer
 from tests.shared.cloud.doubles import ACCOUNT, AzureMetadata, Google, redirect
 from tests.tls_server import DEBIAN, TlsServer, missing
 
@@ -52,8 +53,9 @@ until=$(grep -m1 "^$token " {folder}/ledger | cut -d' ' -f2)
 class Database:
     """The server, its clock, which tokens it takes, and who has tried."""
 
-    server: TlsServer
+    server: TlsServer | MysqlServer
     folder: Path
+    engine: str = "postgresql"
 
     def __post_init__(self) -> None:
         for name in ("ledger", "seen"):
@@ -77,33 +79,38 @@ class Database:
         return (self.folder / "seen").read_text().split()
 
     def spec(self, cloud: Any, **more: Any) -> DataSource:
-        given = {"ssl_config": SslConfig(ca=self.server.ca), "username": "iam"} | more
-        return DataSource(
-            name="crm", location="cloud", host="localhost", port=self.server.port, database="postgres", cloud_config=cloud, **given
-        )
+        given = {"ssl_config": SslConfig(ca=self.server.ca), "username": "iam", "database": "postgres", "engine": self.engine} | more
+        return DataSource(name="crm", location="cloud", host="localhost", port=self.server.port, cloud_config=cloud, **given)
+
+
+@contextmanager
+def judge(folder: Path, port: int) -> Iterator[str]:
+    """The name of a PAM service that judges tokens for the server at this port. Needs root, for the file in /etc/pam.d."""
+    if os.geteuid() != 0 or not PAM.is_dir():
+        missing("PAM (as root)")
+    folder.mkdir(mode=0o755)
+    program, service = folder / "judge.sh", PAM / f"pursight-test-{os.getpid()}-{port}"
+    program.write_text(JUDGE.format(folder=folder, port=port))
+    program.chmod(0o755)
+    service.write_text(f"auth required pam_exec.so expose_authtok quiet {program}\naccount required pam_permit.so\n")
+    try:
+        yield service.name
+    finally:
+        service.unlink()
 
 
 @pytest.fixture(scope="module")
 def judged(tls_server: TlsServer) -> Iterator[Path]:
-    """The TLS server asks PAM about the roles `iam` and `scan@shop.iam`. Needs root, for the file in /etc/pam.d."""
-    if os.geteuid() != 0 or not PAM.is_dir():
-        missing("PAM (as root)")
-    folder = tls_server.folder / "pam"
-    folder.mkdir(mode=0o755)
-    judge = folder / "judge.sh"
-    judge.write_text(JUDGE.format(folder=folder, port=tls_server.port))
-    judge.chmod(0o755)
-    service = PAM / f"pursight-test-{os.getpid()}"
-    service.write_text(f"auth required pam_exec.so expose_authtok quiet {judge}\naccount required pam_permit.so\n")
-    hba = tls_server.folder / "data" / "pg_hba.conf"
-    before = hba.read_text()
-    hba.write_text(f'hostssl all iam,"scan@shop.iam" 127.0.0.1/32 pam pamservice={service.name}\n{before}')
-    psql = [DEBIAN / "psql", "-h", tls_server.folder, "-p", str(tls_server.port), "-U", "postgres", "-q", "-c"]
-    for statement in ('create role iam login; create role "scan@shop.iam" login', "select pg_reload_conf()"):
-        subprocess.run([*psql, statement], check=True, capture_output=True)
-    yield folder
-    service.unlink()
-    hba.write_text(before)
+    """The TLS server asks PAM about the roles `iam` and `scan@shop.iam`."""
+    with judge(tls_server.folder / "pam", tls_server.port) as service:
+        hba = tls_server.folder / "data" / "pg_hba.conf"
+        before = hba.read_text()
+        hba.write_text(f'hostssl all iam,"scan@shop.iam" 127.0.0.1/32 pam pamservice={service}\n{before}')
+        psql = [DEBIAN / "psql", "-h", tls_server.folder, "-p", str(tls_server.port), "-U", "postgres", "-q", "-c"]
+        for statement in ('create role iam login; create role "scan@shop.iam" login', "select pg_reload_conf()"):
+            subprocess.run([*psql, statement], check=True, capture_output=True)
+        yield tls_server.folder / "pam"
+        hba.write_text(before)
 
 
 @pytest.fixture
@@ -186,6 +193,25 @@ def test_discovery_asks_for_each_physical_connection(database: Database, monkeyp
             assert database.seen() == ["iam"] * 4
 
     on_guarded_loop(work())
+
+
+def test_mariadb_takes_tokens_too(mariadb: MysqlServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same door for MySQL's family: the clear-text plug-in over a proven line, and Cloud SQL's shorter user name."""
+
+    async def work(database: Database) -> None:
+        async with clouds(database, monkeypatch) as (machine, _):
+            for cloud, username, user in ((AWS, "iam", "iam"), (AZURE, "iam", "iam"), (GCP, "", "scan")):
+                await dialler(tmp_path).probe(database.spec(cloud, username=username, database="information_schema"))
+                assert database.seen()[-1] == user
+            machine.ledger = None
+            with pytest.raises(Failed) as caught:
+                await dialler(tmp_path).probe(database.spec(AZURE, database="information_schema"))
+            assert caught.value.code == "token_not_accepted"
+
+    with judge(mariadb.folder / "pam", mariadb.port) as service:
+        mariadb.run(*(f"create user {user}@'%' identified via pam using '{service}' require ssl" for user in ("iam", "scan")))
+        on_guarded_loop(work(Database(mariadb, mariadb.folder / "pam", "mariadb")))
+        mariadb.run("drop user iam@'%'", "drop user scan@'%'")
 
 
 @dataclass

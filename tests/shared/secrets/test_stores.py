@@ -13,9 +13,11 @@ from aiohttp import web
 
 from shared.cloud.aws import AwsSessions, AwsSignIn
 from shared.errors import Failed, PurSightError, Transient, UsageError
+from shared.secrets.reference import Place
 from shared.secrets.resolvers import Secrets
 from shared.secrets.vault import LocalVault
 from shared.secrets.vault_kv import VaultKv
+from shared.sources.failures import failure_of
 from tests.shared.cloud.doubles import AzureMetadata, Double, Google, redirect, served
 from tests.tagger.moto_server import moto_server
 
@@ -108,8 +110,6 @@ async def test_vault_by_a_role(vault: Hashicorp, tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(name, value)
     now = [0.0]
     store = VaultKv(clock=lambda: now[0])
-    from shared.secrets.reference import Place
-
     place = Place.parse("secret/crm/db#password")
     logins = f"POST /v1/auth/{method}/login"
     assert [await store.read(place) for _ in range(3)] == [CANARY] * 3
@@ -154,6 +154,22 @@ async def test_a_sealed_vault_is_waited_for(vault: Hashicorp, tmp_path: Path) ->
     vault.sealed = True
     error = await refused("vault:secret/one", tmp_path)
     assert (error.code, type(error)) == ("secret_store_unreachable", Transient)
+
+
+async def test_a_store_that_hangs_is_given_up(vault: Hashicorp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever, and waiting may help later."""
+    monkeypatch.setattr("shared.secrets.resolvers.STORE_SECONDS", 0.2)
+    vault.slow_seconds = 5.0
+    error = await refused("vault:secret/one", tmp_path)
+    assert (error.code, type(error), failure_of(error).lasting) == ("secret_store_unreachable", Transient, False)
+
+
+async def test_an_aws_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the secret store that is away, not the database."""
+    monkeypatch.setattr("shared.cloud.aws.CALL_ATTEMPTS", 1)
+    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+    assert (await refused("aws-sm:crm?region=eu-central-1", tmp_path)).code == "secret_store_unreachable"
 
 
 @pytest.fixture(scope="module")
