@@ -60,7 +60,7 @@ class Meter:
 
 def answer(event: ScanCompleted, id: str) -> ScanFailed:
     """What a hop says: about as big as what it heard, so that writing costs what reading cost."""
-    return ScanFailed.model_construct(source=event.source, scan_id=id, progress=0.5, trace_id=event.trace_id, diagnosis=_Padding.of(event))
+    return ScanFailed(source=event.source, scan_id=id, progress=0.5, trace_id=event.trace_id, diagnosis=_Padding.of(event))
 
 
 class _Padding:
@@ -189,8 +189,7 @@ async def _plain_relay(pool: asyncpg.Pool, producer: AIOKafkaProducer, meter: Me
         async with pool.acquire() as connection:
             rows = await connection.fetch("select id, key, body, headers from outbox order by id limit 500")
             futures = [
-                await producer.send("scan.failed", row["body"], key=row["key"], headers=list(unpack_headers(row["headers"])))
-                for row in rows
+                await producer.send("scan.failed", row["body"], key=row["key"], headers=unpack_headers(row["headers"])) for row in rows
             ]
             await asyncio.gather(*futures)
             await connection.execute("delete from outbox where id = any($1::bigint[])", [row["id"] for row in rows])

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -28,7 +28,8 @@ from shared.bus.reliable import Abandoned, wait_or
 from shared.observe.names import counter, forget, gauge
 
 log = logging.getLogger(__name__)
-Work = Callable[[Sequence[ConsumerRecord], "Turn"], Awaitable[None]]
+COMMIT_SECONDS = 0.02
+HEAD_START_SECONDS = 0.001  # for the batch in flight to reach its first wait, before the next one is heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +46,49 @@ class Timing:
     silent: float = 60.0  # no poll for this long: not ready
 
 
+class Work(Protocol):
+    """What is done with the records of one poll."""
+
+    def hear(self, records: Sequence[ConsumerRecord]) -> Any:
+        """Read them, without waiting for anything. Must not raise."""
+
+    async def handle(self, heard: Any, turn: Turn) -> None:
+        """Do them to their end. Raises Abandoned where they are given up."""
+
+
 class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The state of one group: which batch is in flight, and whether it still is ours."""
+    """The state of one group: which batch is in flight, which one is heard and waits behind it, and whether they still are ours.
+
+    While a batch in flight waits for Kafka or the database, the next one is polled and heard; it is handled only when the one before
+    is done. Offsets are committed in the same order, beside the next batch's handling.
+    """
 
     def __init__(self, group: str, service: str, timing: Timing) -> None:
         self.group, self.service, self.timing = group, service, timing
         self.consumer: AIOKafkaConsumer | None = None
         self.last_poll = monotonic()
         self.stopping = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._committer: asyncio.Task[None] | None = None
+        self._offsets: dict[TopicPartition, int] = {}
         self._taken = asyncio.Event()
-        self._lost = False
+        self._assignment = 0  # grows with each assignment; what an older one's batch was about is not ours any more
+        self._reading = self._polled = 0  # grows when positions were moved; a batch that was polled before is stale
+        self._rewound: set[TopicPartition] = set()
         self._lag: set[TopicPartition] = set()
 
     async def wait(self, seconds: float) -> bool:
         """Sleep before another try; False where the partitions are being taken away or the service stops."""
         return not self._taken.is_set() and await wait_or(self._taken, seconds)
 
-    def stop(self) -> None:
-        """Give up waiting; the batch in flight may still end."""
-        self.stopping = True
+    async def leave(self) -> None:
+        """Begin nothing more and give up waiting; end the batch in flight and commit it, or cut it off after `revoke_wait`."""
         self._taken.set()
+        await self._settled(self.timing.revoke_wait)
+        if late := self._running():
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=1.0)
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Wait, bounded, for the batch in flight; heartbeats go on meanwhile. Whatever is not done by then belongs to the next owner."""
@@ -74,70 +96,104 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         counter("pursight_rebalances", self.group).inc()
         self._taken.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), self.timing.revoke_wait)
-        self._lost = not self._idle.is_set()
+        await self._settled(self.timing.revoke_wait)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """A new assignment. What an unfinished batch was about is not ours any more, even if the partition came back."""
+        self._assignment += 1
+        self._reading += 1
+        self._offsets.clear()
+        self._rewound.clear()
+        if not self.stopping:
+            self._taken.clear()
         for gone in self._lag - set(assigned):
             forget("pursight_consumer_lag", gone.topic, str(gone.partition), self.group)
         self._lag = set(assigned)
 
-    async def take(self, records: Sequence[ConsumerRecord], work: Work) -> None:
-        """Do the batch and commit its offsets, keeping the membership alive however long it takes. Never raises but when cancelled."""
-        if not self.stopping:
-            self._taken.clear()
-        self._lost = False
-        self._idle.clear()
-        task = asyncio.create_task(self._do(records, work))
-        try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=self.timing.keep_alive)
-                if not task.done():
-                    await self._keep_alive()
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
-        finally:
-            self._resume()
+    def polled(self) -> None:
+        """Records were just taken from the consumer; they are good for its positions of this moment."""
+        self.last_poll, self._polled = monotonic(), self._reading
 
-    async def _do(self, records: Sequence[ConsumerRecord], work: Work) -> None:
+    async def take(self, records: Sequence[ConsumerRecord], work: Work) -> None:
+        """Hear the records, wait for the batch in flight, begin this one, which still is in flight when this returns.
+
+        Keeps the membership alive however long that takes.
+        """
+        read = self._polled
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=HEAD_START_SECONDS)
+        if not self._fresh(records, read):
+            return
+        heard = work.hear(records)
+        await self._before()
+        if self._fresh(records, read):
+            self._rewound.clear()
+            self._task = asyncio.create_task(self._do(records, heard, work, self._assignment))
+
+    def _fresh(self, records: Sequence[ConsumerRecord], read: int) -> bool:
+        """Whether these records are still to be done; if not, they are put back, unless they come again by themselves."""
+        if self._taken.is_set():
+            return False
+        if read != self._reading and self._rewound:
+            self._seek(records, self._rewound)
+        return read == self._reading
+
+    async def _before(self) -> None:
+        """Wait for the batch in flight, polling meanwhile."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait({self._task}, timeout=self.timing.keep_alive)
+            if not self._task.done():
+                await self._keep_alive()
+        self._resume()
+
+    async def _settled(self, seconds: float) -> None:
+        """Wait until nothing is in flight and all is committed, at most `seconds`."""
+        end = monotonic() + seconds
+        while (running := self._running()) and monotonic() < end:
+            await asyncio.wait(running, timeout=max(0.0, end - monotonic()))
+
+    def _running(self) -> set[asyncio.Task[None]]:
+        return {task for task in (self._task, self._committer) if task is not None and not task.done()}
+
+    async def _do(self, records: Sequence[ConsumerRecord], heard: Any, work: Work, assignment: int) -> None:
         try:
-            await work(records, self)
-            await self._commit(records)
+            await work.handle(heard, self)
+            if assignment == self._assignment:
+                self._offsets |= _ends(records)
+                if self._committer is None or self._committer.done():
+                    self._committer = asyncio.create_task(self._commit())
         except Abandoned:
             log.info("batch.abandoned", extra={"group": self.group, "records": len(records)})
-            self._rewind(records)
-        except Exception as error:  # a fault of the runtime itself: FastStream would go on with the next batch and lose this one
+            self._rewind(records, assignment)
+        except Exception as error:  # a fault of the runtime itself: going on with the next batch would lose this one
             log.error("batch.retry", extra={"group": self.group, "error_type": type(error).__name__}, exc_info=True)
-            self._rewind(records)
+            self._rewind(records, assignment)
             await wait_or(self._taken, 1.0)
-        finally:
-            self._idle.set()
 
-    async def _commit(self, records: Sequence[ConsumerRecord]) -> None:
-        if self._lost or self.consumer is None:
-            return
-        offsets = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
-        failpoints.hit("offsets.before_commit", self.service)
-        try:
-            await self.consumer.commit(offsets)
-        except (KafkaError, IllegalStateError) as error:
-            log.warning("offsets.commit_failed", extra={"group": self.group, "error_type": type(error).__name__})
-        failpoints.hit("offsets.committed", self.service)
+    async def _commit(self) -> None:
+        """Commit what is done until nothing new was done meanwhile. A short wait makes one commit of several small batches."""
+        while self._offsets and self.consumer is not None:
+            await wait_or(self._taken, COMMIT_SECONDS)
+            offsets, self._offsets = self._offsets, {}
+            failpoints.hit("offsets.before_commit", self.service)
+            try:
+                await self.consumer.commit(offsets)
+            except (KafkaError, IllegalStateError) as error:
+                log.warning("offsets.commit_failed", extra={"group": self.group, "error_type": type(error).__name__})
+            failpoints.hit("offsets.committed", self.service)
 
-    def _rewind(self, records: Sequence[ConsumerRecord]) -> None:
-        """Given up without losing the partitions: read the same records again."""
-        if self._lost or self.stopping or self.consumer is None:
-            return
-        first: dict[TopicPartition, int] = {}
-        for record in records:
-            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-        for place, offset in first.items():
+    def _rewind(self, records: Sequence[ConsumerRecord], assignment: int) -> None:
+        """Given up without losing the partitions: read the same records again, and drop what was polled after them."""
+        if assignment == self._assignment and not self._taken.is_set():
+            self._seek(records, set())
+            self._reading += 1
+
+    def _seek(self, records: Sequence[ConsumerRecord], but: set[TopicPartition]) -> None:
+        first = {place: end - 1 for place, end in _ends(reversed(records)).items()}
+        for place in first.keys() - but:
             with suppress(IllegalStateError):
-                self.consumer.seek(place, offset)
+                self.consumer.seek(place, first[place])  # type: ignore[union-attr]
+        self._rewound |= first.keys()
 
     async def _keep_alive(self) -> None:
         """Poll without taking anything. A partition that came in just now may hand out records: they are put back."""
@@ -174,6 +230,12 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
         return f"{self.group} has not polled for {silent:.0f} s" if silent > self.timing.silent else ""
 
 
+def _ends(records: Iterable[ConsumerRecord]) -> dict[TopicPartition, int]:
+    """Of each partition the offset behind its last record."""
+    last = {(record.topic, record.partition): record.offset for record in records}
+    return {TopicPartition(*place): offset + 1 for place, offset in last.items()}
+
+
 class Poller(BatchSubscriber):
     """FastStream's batch subscriber without its second sleep after an empty poll, which costs latency."""
 
@@ -183,7 +245,7 @@ class Poller(BatchSubscriber):
         turn = _turn_of(self)
         turn.consumer = consumer
         found = await consumer.getmany(timeout_ms=int(turn.timing.poll * 1000), max_records=self.max_records)
-        turn.last_poll = monotonic()
+        turn.polled()
         return tuple(chain.from_iterable(found.values()))
 
 
@@ -202,7 +264,7 @@ async def _records(message: KafkaMessage) -> Any:
     return message.raw_message
 
 
-def subscribe(broker: KafkaBroker, topics: Sequence[str], turn: Turn, work: Work, *, batch: int) -> Poller:
+def subscribe(broker: KafkaBroker, topics: Sequence[str], turn: Turn, work: Work, *, batch: int) -> None:
     """Let `broker` hear `topics` as group `turn.group`, at most `batch` records at a time, one batch after another."""
     timing = turn.timing
     subscriber = broker.subscriber(
@@ -230,4 +292,3 @@ def subscribe(broker: KafkaBroker, topics: Sequence[str], turn: Turn, work: Work
 
     subscriber(handle)
     subscriber.__class__ = Poller  # the same object with another `get_msg`; FastStream has no hook for it
-    return subscriber  # type: ignore[return-value]

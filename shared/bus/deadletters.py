@@ -47,7 +47,7 @@ class Raw:
         start = _SIZES.size
         middle = start + max(key, 0)
         end = middle + headers
-        return cls(None if key < 0 else packed[start:middle], unpack_headers(packed[middle:end]), None if body < 0 else packed[end:])
+        return cls(None if key < 0 else packed[start:middle], tuple(unpack_headers(packed[middle:end])), None if body < 0 else packed[end:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,10 @@ def key_mark(key: bytes | None) -> bytes:
     return blake2b(key or b"", digest_size=16).digest()
 
 
+def _missing() -> UsageError:
+    return UsageError("no such dead letter", remedy="See `pursight dlq list`.", code="no_dead_letter")
+
+
 class DeadLetters:
     """What a person may do with a service's dead letters. `seal` is needed to replay requests only."""
 
@@ -125,17 +129,22 @@ class DeadLetters:
         """One of them; its bytes only where it is a fact's. Raises UsageError where there is none."""
         row = await self._pool.fetchrow(f"select {_COLUMNS}, record from dead_letter where id = $1", id)
         if row is None:
-            raise UsageError("no such dead letter", remedy="See `pursight dlq list`.", code="no_dead_letter")
+            raise _missing()
         letter = DeadLetter(*tuple(row)[:-1])
         return letter, None if letter.sealed else Raw.unpack(row["record"])
 
     async def replay(self, ids: Iterable[str]) -> int:
         """Send these again to this group only, together with what parked behind them, in their order; returns how many.
 
-        The handler meets them as new events with the old id; what is newer (`sequence`) still wins.
+        The handler meets them as new events with the old id; what is newer (`sequence`) still wins. Raises UsageError, and sends
+        nothing, where one of them is not there.
         """
+        wanted = sorted(set(ids))
         async with unit(self._pool, service=self._service) as work:
-            return await self._forward(work, await work.connection.fetch(_REPLAY, sorted(set(ids))))
+            rows = await work.connection.fetch(_REPLAY, wanted)
+            if not {row["id"] for row in rows}.issuperset(wanted):
+                raise _missing()
+            return await self._forward(work, rows)
 
     async def drop(self, ids: Iterable[str]) -> int:
         """Forget these for good; what parked behind them goes on. Returns how many."""
@@ -167,16 +176,16 @@ class DeadLetters:
         if row["sealed"]:
             packed = (self._seal or Seal.load()).open(packed, place=row["id"])
         raw = Raw.unpack(packed)
-        kept = tuple((name, value or b"") for name, value in raw.headers if name not in _OURS)
+        kept = [(name, value or b"") for name, value in raw.headers if name not in _OURS]
         if not any(name == "ce_id" for name, _ in kept):
-            kept += (("ce_id", row["event_id"].encode()),)
+            kept.append(("ce_id", row["event_id"].encode()))
         ours = {
             ID_HEADER: row["id"],
             ATTEMPT_HEADER: str(row["attempts"] + 1),
             LINK_HEADER: row["trace"],
             "traceparent": tracing.root(),
         }
-        headers = kept + tuple((name, value.encode()) for name, value in ours.items() if value)
+        headers = kept + [(name, value.encode()) for name, value in ours.items() if value]
         return Outgoing(retry_topic_of(self._service, row["topic"]), raw.key, raw.body, headers)
 
 

@@ -1,4 +1,4 @@
-"""What has to be done now and then: measure lag and outbox, clean up the inbox, ask whether the broker answers."""
+"""What has to be done now and then: measure lag and outbox, clean up inbox and jobs, ask whether the broker answers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from shared.observe.names import counter, gauge
 MANY = 10_000
 KEPT_COMPACTED = timedelta(days=30)  # a compacted topic keeps its facts for ever; an older one that comes again is judged by `sequence`
 SLACK = timedelta(days=1)
+KEPT_JOBS = timedelta(days=7)  # ended ones, for people who ask what happened
 
 _OUTBOX = f"""select (select count(*) from (select from outbox limit {MANY + 1}) as waiting),
     coalesce(extract(epoch from now() - (select created_at from outbox order by id limit 1)), 0)::float8,
@@ -20,6 +21,8 @@ _OUTBOX = f"""select (select count(*) from (select from outbox limit {MANY + 1})
 _WAITING = "select kind, count(*) from job where state in ('waiting', 'running') group by kind"
 _CLEAN = """delete from inbox where ctid = any(array(
     select ctid from inbox where topic = $1 and seen_at < now() - $2::interval limit 5000)) returning mark"""
+_CLEAN_JOBS = """delete from job where id = any(array(
+    select id from job where state in ('done', 'failed') and changed_at < now() - $1::interval limit 5000)) returning id"""
 
 
 def kept(topic: str) -> timedelta | None:
@@ -48,4 +51,12 @@ async def clean_inbox(pool: asyncpg.Pool, service: str, topics: Iterable[str]) -
         while span is not None and (removed := len(await pool.fetch(_CLEAN, topic, span))):
             total += removed
     counter("pursight_inbox_removed", service).inc(total)
+    return total
+
+
+async def clean_jobs(pool: asyncpg.Pool, keep: timedelta = KEPT_JOBS) -> int:
+    """Remove jobs that ended longer ago than `keep`, a few thousand at a time; returns how many."""
+    total = 0
+    while removed := len(await pool.fetch(_CLEAN_JOBS, keep)):
+        total += removed
     return total

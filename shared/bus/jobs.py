@@ -145,13 +145,6 @@ class Jobs:
         found: int = await self._pool.fetchval("select count(*) from job where kind = $1 and state in ('waiting', 'running')", kind)
         return found
 
-    async def clean_up(self, keep: timedelta = timedelta(days=7)) -> int:
-        """Remove ended jobs older than `keep`; returns how many."""
-        rows = await self._pool.fetch(
-            "delete from job where state in ('done', 'failed') and changed_at < now() - $1::interval returning id", keep
-        )
-        return len(rows)
-
 
 async def _fenced(connection: asyncpg.Connection | asyncpg.Pool, job: Job, statement: str, *arguments: object) -> None:
     if await connection.fetchval(statement, job.id, job.fence, *arguments) is None:

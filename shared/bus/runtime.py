@@ -24,7 +24,7 @@ from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
 
 from shared.bus import housekeeping, topics
-from shared.bus.consume import Poller, Timing, Turn, subscribe
+from shared.bus.consume import Timing, Turn, subscribe
 from shared.bus.deadletters import forget_source
 from shared.bus.hear import Heard, Hearing
 from shared.bus.kafka import security
@@ -43,7 +43,7 @@ from shared.errors import Transient, UsageError
 from shared.observe.names import counter
 from shared.settings import BusSettings
 
-HEALTH_SECONDS, CLEAN_SECONDS, LAG_SECONDS = 5.0, 3600.0, 5.0
+HEALTH_SECONDS, CLEAN_SECONDS, LAG_SECONDS, LEAVE_SECONDS = 5.0, 3600.0, 5.0, 10.0
 P = ParamSpec("P")
 R = TypeVar("R")
 log = logging.getLogger(__name__)
@@ -53,23 +53,41 @@ def calm_collector() -> None:
     """Let the cycle collector look at what batches leave behind, seldom, and no more at what the start-up made.
 
     A batch makes thousands of objects that die by themselves; with the interpreter's defaults, a quarter to half of a hop's time went
-    into looking through them and the imported modules. Memory stays bounded: young objects are still looked at every 50,000.
+    into looking through them and the imported modules. Memory stays bounded: young objects are still looked at every 200,000, which
+    is more than two batches in flight are made of.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 @dataclass(slots=True)
 class _Ear:
-    """One topic that this service hears."""
+    """One topic that this service hears: its batches from raw records to spans and metrics."""
 
     topic: Topic
     reliable: Reliable
     hearing: Hearing
     batch: int
     turn: Turn
-    poller: Poller | None = None
+
+    def hear(self, records: Sequence[ConsumerRecord]) -> tuple[int, list[Heard]]:
+        """When the batch began, and its records as events."""
+        return time_ns(), [self.hearing(record) for record in records]
+
+    async def handle(self, heard: tuple[int, list[Heard]], turn: Turn) -> None:
+        """Handle, then count. Raises Abandoned."""
+        start, batch = heard
+        seen: set[str] = set()
+        token = duplicates.set(seen)
+        try:
+            await self.reliable(batch, turn)
+        except Abandoned:
+            counter("pursight_events", self.topic.name, turn.group, "retried").inc(len(batch))
+            raise
+        finally:
+            duplicates.reset(token)
+        meter(self.topic.name, turn.group, batch, seen, start, time_ns())
 
 
 class Bus:
@@ -89,9 +107,7 @@ class Bus:
         self._state = "not started"
         self._away = ""
 
-    def on(
-        self, event: type[E], handler: Callable[[Sequence[Any]], Awaitable[None]], *, batch: int = 500, witness: bool = False
-    ) -> None:
+    def on(self, event: type[E], handler: Callable[[Sequence[Any]], Awaitable[None]], *, batch: int = 500, witness: bool = False) -> None:
         """Hear the topic of `event`, in batches of at most `batch`, one after another. To be called before `start`.
 
         A `witness` is told that something was said, and not what: its events are blank, and no body is poison to it.
@@ -148,9 +164,8 @@ class Bus:
         """Finish the batches in flight (bounded), commit, publish what is left, leave the groups."""
         self._state = "stopping"
         for ear in self._ears:
-            ear.turn.stop()
-        if self._broker:
-            await self._hush()
+            ear.turn.stopping = True
+        await self._hush()
         with suppress(Exception):
             await asyncio.wait_for(self._relay.drain(), 5.0)
         for task in self._tasks:
@@ -225,36 +240,31 @@ class Bus:
             consumer_only=True,
             allow_auto_create_topics=False,
             apply_types=False,
-            graceful_timeout=self._timing.revoke_wait,
+            graceful_timeout=1.0,  # the batches in flight were awaited before
             logger=None,
         )
         for ear in self._ears:
             names = [ear.topic.name, retry_topic_of(self.service, ear.topic.name)]
-            ear.poller = subscribe(broker, names, ear.turn, partial(self._take, ear), batch=ear.batch)
+            subscribe(broker, names, ear.turn, ear, batch=ear.batch)
         await broker.connect()
         await asyncio.gather(*(subscriber.start() for subscriber in broker.subscribers))
 
     async def _hush(self) -> None:
+        """End the batches in flight and leave the groups, both bounded: a group in a rebalance lets nobody go before all have answered."""
         broker, self._broker = self._broker, None
-        if broker:
-            await asyncio.gather(*(subscriber.stop() for subscriber in broker.subscribers), return_exceptions=True)
-            with suppress(Exception):
-                await broker.stop()
-
-    async def _take(self, ear: _Ear, records: Sequence[ConsumerRecord], turn: Turn) -> None:
-        """One batch, from raw records to spans and metrics."""
-        start = time_ns()
-        batch: list[Heard] = [ear.hearing(record) for record in records]
-        seen: set[str] = set()
-        token = duplicates.set(seen)
-        try:
-            await ear.reliable(batch, turn)
-        except Abandoned:
-            counter("pursight_events", ear.topic.name, turn.group, "retried").inc(len(batch))
-            raise
-        finally:
-            duplicates.reset(token)
-        meter(ear.topic.name, turn.group, batch, seen, start, time_ns())
+        if broker is None:
+            return
+        await asyncio.gather(*(ear.turn.leave() for ear in self._ears))
+        leaving = [asyncio.create_task(subscriber.stop()) for subscriber in broker.subscribers]
+        clients = [consumer._client for subscriber in broker.subscribers if (consumer := getattr(subscriber, "consumer", None))]
+        _, late = await asyncio.wait(leaving, timeout=LEAVE_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("bus.left_late", extra={"service": self.service, "groups": len(late)})
+            await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
+        with suppress(Exception):
+            await asyncio.wait_for(broker.stop(), LEAVE_SECONDS)
 
     async def _health(self) -> None:
         while True:
@@ -272,6 +282,7 @@ class Bus:
         while True:
             await asyncio.sleep(CLEAN_SECONDS)
             await self._chore(housekeeping.clean_inbox(self._pool, self.service, [ear.topic.name for ear in self._ears]))
+            await self._chore(housekeeping.clean_jobs(self._pool))
 
     async def _chore(self, work: Coroutine[Any, Any, object]) -> None:
         """Do it; where it fails, say so and go on, because the next turn tries again."""

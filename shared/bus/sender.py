@@ -91,10 +91,10 @@ class Sender:
             if queue is None:
                 queue = places[record.topic, partition] = [(producer.create_batch(), [])]
             builder, indices = queue[-1]
-            if builder.append(timestamp=None, key=record.key, value=record.body, headers=list(record.headers)) is None:
+            if builder.append(timestamp=None, key=record.key, value=record.body, headers=record.headers) is None:
                 builder, indices = producer.create_batch(), []
                 queue.append((builder, indices))
-                builder.append(timestamp=None, key=record.key, value=record.body, headers=list(record.headers))
+                builder.append(timestamp=None, key=record.key, value=record.body, headers=record.headers)
             indices.append(index)
         return places
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from time import time_ns
 from typing import Any
@@ -38,6 +39,7 @@ OUTBOX = """insert into outbox (part, topic, key, body, headers, parent)
     order by place"""
 
 
+@lru_cache(maxsize=65_536)
 def lock_number(service: str, key: str) -> int:
     """The advisory lock of a key: a signed 64-bit digest of service and key. A rare clash costs waiting, never correctness."""
     return int.from_bytes(blake2b(f"{service}\x1f{key}".encode(), digest_size=8).digest(), "big", signed=True)

@@ -82,6 +82,7 @@ LOG_EVENTS: dict[str, str] = {
     "bus.started": "all groups joined",
     "bus.connect_failed": "the broker is away at the start; tried again",
     "bus.stopped": "groups left, producer closed",
+    "bus.left_late": "a group in a rebalance did not let us go in time; its session runs out by itself",
     "batch.retry": "a transient error; the batch waits and is tried again",
     "batch.one_by_one": "an unknown error; the batch's records are tried one by one",
     "batch.abandoned": "partitions were taken away while the batch waited; their new owner does it",

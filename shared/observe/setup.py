@@ -67,6 +67,13 @@ def setup_logging(service: str, level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else least)
+    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_unusual)
+
+
+def _unusual(record: logging.LogRecord) -> bool:
+    """False for what every first start says: the broker is still making its topic of offsets. Readiness tells where that lasts."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(type(argument).__name__ == "GroupCoordinatorNotAvailableError" for argument in arguments)
 
 
 def sampler_from_environment() -> Sampler:

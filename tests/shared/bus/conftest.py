@@ -104,7 +104,7 @@ class Rig:
         return [record for record in found if self.tag.encode() in (record.key or b"")]
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool] | bool], seconds: float = 180.0) -> None:
     """Wait for a condition; fail where it does not come true in time."""
     end = time.monotonic() + seconds
     while True:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.bus import housekeeping
 from shared.bus.jobs import Job, Jobs, LostLease, work
 from shared.errors import Transient
 
@@ -77,7 +78,7 @@ async def test_workers_do_every_job_once_and_try_failed_ones_again(rig: Any, eve
     assert sorted(done) == ["a", "b", "slow"]
     row = await pool.fetchrow("select state, error_code, attempts from job where key = 'bad'")
     assert tuple(row) == ("failed", "ValueError", 5)
-    assert await jobs.clean_up(timedelta(0)) == 4
+    assert await housekeeping.clean_jobs(pool, timedelta(0)) == 4
 
 
 async def nothing_waits(jobs: Jobs) -> bool:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import time
 from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from prometheus_client import REGISTRY
 
 from shared.bus.consume import Timing
 from shared.bus.deadletters import DeadLetters
 from shared.bus.edge import Publisher
 from shared.bus.received import Cause, Received
+from shared.bus.runtime import LEAVE_SECONDS
 from shared.bus.unit import unit
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.scan import ScanCompleted, ScanRequested
 from shared.contracts.source import SourceRegistered
-from shared.errors import Transient
+from shared.contracts.topics import group_of
+from shared.errors import Transient, UsageError
 from shared.observe import tracing
 from shared.observe.otlp import Finished
 from shared.observe.setup import setup_tracing
@@ -402,6 +406,41 @@ async def test_two_instances_share_and_hand_over(rig: Any, eventually: Any) -> N
         by_id.setdefault(dict(record.headers)["ce_id"], set()).add(bytes(record.value) + repr(record.headers).encode())
     assert len(by_id) == 300
     assert all(len(bodies) == 1 for bodies in by_id.values())
+
+
+class Stubborn(ConsumerRebalanceListener):
+    """A member that never gives its partitions back."""
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Nothing to do."""
+
+
+async def test_a_stop_amid_a_rebalance_is_bounded(rig: Any) -> None:
+    """Another member does not answer the rebalance that our joining began: a stop then does not wait for it."""
+    await rig.from_now("discovery", ScanRequested)
+    other = AIOKafkaConsumer(
+        bootstrap_servers=rig.settings.bootstrap_servers, group_id=group_of("discovery", "scan.requested"), rebalance_timeout_ms=60_000
+    )
+    other.subscribe(["scan.requested"], listener=Stubborn())
+    await other.start()
+    bus = await rig.bus("discovery", await rig.pool("discovery"))
+    bus.on(ScanRequested, Ledger(None, "discovery"))
+    await bus.start(wait=2.0)
+    begun = time.monotonic()
+    await bus.stop()
+    assert time.monotonic() - begun < LEAVE_SECONDS + 5
+    other._coordinator._coordination_task.cancel()
+    await asyncio.gather(other.stop(), return_exceptions=True)
+
+
+async def test_a_replay_of_what_is_not_there_is_refused(rig: Any) -> None:
+    """Nothing is sent, and it is said: an id mistyped is not a replay of none."""
+    letters = DeadLetters(await rig.pool("discovery"), "discovery")
+    with pytest.raises(UsageError, match="no such dead letter"):
+        await letters.replay(["pursight.discovery.scan.requested/scan.requested/0/99999"])
 
 
 async def test_an_instance_that_is_no_reader_is_refused(rig: Any) -> None:
