@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.cloud.failures import diagnose, failure, missing_extra, no_token
-from shared.cloud.token import somebody_at
+from shared.cloud.token import hush, somebody_at
 from shared.contracts.cloud import AwsConfig
 
 DEFAULT_REGION = "us-east-1"
@@ -155,9 +155,11 @@ class _Parts:
 def _library() -> Any:
     """The libraries. Raises Failed (`missing_extra`)."""
     try:
-        return _Parts()
+        parts = _Parts()
     except ImportError:
         raise missing_extra("AWS", "aws") from None
+    hush("botocore", "aiobotocore")
+    return parts
 
 
 def _config() -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.cloud.failures import missing_extra, no_token
-from shared.cloud.token import METADATA_SECONDS, Token
+from shared.cloud.token import METADATA_SECONDS, Token, hush
 from shared.contracts.cloud import AzureConfig
 
 DATABASE_SCOPE = "https://ossrdbms-aad.database.windows.net/.default"  # PostgreSQL and MySQL alike
@@ -57,6 +57,7 @@ def _library() -> Any:
         import azure.identity.aio
     except ImportError:
         raise missing_extra("Azure", "azure") from None
+    hush("azure", "msal")
     return azure.identity.aio
 
 

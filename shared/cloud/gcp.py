@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.cloud.failures import missing_extra, no_token
-from shared.cloud.token import Token, somebody_at
+from shared.cloud.token import Token, hush, somebody_at
 from shared.contracts.cloud import GcpConfig
 
 LOGIN_SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
@@ -68,6 +68,7 @@ def _library() -> Any:
         from google.oauth2 import service_account
     except ImportError:
         raise missing_extra("GCP", "gcp") from None
+    hush("google.auth")
     return SimpleNamespace(
         auth=auth,
         compute_engine=compute_engine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -28,3 +29,9 @@ async def somebody_at(address: str) -> bool:
         return False
     writer.close()
     return True
+
+
+def hush(*libraries: str) -> None:
+    """For libraries that log what is sent and answered, secrets among it, some even as a warning. Their errors reach us anyway."""
+    for name in libraries:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -178,7 +178,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-async def test_aws_secrets_manager(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_aws_secrets_manager(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A text, a key of JSON, a version stage, an ARN that brings its region; rotated means the next read is new."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "x",
@@ -200,6 +200,9 @@ async def test_aws_secrets_manager(moto: str, tmp_path: Path, monkeypatch: pytes
     assert (await refused("aws-sm:plain", tmp_path, secrets)).code == "region_missing"
     assert (await refused("aws-sm:none?region=eu-central-1", tmp_path, secrets)).code == "secret_missing"
     assert (await refused(f"aws-sm:{arn}#password", tmp_path, secrets)).code == "secret_missing"
+    with caplog.at_level("DEBUG"):
+        assert await Secrets(tmp_path).resolve(f"aws-sm:{arn}") == CANARY
+    assert CANARY not in caplog.text, "the library's own log"
 
 
 async def test_azure_key_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
