@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PARTS = ("evidence", "discovery", "bus", "stack", "line")
+PARTS = ("evidence", "discovery", "discovery.mariadb", "bus", "stack", "line")
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -21,7 +21,9 @@ def main(chosen: list[str]) -> int:
     failed = []
     for part in chosen or PARTS:
         print(f"bench.{part} …", file=sys.stderr, flush=True)
-        done = subprocess.run([sys.executable, "-m", f"bench.{part}.run"], stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", f"bench.{part}" if "." in part else f"bench.{part}.run"], stdout=subprocess.PIPE, text=True, check=False
+        )
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         rows += [(part, line) for line in lines]
         failed += [part] if done.returncode or not lines else []

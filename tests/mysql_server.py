@@ -11,6 +11,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +98,13 @@ def mariadb() -> Iterator[MysqlServer]:
     """Started once; skipped, visibly, where Debian's server is not installed."""
     if shutil.which("mariadbd") is None:
         missing("Debian's mariadb-server")
+    with serving_mariadb() as server:
+        yield server
+
+
+@contextmanager
+def serving_mariadb() -> Iterator[MysqlServer]:
+    """A server in a folder of its own, which goes with it."""
     with tempfile.TemporaryDirectory(prefix="pursight-maria-", ignore_cleanup_errors=True) as folder:
         server = MysqlServer("mariadb", free_ports(1)[0], _folder(Path(folder)))
         data = f"--datadir={folder}/data"

@@ -1,4 +1,4 @@
-"""The three ways to read a catalogue. `python methods.py METHOD URL [N]` runs one once and prints one JSON line."""
+"""The ways to read a catalogue. `python methods.py METHOD URL [N]` runs one once and prints one JSON line."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def ours(url: str, schemas: int) -> None:
     from shared.contracts.source import DataSource, Scope
     from shared.evidence.scrub import scrub
     from shared.sources.base import Dial
-    from shared.sources.postgres import PostgresDriver
+    from shared.sources.engines import driver_for
 
     scrub("warm 12")
     gc.freeze()  # as the runtime of every service does
@@ -79,15 +79,16 @@ async def ours(url: str, schemas: int) -> None:
     dial = Dial(
         parts.hostname or "", parts.port or 0, parts.path[1:], parts.username or "", unquote(parts.password or ""), tls_mode="disable"
     )
-    spec = DataSource(name="bench", database=dial.database)
-    place = Place("default", "bench", dial.database, f"postgres://bench:5432/{dial.database}.")
+    driver = driver_for(parts.scheme)
+    spec = DataSource(name="bench", engine=parts.scheme, database=dial.database)
+    place = Place("default", "bench", dial.database, f"{parts.scheme}://bench/{dial.database}.")
     frame = event.frame(place, spec.key, "scan", spec=spec.to_json(), posture=b"{}", server=b'{"version":"18"}')
     scope = Scope(schemas=tuple(f"app_{number:02d}" for number in range(schemas))) if schemas else Scope()
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     out = Path(os.environ["BENCH_WORK"]) / "events.out"
     kept = out.open("wb")
     started, cpu, size, built = time.perf_counter(), time.process_time(), 0, 0
-    async with PostgresDriver().open(dial) as session, session.snapshot() as snapshot:
+    async with driver.open(dial) as session, session.snapshot() as snapshot:
         async for chunk in snapshot.describe(await snapshot.marks(scope, compare=False)):
             for facts in chunk:
                 mark = facts.mark
@@ -126,7 +127,10 @@ def inspector(url: str, tables: int) -> None:
     """SQLAlchemy, table by table, as catalogue tools do; the first tables of each schema, scaled to all."""
     from sqlalchemy import create_engine, event, inspect
 
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    clients = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
+    scheme, _, rest = url.partition("://")
+    plain = {"ssl_disabled": True} if scheme == "mariadb" else {}  # ours is not encrypted either
+    engine = create_engine(f"{clients[scheme]}://{rest}", connect_args=plain)
     statements = 0
 
     @event.listens_for(engine, "before_cursor_execute")

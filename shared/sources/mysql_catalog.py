@@ -40,8 +40,11 @@ _TABLES = """select table_name, table_type, coalesce(engine, ''), coalesce(table
   create_options like '%partitioned%', table_comment from information_schema.tables where {place}"""
 _PARTITIONS = """select table_name, coalesce(subpartition_name, partition_name), coalesce(table_rows, 0)
   from information_schema.partitions where partition_name is not null and {place}"""
-_COLUMNS = """select table_name, ordinal_position, column_name, column_type, is_nullable, column_default, extra, generation_expression,
-  column_comment from information_schema.columns where {place}"""
+# What most columns do not have comes as null, which costs the line a byte and us nothing.
+_COLUMNS = """select table_name, column_name, column_type, case is_nullable when 'YES' then null else '' end,
+  {default}, nullif(extra, ''), nullif(generation_expression, ''), nullif(column_comment, ''){place_in_order}
+  from information_schema.columns where {place}"""
+_DEFAULT = {True: "nullif(column_default, 'NULL')", False: "column_default"}  # MariaDB writes a default as SQL
 _INDEXES = """select table_name, index_name, non_unique, seq_in_index, column_name from information_schema.statistics where {place}"""
 _REFERENCES = """select table_name, constraint_name, ordinal_position, column_name, referenced_table_schema, referenced_table_name,
   referenced_column_name from information_schema.key_column_usage where referenced_table_name is not null and {place}"""
@@ -51,7 +54,8 @@ _CHECKS = {
     False: """select t.table_name, c.constraint_name, c.check_clause from information_schema.check_constraints c
   join information_schema.table_constraints t using (constraint_schema, constraint_name) where {place}""",
 }
-_BY_COLUMN = " order by cast(table_name as binary), ordinal_position"  # as bytes: two names may differ in case alone
+# MySQL reads a dictionary in any order; by bytes, since two names may differ in case alone. MariaDB opens one table after the other.
+_ORDER = {True: "", False: " order by cast(table_name as binary), ordinal_position"}
 _CHECKS_SINCE = {True: 100_222, False: 80_016}
 
 # A view's text as these servers keep it names each table of another schema with it, and joins with no comma.
@@ -181,19 +185,24 @@ class MysqlSnapshot:
     async def _columns(self, schema: str, tables: Sequence[str] | None) -> AsyncIterator[tuple[str, list[Row]]]:
         """Name and rows of each table. The last table of a chunk waits for the next one, which may hold more of it."""
         if tables is not None:
-            few = await self._rows(_COLUMNS, schema, tables)
-            for name, group in groupby(sorted(few, key=lambda row: (row[0], int(row[1]))), key=_first):
-                yield name, list(group)
+            few = await self._rows(self._query_of_columns(", ordinal_position"), schema, tables)
+            for name, group in groupby(sorted(few, key=lambda row: (row[0], int(row[-1]))), key=_first):
+                yield name, [row[:-1] for row in group]
             return
         self.statements += 1
         held: list[Row] = []
-        async for rows in self._line.stream(_statement(_COLUMNS, schema, tables) + _BY_COLUMN, _CHUNK_ROWS):
+        async for rows in self._line.stream(
+            _statement(self._query_of_columns(""), schema, tables) + _ORDER[self._release.mariadb], _CHUNK_ROWS
+        ):
             groups = [(name, list(group)) for name, group in groupby(held + rows, key=_first)]
             _, held = groups.pop()
             for whole in groups:
                 yield whole
         if held:
             yield held[0][0], held
+
+    def _query_of_columns(self, place_in_order: str) -> str:
+        return _COLUMNS.format(default=_DEFAULT[self._release.mariadb], place_in_order=place_in_order, place="{place}")
 
     async def _around(self, schema: str, tables: Sequence[str] | None, views: bool) -> _Around:
         found = _Around(
@@ -268,56 +277,64 @@ def _mark(at: int, schema: str, row: Row, partitions: int, readable: bool) -> Ta
 
 
 def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release: Release) -> TableFacts:
-    _, positions, names, types, nullable, defaults, extras, expressions, comments = zip(*table.columns, strict=True)
-    at = list(map(int, positions))
-    looked_at = [_looked_at(each) for each in types]
-    nothing = "NULL" if release.mariadb else None
-    told = zip(at, types, defaults, extras, expressions, strict=True)
-    keys, places = _keys(table), dict(zip(names, at, strict=True))
-    indexed = {places[row[4]] for row in table.indexes if row[4] in places}
+    """Columns are numbered as they stand: these servers renumber them, too. The rare facts are looked at only where there are some."""
+    _, names, types, must, defaults, extras, expressions, comments = zip(*table.columns, strict=True)
+    told, sampled, textual = zip(*map(_TYPES.__getitem__, types), strict=True)
+    size = len(names)
+    keys, places = _keys(table), dict(zip(names, range(1, size + 1), strict=True))
     return TableFacts(
         mark=mark,
         owner="",
-        comment=_scrub(comment),
+        comment=_scrub(comment) if comment else "",
         row_security=False,
-        positions=at,
+        positions=list(range(1, size + 1)),
         names=names,
-        types=[_type(each) for each in types],
-        nullable=[each == "YES" for each in nullable],
-        generated=[bool(each) and _generated(each) for each in extras],
-        sampled=[sampled for sampled, _ in looked_at],
-        textual=[textual for _, textual in looked_at],
-        defaults={
-            place: _masked(expression) if expression else _default(type_, default, extra, release.mariadb)
-            for place, type_, default, extra, expression in told
-            if expression or default not in (nothing, None)
-        },
-        comments={place: _scrub(each) for place, each in zip(at, comments, strict=True) if each},
+        types=told,
+        nullable=[each is None for each in must],
+        generated=[each is not None and _generated(each) for each in extras] if extras.count(None) < size else [False] * size,
+        sampled=sampled,
+        textual=textual,
+        defaults=_defaults(table.columns, release) if defaults.count(None) + expressions.count(None) < 2 * size else {},
+        comments={at: _scrub(each) for at, each in enumerate(comments, 1) if each} if comments.count(None) < size else {},
         primary_key=frozenset(places[name] for key in keys if key.kind == "primary_key" for name in key.columns if name in places),
         unique=frozenset(places[key.columns[0]] for key in keys if _alone(key) and key.columns[0] in places),
-        indexed=frozenset(indexed),
+        indexed=frozenset(places[row[4]] for row in table.indexes if row[4] in places),
         keys=keys,
         view_definition=_masked(table.view) if table.view else "",
-        depends_on=_depends_on(table.view, mark.schema),
+        depends_on=_depends_on(table.view, mark.schema) if table.view else (),
         sample_from=ReadFrom(mark.schema, mark.table, parts.largest) if parts.largest else None,
     )
+
+
+def _defaults(columns: Sequence[Row], release: Release) -> dict[int, str]:
+    found = {}
+    for at, (_, _, type_, _, default, extra, expression, _) in enumerate(columns, 1):
+        if expression is not None:
+            found[at] = _masked(expression)
+        elif default is not None:
+            found[at] = _default(type_, default, extra or "", release.mariadb)
+    return found
 
 
 def _alone(key: Key) -> bool:
     return key.kind in ("primary_key", "unique") and len(key.columns) == 1
 
 
-@lru_cache(8192)
-def _type(spelled: str) -> str:
-    """The server's spelling; the labels of an enum or a set are values."""
-    return _masked(spelled) if spelled.startswith(("enum(", "set(")) else spelled
+class _Types(dict[str, tuple[str, bool, bool]]):
+    """By the server's spelling: ours, where the labels of an enum or a set are masked since they are values; whether values of the type
+    are looked at; whether they are text. A number of one digit is this family's flag."""
+
+    def __missing__(self, spelled: str) -> tuple[str, bool, bool]:
+        if len(self) >= _MOST_TYPES:
+            self.clear()
+        name = re.split(r"[( ]", spelled, maxsplit=1)[0]
+        told = _masked(spelled) if name in ("enum", "set") else spelled
+        found = self[spelled] = (told, name in _LOOKED_AT and not spelled.startswith("tinyint(1)"), name in _TEXTUAL)
+        return found
 
 
-@lru_cache(8192)
-def _looked_at(spelled: str) -> tuple[bool, bool]:
-    """Whether values of this type are looked at, and are text. A number of one digit is this family's flag."""
-    name = re.split(r"[( ]", spelled, maxsplit=1)[0]
-    return name in _LOOKED_AT and not spelled.startswith("tinyint(1)"), name in _TEXTUAL
+_MOST_TYPES = 8192
+_TYPES = _Types()
 
 
 @lru_cache(64)

@@ -225,7 +225,7 @@ async def test_facts_of_a_schema(shop: tuple[MysqlServer, str]) -> None:
     parent, child, seen, parted = (found[table] for table in ("parent", "child", "seen", "parted"))
     assert (parent.generated, parent.nullable) == ([True, False, False], [False, False, True])
     assert (parent.primary_key, parent.unique, parent.indexed) == ({1}, {1, 2}, {1, 2})
-    assert (parent.sampled, parent.textual) == ([True, True, False], [False, True, False])
+    assert (list(parent.sampled), list(parent.textual)) == ([True, True, False], [False, True, False])
     assert (parent.comments, parent.defaults) == ({2: "how we reach them"}, {3: "?"})
     assert [(key.kind, key.columns) for key in child.keys if key.kind == "primary_key"] == [("primary_key", ("a", "b"))]
     assert [(key.columns, key.target, key.target_columns) for key in child.keys if key.kind == "foreign_key"] == [
