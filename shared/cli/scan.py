@@ -26,7 +26,7 @@ from shared.settings import ServiceSettings
 from shared.web.seals import login_link
 
 STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
-POLL_SECONDS = 0.2
+POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_SHARE = 0.2, 2.0, 0.03  # a long scan is asked after less often: counting costs the catalog
 DIAL_SECONDS = 60.0
 FAILED, THRESHOLD_MET = 1, 3
 
@@ -156,6 +156,7 @@ def _again(line: Edge, source: str) -> None:
 
 def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str, Any]:
     """Poll until the scan is done; bars on a terminal. Raises Failed with the diagnosis where it failed or is stuck."""
+    began = time.monotonic()
     with Progress(
         TextColumn("{task.description:>14}"),
         BarColumn(bar_width=None),
@@ -175,7 +176,7 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
                 return dict(now)
             if not _discovery_is_at_it(line, now):
                 _raise_where_it_ends(now)
-            time.sleep(POLL_SECONDS)
+            time.sleep(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
 
 
 def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:
