@@ -28,7 +28,12 @@ FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="exit
 
 @app.command("scan")
 def scan_(
-    url: Annotated[str, typer.Argument(help="postgresql://USER@HOST:PORT/DATABASE; the password may come from PGPASSWORD or ~/.pgpass")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            help="postgresql://, mysql:// or mariadb://USER@HOST:PORT/DATABASE; the password may come from PGPASSWORD, ~/.pgpass or MYSQL_PWD"
+        ),
+    ],
     name: Annotated[str, typer.Option(help="the source's name; made from the URL where not given")] = "",
     tenant: Annotated[str, typer.Option(help="whose source it is")] = "",
     json_output: Json = False,
