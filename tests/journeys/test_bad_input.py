@@ -123,7 +123,7 @@ async def test_tls_is_as_asked_for(line: Line, tls_server: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scan", "mysql://root:hush@localhost/shop"], "mysql is not a kind of source that can be scanned yet. Write postgresql://"),
+        (["scan", "oracle://root:hush@localhost/shop"], "oracle is not a kind of source that can be scanned yet. Write postgresql://"),
         (["scan", "garbage"], "Write postgresql://"),
         (["scan", ""], "Write postgresql://"),
         (["scan", "postgresql://"], "the database is missing"),
