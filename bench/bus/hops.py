@@ -20,9 +20,9 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from shared.bus.migrations import FOLDER
-from shared.bus.outgoing import fast_event_id, pack_headers, unpack_headers
+from shared.bus.outgoing import fast_event_id, key_hash, pack_headers, unpack_headers
 from shared.bus.received import Received
-from shared.bus.runtime import Bus
+from shared.bus.runtime import Bus, calm_collector
 from shared.bus.unit import inbox_mark, unit
 from shared.contracts.scan import ScanCompleted, ScanFailed
 from shared.db.migrate import migrate
@@ -34,6 +34,7 @@ STATE = "create table if not exists state (key text primary key, times bigint no
 UPSERT = """insert into state (key, times, seen_at) select key, count(*), $2 from unnest($1::text[]) as k(key) group by key
     on conflict (key) do update set times = state.times + excluded.times, seen_at = excluded.seen_at"""
 Parameters = dict[str, Any]
+IN, OUT = "scan.completed", "scan.failed"
 
 
 class Meter:
@@ -127,6 +128,34 @@ async def stateful(given: Parameters, meter: Meter) -> None:
     await pool.close()
 
 
+async def floor(given: Parameters, meter: Meter) -> None:
+    """The clients alone: the same polls, validation, answers, batches and offset commits; no envelope, id, span, metric or retry."""
+    servers = given["bootstrap"]
+    consumer = AIOKafkaConsumer(IN, bootstrap_servers=servers, group_id="floor", auto_offset_reset="earliest", enable_auto_commit=False)
+    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True, max_batch_size=1 << 20)
+    await consumer.start()
+    await producer.start()
+    count, read = len(await producer.partitions_for(OUT)), ScanCompleted.__pydantic_validator__.validate_json
+    calm_collector()
+    while meter.count < meter.total:
+        found = await consumer.getmany(timeout_ms=1_000, max_records=given["batch"])
+        records = [record for several in found.values() for record in several]
+        if records:
+            meter.begin()
+        batches: dict[int, Any] = {}
+        for record, event in zip(records, [read(record.value) for record in records], strict=True):
+            place = key_hash(record.key) % count
+            if place not in batches:
+                batches[place] = producer.create_batch()
+            batches[place].append(timestamp=None, key=record.key, value=answer(event, event.scan_id).to_json())
+        await asyncio.gather(*[await producer.send_batch(batch, OUT, partition=place) for place, batch in batches.items()])
+        if found:
+            await consumer.commit({place: several[-1].offset + 1 for place, several in found.items()})
+        meter.add(len(records))
+    await consumer.stop()
+    await producer.stop()
+
+
 async def rival_faststream(given: Parameters, meter: Meter) -> None:
     """What most teams write: FastStream one by one, validated, published, acknowledged after the handler."""
     broker = KafkaBroker(given["bootstrap"], logger=None, acks="all", enable_idempotence=True, allow_auto_create_topics=False)
@@ -215,6 +244,7 @@ def validation_microseconds(body: bytes) -> float:
 MODES: dict[str, Callable[[Parameters, Meter], Awaitable[None]]] = {
     "stateless": stateless,
     "stateful": stateful,
+    "floor": floor,
     "rival_faststream": rival_faststream,
     "rival_transactions": rival_transactions,
 }
