@@ -34,7 +34,7 @@ down: .venv/.run ## stop it
 
 test: ## everything that CI runs
 	@$(MAKE) --no-print-directory --output-sync -j 2 setup check
-	@$(PY) -m pytest -n 2
+	@$(PY) -m pytest -n 3
 
 check: .venv/.dev ## format, lint, types, import walls, generated files
 	@.venv/bin/ruff format --check -q .
