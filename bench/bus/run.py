@@ -212,9 +212,10 @@ class Bench:
 
 
 def tell(bar: str, measured: dict[str, Any], holds: bool, **more: Any) -> None:
-    """One bar: a ratio where there is one, else events per second and core."""
+    """One bar: a ratio where there is one, else events per second, of a core where the bar says so."""
     ratio = more.get("ratio")
-    value, unit = (ratio, "x") if ratio is not None else (measured["per_core_second"], "events/s/core")
+    by_core = (measured["per_core_second"], "events/s/core") if "core" in bar else (measured["per_second"], "events/s")
+    value, unit = by_core if ratio is None else (ratio, "x")
     what, _, target = bar.partition(" >= ")
     environment = {"python": platform.python_version(), "broker": "Apache Kafka, one node, real, loopback", "loop": "asyncio"}
     say(what, value, unit, f">= {target}", holds, measured=measured, environment=environment, **more)
