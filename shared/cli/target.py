@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from shared.contracts.engines import ENGINES, engine_of
 from shared.errors import UsageError
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
-PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
-PASSWORDS = {"postgresql": "PGPASSWORD", "mysql": "MYSQL_PWD", "mariadb": "MYSQL_PWD"}  # where the engine's own clients look
 RDS = re.compile(r"[\w.-]+\.(?P<region>[a-z]{2}-[a-z-]+-\d)\.rds\.amazonaws\.com")
 QUERY_FIELDS = {
     "sslmode": ("ssl_config", "mode"),
@@ -40,7 +39,7 @@ def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
         raise _not_a_url("it is not UTF-8")
     try:
         parts = urlsplit(url)
-        port = parts.port or PORTS.get(SCHEMES.get(parts.scheme, ""), 0)
+        port = parts.port or engine_of(SCHEMES.get(parts.scheme)).port
     except ValueError:
         raise _not_a_url("the address or the port cannot be read") from None
     if parts.scheme not in SCHEMES:
@@ -56,7 +55,7 @@ def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
         raise _not_a_url("the database is missing after the host")
     host, engine = unquote(parts.hostname or "") or "localhost", SCHEMES[parts.scheme]
     document = {
-        "name": name or _name(host, port, database, PORTS[engine]),
+        "name": name or _name(host, port, database, ENGINES[engine].port),
         **({"tenant": tenant} if tenant else {}),
         "engine": engine,
         "host": host,
@@ -102,7 +101,7 @@ def _password(given: str | None, document: dict[str, Any]) -> str | None:
     is not UTF-8."""
     if given is not None:
         return _utf8(unquote(given, errors="surrogateescape"), "the URL")
-    place = PASSWORDS[document["engine"]]
+    place = ENGINES[document["engine"]].password_variable
     if password := os.environ.get(place):
         return _utf8(password, place)
     password = _from_pgpass(document) if document["engine"] == "postgresql" else None

@@ -14,7 +14,10 @@ Kind = Literal["server", "store", "folder"]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One kind of source. `provider`: the cloud that a store belongs to. `place`: what `database` names. `extra`: what to install."""
+    """One kind of source. `provider`: the cloud that a store belongs to. `place`: what `database` names. `extra`: what to install.
+
+    `password_variable`: where the engine's own shell looks for a password.
+    """
 
     name: str
     kind: Kind
@@ -22,15 +25,16 @@ class Engine:
     place: str = "database"
     provider: str = ""
     extra: str = ""
+    password_variable: str = ""
     spellings: tuple[str, ...] = ()
 
 
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("postgresql", "server", 5432, spellings=("postgres", "pg", "psql", "pgsql")),
-        Engine("mysql", "server", 3306, extra="mysql"),
-        Engine("mariadb", "server", 3306, extra="mysql", spellings=("maria",)),
+        Engine("postgresql", "server", 5432, password_variable="PGPASSWORD", spellings=("postgres", "pg", "psql", "pgsql")),
+        Engine("mysql", "server", 3306, extra="mysql", password_variable="MYSQL_PWD"),
+        Engine("mariadb", "server", 3306, extra="mysql", password_variable="MYSQL_PWD", spellings=("maria",)),
         Engine("mongodb", "server", 27017, extra="mongodb", spellings=("mongo",)),
         Engine("s3", "store", 443, place="bucket", provider="aws", extra="stores", spellings=("aws_s3", "amazon_s3")),
         Engine("gcs", "store", 443, place="bucket", provider="gcp", extra="stores", spellings=("google_cloud_storage", "gs")),
@@ -42,6 +46,7 @@ ENGINES: dict[str, Engine] = {
 }
 USUAL = ENGINES["postgresql"]
 SERVERS = tuple(engine.name for engine in ENGINES.values() if engine.kind == "server")
+PASSWORD_VARIABLES = frozenset(engine.password_variable for engine in ENGINES.values()) - {""}
 STORES = tuple(engine.name for engine in ENGINES.values() if engine.kind == "store")
 
 # Fields that only some engines have; all others belong to every engine.

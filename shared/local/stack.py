@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from shared.contracts.engines import PASSWORD_VARIABLES
 from shared.errors import Failed
 from shared.local.jars import class_path
 from shared.local.ports import LOOPBACK, free_ports, require_free
@@ -184,7 +185,7 @@ class Stack:
 
     def _spawn_supervisor(self) -> subprocess.Popen[bytes]:
         """In a session of its own: it survives this shell, and Ctrl-C here does not reach it. A person's password stays here."""
-        environment = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
+        environment = {name: value for name, value in os.environ.items() if name not in PASSWORD_VARIABLES}
         command = [sys.executable, "-P", "-m", "shared.local.supervisor", str(self.home.path)]
         with open_log(self.home.log_of("supervisor")) as log:
             return subprocess.Popen(

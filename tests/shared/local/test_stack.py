@@ -48,6 +48,7 @@ def told_by(address: str) -> dict[str, str]:
 async def test_up_again_and_down(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up makes all ready and says so; a second up changes nothing; the next start has the same ports and data; down leaves nothing."""
     monkeypatch.setenv("PGPASSWORD", "canary-4711")
+    monkeypatch.setenv("MYSQL_PWD", "canary-4711")
     steps: list[Step] = []
     first = stack.up(steps.append)
     assert first.started
@@ -63,6 +64,7 @@ async def test_up_again_and_down(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
     assert settings["PURSIGHT_MODE"] == "local"
     assert json.loads(settings["PURSIGHT_EDGES"]) == {"alpha": first.services["alpha"]}
     assert not [name for name in settings if name.startswith("PG")]
+    assert "MYSQL_PWD" not in settings
     assert (stack.home.logs / "prepared").read_text() == f"{first.bootstrap}\n"
 
     status = status_of(stack)
