@@ -151,14 +151,19 @@ def test_without_consent_no_value_is_read(in_house: Any, connected: Callable[...
     in_house(work)
 
 
+async def asked_for_a_long_scan(house: Any, url: str, connected: Callable[..., SourceConnected]) -> None:
+    """Of so many tables that they are told in several chunks."""
+    tables = "".join(f"create table shop.t{number} (a text);" for number in range(250))
+    await run_sql(url, f"create schema shop; {tables}")
+    await house.connect(connected(url, scope=SHOP))
+    await house.ask()
+
+
 def test_a_crash_is_gone_on_from(in_house: Any, connected: Callable[..., SourceConnected], monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan that died between two chunks says the rest under the same id and nothing twice."""
 
     async def work(house: Any, url: str) -> None:
-        tables = "".join(f"create table shop.t{number} (a text);" for number in range(250))
-        await run_sql(url, f"create schema shop; {tables}")
-        await house.connect(connected(url, scope=SHOP))
-        await house.ask()
+        await asked_for_a_long_scan(house, url, connected)
         original, told = tell.Teller.tell, []
 
         async def dies(self: Any, chunk: Any) -> None:
@@ -278,10 +283,7 @@ def test_a_removal_ends_a_running_scan_first(
     """Removed between two chunks: nothing more is said of the source but that what was said is gone, each asset after its own facts."""
 
     async def work(house: Any, url: str) -> None:
-        tables = "".join(f"create table shop.t{number} (a text);" for number in range(250))
-        await run_sql(url, f"create schema shop; {tables}")
-        await house.connect(connected(url, scope=SHOP))
-        await house.ask()
+        await asked_for_a_long_scan(house, url, connected)
         original, told = tell.Teller.tell, []
 
         async def removed_meanwhile(self: Any, chunk: Any) -> None:

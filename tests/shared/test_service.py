@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -19,8 +18,7 @@ from shared.local.kafka import EmbeddedKafka
 from shared.local.ports import free_ports
 from shared.local.postgres import EmbeddedPostgres
 from shared.settings import BusSettings
-
-PATIENCE_SECONDS = 60.0
+from tests.journeys.stack import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -37,14 +35,6 @@ def problems(port: int) -> str:
             return "" if answer.status == 200 else "not ready"
     except OSError as error:
         return str(error)
-
-
-def until(wish: bool, port: int) -> None:
-    """Wait until it is ready, or no more."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (problems(port) == "") is not wish:
-        assert time.monotonic() < deadline, problems(port)
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("service", ["compliance", "registry"])  # both have a clock that reads the database
@@ -65,14 +55,14 @@ def test_without_a_database_it_waits_and_stops_when_asked(
     }
     process = subprocess.Popen([sys.executable, "-m", f"services.{service}"], env=environment)
     try:
-        until(True, port)
+        until(lambda: not problems(port), what=lambda: problems(port))
         own_postgres.stop()
-        until(False, port)
+        until(lambda: problems(port), what="it to be not ready")
         assert process.poll() is None
         own_postgres.start()
-        until(True, port)
+        until(lambda: not problems(port), what=lambda: problems(port))
         own_postgres.stop()
-        until(False, port)
+        until(lambda: problems(port), what="it to be not ready")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:
