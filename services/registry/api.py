@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.registry.domain.ledger import first_fault
-from services.registry.domain.source import Judged, judge
 from services.registry.gateway import OwnSecrets
 from services.registry.store import Row, Store
 from shared.bus.unit import Cause
 from shared.contracts.choices import explain
 from shared.contracts.document import document_schema
+from shared.contracts.judging.source import Judged, judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import Scope

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
-from services.registry.domain.hostile import MAX_NAME
-from services.registry.domain.source import Judged, judge
 from services.registry.gateway import OwnSecrets
 from services.registry.store import RegistryUnit, Store
 from shared.bus.received import Received
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.judging.hostile import MAX_NAME
+from shared.contracts.judging.source import Judged, judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import Problem, SourceRejected, SourceSubmitted, SourceWithdrawn
 

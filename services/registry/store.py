@@ -12,12 +12,12 @@ from typing import Any
 import asyncpg
 
 from services.registry.domain.ledger import GENESIS, Entry, chain
-from services.registry.domain.schedule import next_after
-from services.registry.domain.source import changed_fields
 from shared.bus.deadletters import forget_source
 from shared.bus.received import Received
 from shared.bus.unit import Cause, Unit, unit
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.judging.schedule import next_after
+from shared.contracts.judging.source import changed_fields
 from shared.contracts.names import SourceName
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import DataSource, SourceRegistered, SourceRemoved

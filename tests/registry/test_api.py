@@ -20,12 +20,12 @@ from jsonschema import Draft202012Validator
 import services.registry
 from services.registry import api, handlers
 from services.registry.commands.files import written
-from services.registry.domain.source import judge
 from services.registry.gateway import OwnSecrets
 from services.registry.store import Store
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
+from shared.contracts.judging.source import judge
 from shared.contracts.source import SourceSubmitted
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool

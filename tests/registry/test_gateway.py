@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 
 import services.registry
 from services.registry import api, handlers
-from services.registry.domain.source import judge
 from services.registry.gateway import FORGET, OwnSecrets
 from services.registry.store import Store
 from services.registry.worker import forget_secret
@@ -22,6 +21,7 @@ from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
 from shared.bus.unit import Cause
+from shared.contracts.judging.source import judge
 from shared.contracts.names import SourceName
 from shared.contracts.source import SourceWithdrawn
 from shared.db.migrate import migrate

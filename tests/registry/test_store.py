@@ -10,12 +10,12 @@ import pytest
 
 import services.registry
 from services.registry.domain.ledger import first_fault
-from services.registry.domain.source import judge
 from services.registry.store import Store
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
 from shared.bus.unit import Cause
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.judging.source import judge
 from shared.contracts.source import DataSource
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool

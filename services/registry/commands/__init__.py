@@ -12,11 +12,11 @@ import typer
 
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
-from services.registry.domain.source import Judged, judge
 from shared.cli.connect import address, edge
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import document_schema
+from shared.contracts.judging.source import Judged, judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource
 from shared.errors import Failed, UsageError

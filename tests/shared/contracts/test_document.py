@@ -11,9 +11,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from services.registry.domain.source import judge
 from shared.contracts.document import document_schema
 from shared.contracts.engines import ENGINES, ONLY_FOR
+from shared.contracts.judging.source import judge
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "sources").iterdir())
 CHECK = Draft202012Validator(document_schema())

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from services.registry.domain import hostile, rules, secrecy
-from services.registry.domain.dialects import BLOCK_FIELDS, FIELDS, normalise, wrong_provider
-from services.registry.domain.schedule import next_after
 from shared.contracts.base import known_words
 from shared.contracts.cloud import CLOUDS
+from shared.contracts.judging import hostile, rules, secrecy
+from shared.contracts.judging.dialects import BLOCK_FIELDS, FIELDS, normalise, wrong_provider
+from shared.contracts.judging.schedule import next_after
 from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, SslConfig
 
 BLOCKS: dict[str, type[BaseModel]] = {"ssl_config": SslConfig, "replica_config": ReplicaConfig, "scope": Scope}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.registry.domain.rules import RULES
-from services.registry.domain.source import judge
+from shared.contracts.judging.rules import RULES
+from shared.contracts.judging.source import judge
 
 SERVER = {"name": "crm", "host": "db.example", "database": "shop"}
 CLOUD = {**SERVER, "location": "cloud", "username": "reader"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.registry.domain.schedule import next_after
+from shared.contracts.judging.schedule import next_after
 
 NOW = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)  # a Sunday
 

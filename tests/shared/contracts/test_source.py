@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.registry.domain.source import changed_fields, judge
+from shared.contracts.judging.source import changed_fields, judge
 
 GOOD = {"name": "crm", "engine": "postgresql", "host": "db.example", "database": "shop", "username": "scan", "password_secret": "env:CRM"}
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.registry.domain.hostile import parts, shown
 from shared.contracts.cloud import CLOUDS
+from shared.contracts.judging.hostile import parts, shown
 from shared.contracts.source import Problem
 
 SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.registry.domain.source import judge
 from services.registry.handlers import named
+from shared.contracts.judging.source import judge
 from shared.contracts.names import SourceName
 
 GOOD: dict[str, Any] = {"name": "crm", "host": "db.example", "database": "shop"}

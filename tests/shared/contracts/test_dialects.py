@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.registry.domain.source import judge
+from shared.contracts.judging.source import judge
 
 BASE: dict[str, Any] = {"name": "crm", "host": "db.example", "database": "shop", "username": "u", "location": "cloud"}
 

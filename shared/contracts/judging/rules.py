@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.registry.domain import secrecy
 from shared.contracts.choices import entry, tls
 from shared.contracts.engines import ONLY_FOR, SERVERS, cloud_of, default_host, default_port, engine_of
+from shared.contracts.judging import secrecy
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig, Problem
 
 HOST = re.compile(r"/.+|\[[0-9A-Fa-f:.%\w]+\]|[0-9A-Fa-f:.]*::?[0-9A-Fa-f:.%\w]+|[\w.\-]+")  # a socket's folder, IPv6, a name or IPv4
