@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
-from shared.contracts.source import Scope
+from shared.contracts.source import DataSource, Scope
 from shared.errors import Failed
 from shared.sources.failures import BY_CODE
 
@@ -27,7 +27,8 @@ class Dial:
     """How to reach one server. The password is never shown by repr; empty means none.
 
     With a `lookup`, username and password are asked for anew at each physical connection (`dialling.signed_in`). `token`: the password
-    is a bearer token; such a dial exists only over a line whose other end is proven, else Failed `token_needs_proof`.
+    is a bearer token; such a dial exists only over a line whose other end is proven, else Failed `token_needs_proof`. `spec`: the source
+    as it is registered, for engines of which host and database do not say all (replica sets, buckets, folders).
     """
 
     host: str
@@ -44,6 +45,7 @@ class Dial:
     statement_seconds: float = 60.0
     lookup: Lookup | None = field(default=None, repr=False, compare=False)
     token: bool = False
+    spec: DataSource | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.token and self.tls_mode != "verify-full":

@@ -55,6 +55,7 @@ def dial_for(
         statement_seconds=statement_seconds,
         lookup=lookup,
         token=plan.sign_in in BY_TOKEN,
+        spec=spec,
     )
 
 
