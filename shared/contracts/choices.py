@@ -138,6 +138,20 @@ def endpoints(spec: DataSource) -> tuple[tuple[str, str], ...]:
     return (main, *second, *(("replica", member) for member in spec.replica_config.replica_members))
 
 
+def address(text: str, usual_port: int) -> tuple[str, int]:
+    """Host and port of `host`, `host:port`, or an IPv6 address in brackets.
+
+    >>> address("db2.example:5433", 5432), address("[::1]", 5432)
+    (('db2.example', 5433), ('::1', 5432))
+    """
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        host, _, port = text.partition(":")
+    return host, int(port) if port.isdigit() else usual_port
+
+
 def store_host(spec: DataSource) -> str:
     """The public name of a cloud's store.
 

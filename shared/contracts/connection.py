@@ -10,6 +10,14 @@ from shared.contracts.base import Contract, Known, Ratio, SourceKey
 from shared.contracts.source import DataSource
 
 
+class Endpoint(Contract):
+    """One of several servers that hold the same data."""
+
+    host: str
+    port: int
+    role: Known[Literal["single", "primary", "secondary", "replica"]]
+
+
 class ConnectionPlan(Contract):
     """How discovery is to dial. A password is only a reference; its reader resolves it itself."""
 
@@ -21,6 +29,9 @@ class ConnectionPlan(Contract):
     tls_mode: Known[Literal["disable", "prefer", "require", "verify-ca", "verify-full"]] = "prefer"
     sign_in: Known[Literal["none", "password", "aws_iam", "azure_token", "gcp_iam"]] = "password"
     secret: str = ""
+    others: tuple[Endpoint, ...] = Field(
+        default=(), description="who may be read from besides: replicas, and the warm secondary while the primary is active"
+    )
 
 
 class ServerFacts(Contract):
@@ -36,10 +47,14 @@ class ServerFacts(Contract):
     is_replica: bool = False
     replica_lag_seconds: float | None = None
     max_connections: int = 0
+    connections: int | None = Field(default=None, description="sessions of clients now, ours included")
     database_bytes: int = 0
     round_trip_seconds: float = 0.0
     clock_skew_seconds: float = 0.0
     pooler: str = Field(default="", examples=["pgbouncer"])
+    pooler_mode: Known[Literal["", "session", "transaction", "statement"]] = Field(
+        default="", description="how long a client keeps a server connection; empty: no pooler, or it could not be told"
+    )
 
 
 class Privileges(Contract):
@@ -116,6 +131,7 @@ class SourceFailedOver(Contract):
     sequence: int = Field(ge=1)
     active: Known[Literal["primary", "secondary"]]
     cause: Diagnosis
+    endpoint: str = Field(default="", description="host:port that is read from now")
 
 
 class SourceHealth(Contract):
@@ -127,5 +143,14 @@ class SourceHealth(Contract):
     latency_p50_seconds: float | None = None
     latency_p95_seconds: float | None = None
     error_rate: Ratio = 0.0
-    uptime: Ratio = 1.0
+    uptime: Ratio = Field(default=1.0, description="share of the checks of the last 30 days that were answered")
+    trend: Known[Literal["better", "steady", "worse", "unknown"]] = Field(
+        default="unknown", description="the last day beside the week before"
+    )
+    circuit: Known[Literal["closed", "open", "half_open"]] = Field(default="closed", description="open: nobody dials until a while is over")
+    database_bytes: int | None = None
+    growth_bytes_per_day: int | None = None
+    connections_used: Ratio | None = Field(default=None, description="share of the server's max_connections that somebody has")
+    certificate_days: float | None = Field(default=None, description="until the server's certificate ends; negative: it has")
+    token_age_seconds: float | None = Field(default=None, description="of the cloud's token that signed in last")
     advice: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.cloud.tokens import BY_TOKEN, Endpoint, Tokens
 from shared.contracts.connection import ConnectionPlan
-from shared.contracts.source import DataSource
+from shared.contracts.source import DataSource, SslConfig
 from shared.secrets.resolvers import Secrets
 
 Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]  # as `shared.sources.base.Lookup`
@@ -38,3 +38,9 @@ class SignIn:
             return plan.username, await self._secrets.resolve(plan.secret)
 
         return asked
+
+    async def tls_files(self, spec: DataSource) -> SslConfig:
+        """The source's TLS settings with each reference replaced by what it names now: PEM text. Raises as `Secrets.resolve` does."""
+        given = spec.ssl_config
+        named = {part: text for part in ("ca", "cert", "key") if (text := getattr(given, part)) and not text.startswith("/")}
+        return given.model_copy(update={part: await self._secrets.resolve(text) for part, text in named.items()})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
 from shared.contracts.source import DataSource, Scope
@@ -26,6 +26,7 @@ Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]
 class Dial:
     """How to reach one server. The password is never shown by repr; empty means none.
 
+    `ca`, `cert` and `key` are paths or PEM text. `keepalive`: TCP asks whether the other end is still there.
     With a `lookup`, username and password are asked for anew at each physical connection (`dialling.signed_in`). `token`: the password
     is a bearer token; such a dial exists only over a line whose other end is proven, else Failed `token_needs_proof`. `spec`: the source
     as it is registered, for engines of which host and database do not say all (replica sets, buckets, folders).
@@ -39,12 +40,13 @@ class Dial:
     tls_mode: TlsMode = "prefer"
     ca: str = ""
     cert: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
     application_name: str = "pursight"
     connect_seconds: float = 10.0
     statement_seconds: float = 60.0
     lookup: Lookup | None = field(default=None, repr=False, compare=False)
     token: bool = False
+    keepalive: bool = False
     spec: DataSource | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -190,6 +192,22 @@ class SourceSession(Protocol):
     @property
     def statements(self) -> int:
         """How many statements this session has sent."""
+        ...
+
+
+class Standing(NamedTuple):
+    """What a server is among those that hold the same data. `lag_seconds`: how far behind, None where it is not, or cannot be told."""
+
+    is_replica: bool
+    lag_seconds: float | None
+
+
+@runtime_checkable
+class Member(Protocol):
+    """What a session can do besides where its engine knows replicas."""
+
+    async def standing(self) -> Standing:
+        """In one statement, cheap enough to ask every second. Raises PurSightError with a code of `failures`."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import replace
@@ -10,12 +11,13 @@ from typing import TypeVar
 
 from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan
-from shared.contracts.source import DataSource
+from shared.contracts.source import DataSource, SslConfig
 from shared.egress import EgressPolicy, Surroundings
 from shared.errors import Failed
 from shared.sources.base import Dial, Lookup
 from shared.sources.failures import BY_CODE
 
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}  # the last in milliseconds
 _REFUSED = ("wrong_password", "password_expired")
 Line = TypeVar("Line")
 
@@ -35,28 +37,47 @@ def policy_for(spec: DataSource, around: Surroundings) -> EgressPolicy:
 
 
 def dial_for(
-    spec: DataSource, plan: ConnectionPlan, lookup: Lookup, *, application_name: str, connect_seconds: float, statement_seconds: float
+    spec: DataSource,
+    plan: ConnectionPlan,
+    lookup: Lookup,
+    *,
+    application_name: str,
+    connect_seconds: float,
+    statement_seconds: float,
+    ssl: SslConfig | None = None,
 ) -> Dial:
-    """The plan decides where, as whom and how safely; the spec brings the files of TLS.
+    """The plan decides where, as whom and how safely; `ssl`, else the spec, brings the files of TLS.
 
     Raises Failed with `token_needs_proof` where a token would go over a line whose other end is not proven.
     """
+    ssl = ssl or spec.ssl_config
     return Dial(
         host=plan.host,
         port=plan.port,
         database=plan.database,
         username=plan.username,
         tls_mode=plan.tls_mode,
-        ca=spec.ssl_config.ca,
-        cert=spec.ssl_config.cert,
-        key=spec.ssl_config.key,
+        ca=ssl.ca,
+        cert=ssl.cert,
+        key=ssl.key,
         application_name=application_name,
         connect_seconds=connect_seconds,
         statement_seconds=statement_seconds,
         lookup=lookup,
         token=plan.sign_in in BY_TOKEN,
+        keepalive=spec.location == "hybrid",
         spec=spec,
     )
+
+
+def keep_alive(line: socket.socket | None) -> None:
+    """A line that nobody answers on any more is given up after half a minute, not after hours."""
+    if line is None or line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def signed_in(dial: Dial, connect: Callable[[Dial], Awaitable[Line]]) -> Line:

@@ -11,8 +11,8 @@ from asyncmy.errors import MySQLError
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.sources import mysql_facts, mysql_sample
-from shared.sources.base import Dial, Probe, Sample, SampleTask
-from shared.sources.dialling import signed_in
+from shared.sources.base import Dial, Probe, Sample, SampleTask, Standing
+from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.mysql_catalog import MysqlSnapshot
 from shared.sources.mysql_failures import mysql_failed
 from shared.sources.mysql_line import Line, refuse
@@ -74,6 +74,8 @@ async def _dial(dial: Dial) -> Line:
         if not isinstance(number, int):
             refuse("not_mysql")  # the driver trusts its peer to speak the protocol, and stumbles over what does not
         raise mysql_failed(error) from None
+    if dial.keepalive:
+        keep_alive(line.socket)
     return line
 
 
@@ -111,6 +113,15 @@ class MysqlSession:
             found, asked = await mysql_facts.probe(self._line, self._dial, self._engine)
             self.statements += asked
             return found
+
+    async def standing(self) -> Standing:
+        """Raises Failed with a code of `failures`."""
+        try:
+            found, asked = await mysql_facts.standing_of(self._line, self._release)
+        except _ERRORS as error:
+            raise mysql_failed(error) from None
+        self.statements += asked
+        return found
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[MysqlSnapshot]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter, time
-from typing import Any, NamedTuple
+from typing import Any
 
 from asyncmy.errors import MySQLError
 
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
 from shared.sources.advice import warnings
-from shared.sources.base import Dial, Probe
+from shared.sources.base import Dial, Probe, Standing
 from shared.sources.mysql_grants import Grants, parse
 from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release, release
@@ -35,32 +35,25 @@ async def probe(line: Line, dial: Dial, engine: str) -> tuple[Probe, int]:
     (row,) = await line.rows(_SERVER)
     round_trip = perf_counter() - started
     switches = dict(await line.rows(_SWITCHES))
-    replica, asked = await _replica(line, release(row[0]))
+    standing, asked = await standing_of(line, release(row[0]))
     grants = await grants_of(line, release(row[0]))
     tables = await line.rows(_TABLES.format(database=literal(dial.database)))
-    facts = _facts(line, row, round_trip, replica, sum(int(size) for _, _, size in tables))
+    facts = _facts(line, row, round_trip, standing, sum(int(size) for _, _, size in tables))
     privileges = _privileges(row[5], dial.database, [(schema, table) for schema, table, _ in tables], grants)
     notes = warnings(dial, facts, privileges) + _other_engine(engine, release(row[0]))
     return Probe(facts, privileges, _posture(line, dial, switches, facts, privileges, release(row[0])), notes), 4 + asked
 
 
-class Replica(NamedTuple):
-    """Whether the server repeats another one, and how many seconds behind, where it says so."""
-
-    is_one: bool
-    lag: float | None = None
-
-
-async def _replica(line: Line, server: Release) -> tuple[Replica, int]:
-    """Told only to who may watch replication; others see no more than whether the server takes writes."""
+async def standing_of(line: Line, server: Release) -> tuple[Standing, int]:
+    """And how many statements it took. Told only to who may watch replication; others see no more than whether the server takes writes."""
     new = server.number >= (100_501 if server.mariadb else 80_022)
     try:
         status = await line.names_and_row("show replica status" if new else "show slave status")
     except MySQLError:
         ((read_only,),) = await line.rows("select @@read_only")
-        return Replica(read_only in _ON), 2
+        return Standing(read_only in _ON, None), 2
     behind = status.get("seconds_behind_source", status.get("seconds_behind_master"))
-    return Replica(bool(status), float(behind) if behind is not None else None), 1
+    return Standing(bool(status), float(behind) if behind is not None else None), 1
 
 
 async def grants_of(line: Line, server: Release) -> Grants:
@@ -72,7 +65,7 @@ async def grants_of(line: Line, server: Release) -> Grants:
     return parse([row[0] for row in await line.rows(f"show grants for current_user(){using}")])
 
 
-def _facts(line: Line, row: Sequence[Any], round_trip: float, replica: Replica, size: int) -> ServerFacts:
+def _facts(line: Line, row: Sequence[Any], round_trip: float, standing: Standing, size: int) -> ServerFacts:
     version, encoding, collation, connections, _, _, clock = row
     tls, server = line_facts(line.tls), release(version)
     return ServerFacts(
@@ -83,8 +76,8 @@ def _facts(line: Line, row: Sequence[Any], round_trip: float, replica: Replica, 
         tls_expires=tls.expires,
         encoding=encoding,
         collation=collation,
-        is_replica=replica.is_one,
-        replica_lag_seconds=replica.lag,
+        is_replica=standing.is_replica,
+        replica_lag_seconds=standing.lag_seconds,
         max_connections=int(connections),
         database_bytes=size,
         round_trip_seconds=round(round_trip, 6),

@@ -6,6 +6,7 @@ the one answer that a listener learns nothing from (a scramble of 20 random byte
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
@@ -84,6 +85,11 @@ class Line(Connection):  # type: ignore[misc]
         """Our own end of the encrypted line; None where it is not encrypted."""
         found: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object") if self._transport else None
         return found
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """What carries the line."""
+        return self._transport.get_extra_info("socket") if self._transport else None
 
     async def _get_server_information(self) -> None:
         await super()._get_server_information()

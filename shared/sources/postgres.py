@@ -15,10 +15,10 @@ import asyncpg
 
 from shared.contracts.source import Scope
 from shared.errors import Failed, PurSightError
-from shared.sources import postgres_facts, postgres_sample
-from shared.sources.base import Dial, Probe, Sample, SampleTask
+from shared.sources import postgres_facts, postgres_sample, postgres_standing
+from shared.sources.base import Dial, Probe, Sample, SampleTask, Standing
 from shared.sources.cleartext import WatchedLoop
-from shared.sources.dialling import signed_in
+from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.failures import BY_CODE, failed
 from shared.sources.postgres_catalog import PostgresSnapshot
 from shared.sources.tls import context_for, verified
@@ -76,7 +76,7 @@ async def _connect(dial: Dial) -> asyncpg.Connection:
     watched = None if verified(dial.tls_mode) else WatchedLoop(loop)
     ssl = "prefer" if dial.tls_mode == "prefer" and not dial.cert else context or False
     try:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             host=dial.host,
             port=dial.port,
             database=dial.database,
@@ -90,6 +90,9 @@ async def _connect(dial: Dial) -> asyncpg.Connection:
         )
     except Exception as error:
         raise _refusal(watched) or failed(_told(error, dial)) from None
+    if dial.keepalive:
+        keep_alive(connection._transport.get_extra_info("socket"))
+    return connection
 
 
 def _refusal(watched: WatchedLoop | None) -> Failed | None:
@@ -134,6 +137,14 @@ class PostgresSession:
         async with self._reading("repeatable_read"):
             self.statements += postgres_facts.STATEMENTS
             return await postgres_facts.probe(self._connection, self._dial, self._dialled_seconds)
+
+    async def standing(self) -> Standing:
+        """Raises Failed with a code of `failures`."""
+        self.statements += 1
+        try:
+            return await postgres_standing.standing(self._connection)
+        except _ERRORS as error:
+            raise failed(error) from None
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:

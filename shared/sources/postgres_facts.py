@@ -14,16 +14,17 @@ from shared.contracts.connection import Posture, Privileges, ServerFacts
 from shared.sources.advice import warnings
 from shared.sources.base import Dial, Probe
 from shared.sources.postgres_sample import quoted
+from shared.sources.postgres_standing import LAG
 from shared.sources.tls import line_facts, verified
 
 STATEMENTS = 5
 _SUPPORTED_MAJOR = 14  # the oldest major version that the PostgreSQL project still repairs (14 until November 2026)
 _GRANTS_SHOWN = 20
 
-_SERVER = """
+_SERVER = f"""
 select current_setting('server_version') as version, current_setting('server_version_num')::int4 as number,
   current_setting('server_encoding') as encoding, d.datcollate as collation, pg_is_in_recovery() as replica,
-  case when pg_is_in_recovery() then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end as lag,
+  {LAG} as lag,
   current_setting('max_connections')::int4 as connections,
   current_setting('ssl') as ssl_on,
   coalesce(current_setting('password_encryption', true), '') as hashing,

@@ -6,12 +6,17 @@ Only `verify-full` proves whom we talk to. `require` and `prefer` encrypt to who
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from shared.errors import Failed
 from shared.sources.base import Dial, TlsMode
+
+_PEM = "-----BEGIN "
 
 
 def verified(mode: TlsMode) -> bool:
@@ -35,15 +40,31 @@ def context_for(dial: Dial) -> ssl.SSLContext | None:
 
 
 def _context(dial: Dial) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=dial.ca or None)
-    if dial.ca and not Path(dial.ca).is_file():
-        raise FileNotFoundError(dial.ca)
+    if _PEM in dial.ca:
+        context = ssl.create_default_context(cadata=dial.ca)
+    else:
+        context = ssl.create_default_context(cafile=dial.ca or None)
+        if dial.ca and not Path(dial.ca).is_file():
+            raise FileNotFoundError(dial.ca)
     context.check_hostname = dial.tls_mode == "verify-full"
     if dial.tls_mode in ("prefer", "require"):
         context.verify_mode = ssl.CERT_NONE
     if dial.cert:
-        context.load_cert_chain(dial.cert, dial.key or None)
+        with _as_file(dial.cert) as cert, _as_file(dial.key) as key:
+            context.load_cert_chain(cert, key or None)
     return context
+
+
+@contextmanager
+def _as_file(given: str) -> Iterator[str]:
+    """A path as it is; PEM text as a file that only this user can read, for as long as the library needs to load it."""
+    if _PEM not in given:
+        yield given
+        return
+    with NamedTemporaryFile("w", prefix="pursight-", suffix=".pem") as file:  # made with mode 0600
+        file.write(given)
+        file.flush()
+        yield file.name
 
 
 class LineFacts(NamedTuple):

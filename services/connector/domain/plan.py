@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
-from shared.contracts.choices import entry, tls
-from shared.contracts.connection import ConnectionPlan
+from shared.contracts.choices import address, entry, tls
+from shared.contracts.connection import ConnectionPlan, Endpoint
+from shared.contracts.engines import engine_of
 from shared.contracts.source import DataSource
 
 DIAL = "dial"  # the kind of job that reaches for a source
 PERSON = 10  # its priority where somebody waits; a routine check can wait
 
 
-def plan(spec: DataSource) -> ConnectionPlan:
-    """How to dial `spec`. A hybrid source's first endpoint is its primary.
+def watched(spec: DataSource) -> bool:
+    """Whether this source has a primary and a warm secondary, between which the connector chooses."""
+    return spec.location == "hybrid" and engine_of(spec.engine).kind == "server" and bool(spec.replica_config.secondary)
+
+
+def plan(spec: DataSource, active: str = "") -> ConnectionPlan:
+    """How to dial `spec`. A hybrid source's first endpoint is its primary, unless `active` (host:port) is its secondary.
+
+    While the primary is active, the secondary is among the others who may be read from. The other way round it is not so: a primary
+    that was left may hold what nobody else has any more, or lack what everybody has.
 
     >>> plan(DataSource(name="crm", host="db.example.org", database="shop", location="cloud")).tls_mode
     'verify-full'
     """
+    first = Endpoint(host=spec.host, port=spec.port, role="primary" if watched(spec) else "single")
+    others = [_endpoint(spec, member, "replica") for member in spec.replica_config.replica_members]
+    if watched(spec):
+        second = _endpoint(spec, spec.replica_config.secondary, "secondary")
+        if where(second) == active:
+            first = second
+        else:
+            others.append(second)
     return ConnectionPlan(
-        host=spec.host,
-        port=spec.port,
+        host=first.host,
+        port=first.port,
         database=spec.database,
         username=spec.username or _usual_user(spec),
-        role="primary" if spec.replica_config.secondary else "single",
+        role=first.role,
         tls_mode=tls(spec)[0],
         sign_in=entry(spec).sign_in,
         secret=spec.password_secret,
+        others=tuple(others),
     )
+
+
+def where(endpoint: Endpoint | ConnectionPlan) -> str:
+    """An endpoint's address as a text.
+
+    >>> where(Endpoint(host="::1", port=5432, role="replica"))
+    '[::1]:5432'
+    """
+    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
+
+
+def secondary(spec: DataSource) -> str:
+    """The address of a hybrid source's secondary."""
+    return where(_endpoint(spec, spec.replica_config.secondary, "secondary"))
+
+
+def _endpoint(spec: DataSource, text: str, role: str) -> Endpoint:
+    host, port = address(text, spec.port)
+    return Endpoint(host=host, port=port, role=role)
 
 
 def _usual_user(spec: DataSource) -> str:

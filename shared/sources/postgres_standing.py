@@ -1,0 +1,64 @@
+"""What a PostgreSQL server is among its replicas, and what may stand between it and us: a pooler, and how it shares connections."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import asyncpg
+
+from shared.sources.base import Standing
+
+# Seconds behind the primary. While changes stream in, one that has replayed all it received is not behind, however quiet the primary is.
+LAG = """case when not pg_is_in_recovery() then null
+    when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_stat_wal_receiver) then 0
+    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end::float8"""
+_PROOF = "geqo_seed"  # a parameter that PgBouncer does not know and so refuses at the start of a connection
+_LOOKS = 3
+
+Dialled = Callable[[dict[str, str]], Awaitable[asyncpg.Connection]]
+
+
+class Pooler(NamedTuple):
+    """What shares server connections between its clients. `mode`: how long a client keeps one."""
+
+    name: str = ""
+    mode: str = ""
+
+
+async def standing(connection: asyncpg.Connection) -> Standing:
+    """Raises the driver's errors."""
+    row = await connection.fetchrow(f"select pg_is_in_recovery(), {LAG}")
+    return Standing(row[0], row[1])
+
+
+async def pooler(connection: asyncpg.Connection, dial: Dialled) -> Pooler:
+    """The pooler on this line, if any. `dial` opens a further line with these startup parameters. Raises the driver's errors.
+
+    A pooler cannot know at the start which server process will serve us, so it makes a number up. Where two idle clients meet the same
+    process in turn, it goes with the transaction; a pooler in session mode would have given each its own.
+    """
+    own = await connection.fetchval("select pg_backend_pid()")
+    if own == connection.get_server_pid():
+        return Pooler()
+    return Pooler(await _name(dial), await _mode(connection, dial))
+
+
+async def _name(dial: Dialled) -> str:
+    try:
+        other = await dial({_PROOF: "0"})
+    except asyncpg.PostgresError as error:
+        return "pgbouncer" if "unsupported startup parameter" in str(error) else "unknown"
+    await other.close()
+    return "unknown"
+
+
+async def _mode(connection: asyncpg.Connection, dial: Dialled) -> str:
+    other = await dial({})
+    try:
+        for _ in range(_LOOKS):
+            if await connection.fetchval("select pg_backend_pid()") == await other.fetchval("select pg_backend_pid()"):
+                return "transaction"
+    finally:
+        await other.close()
+    return "session"
