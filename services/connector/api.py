@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.connector.domain.health import percentile
+from services.connector.domain.circuit import pressed
+from services.connector.domain.health import Checks, Seen, health
 from services.connector.domain.plan import DIAL, PERSON, plan
 from services.connector.gateway import Dialler
 from services.connector.store import Row, Store
@@ -109,7 +111,7 @@ class Health:
             row = await unit.held(key)
             if row is None:
                 return _no_such_source()
-            await unit.look_again(key)
+            await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
             await self._jobs.enqueue(unit.bus.connection, DIAL, key, "", unit.bus.now, PERSON, traceparent=row.traceparent)
             entry = AuditRecorded(
                 tenant=row.tenant, actor=actor_of(request), action="source.check", object=key, result="allowed", service="connector"
@@ -127,16 +129,19 @@ def _no_such_source() -> Response:
 
 
 def _shown(row: Row) -> dict[str, Any]:
+    checks = Checks(row.latencies, row.checks, row.failures, row.state == "connected")
+    found = health(row.key, max(1, row.sequence), Seen(checks, row.past, row.known, row.circuit.state, datetime.now(UTC).timestamp()))
+    waits = row.circuit.state == "open"
     return {
-        "source": row.key,
+        **found.model_dump(exclude={"sequence", "status"}),
         "version": row.version,
         "state": row.state,
         "health": row.health,
         "code": row.code,
         "diagnosis": BY_CODE[row.code].diagnosis().model_dump() if row.code in BY_CODE else None,
-        "attempts": row.attempts,
-        "latency_p50_seconds": percentile(row.latencies, 0.5),
-        "latency_p95_seconds": percentile(row.latencies, 0.95),
-        "error_rate": round(row.failures / row.checks, 4) if row.checks else 0.0,
+        "attempts": row.circuit.failures,
+        "retries_left": round(max(0.0, row.circuit.retries), 1),
+        "dialled_again_at": datetime.fromtimestamp(row.circuit.until, UTC).isoformat() if waits else None,
         "checked_at": row.checked_at.isoformat() if row.checked_at else None,
+        "looked_at_in_full": row.probed_at.isoformat() if row.probed_at else None,
     }

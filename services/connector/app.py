@@ -8,27 +8,36 @@ from functools import partial
 from pathlib import Path
 
 from services.connector import api, handlers
+from services.connector.endpoints import Endpoints
 from services.connector.gateway import Dialler, Patience
+from services.connector.guard import Guard, Pace
 from services.connector.settings import ConnectorSettings
 from services.connector.store import Store
-from services.connector.worker import KIND, Watch
+from services.connector.worker import KIND, Rhythm, Watch
 from shared.bus.jobs import work
 from shared.contracts.source import SourceRegistered, SourceRemoved
 from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
 
+UNUSED_CHECKS = 5  # after so many times between two checks, a line that nobody used is closed
+
 
 @asynccontextmanager
 async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None]:
     """Handlers, routes, and the workers that dial."""
-    settings, store = context.settings, Store(context.pool)
+    settings, store, table = context.settings, Store(context.pool), Endpoints(context.pool)
     dialler = Dialler(home=settings.home, around=_around(context), patience=Patience(settings.connect_seconds, settings.statement_seconds))
-    watch = Watch(store, context.jobs, dialler, check_seconds=settings.check_seconds)
+    watch = Watch(store, context.jobs, dialler, Rhythm(settings.check_seconds, settings.probe_seconds))
     context.bus.on(SourceRegistered, partial(handlers.on_source_registered, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store), batch=100)
     context.routes += api.routes(store, dialler, context.jobs)
+    context.spawn(Guard(store, table, dialler, Pace(settings.watch_seconds, settings.watch_patience, settings.watch_failures)).run)
     context.spawn(partial(work, context.jobs, KIND, watch.work, concurrency=settings.dials_at_once))
-    yield
+    context.every(settings.check_seconds, partial(dialler.kept.drop_unused, UNUSED_CHECKS * settings.check_seconds))
+    try:
+        yield
+    finally:
+        await dialler.kept.close()
 
 
 def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +12,10 @@ from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
 from shared.egress import Surroundings, guarded
 from shared.secrets.sign_in import SignIn
-from shared.sources.base import Probe
+from shared.sources.base import Dial, Probe, SourceSession
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
+from shared.sources.kept import KeptLines
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,17 @@ class Dialler:
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience) -> None:
         self._sign_in, self._around, self._patience = SignIn(home), around, patience
+        self.kept = KeptLines()
+
+    async def watch(self, spec: DataSource, version: int, *, active: str = "", trace_id: str = "") -> tuple[ConnectionPlan, Probe]:
+        """As `probe`, of a registered source; the line is kept for glances. `active`: as for `plan`. Raises as `probe` does."""
+        wanted = plan(spec, active)
+        with guarded(policy_for(spec, self._around, wanted)):
+            return wanted, await self.kept.probe(spec.key, version, driver_for(spec.engine), await self._dial(spec, wanted, None, trace_id))
+
+    async def glance(self, spec: DataSource, version: int) -> float | None:
+        """Seconds of a round trip on the line that was kept, or None: then only a full look can tell."""
+        return await self.kept.glance(spec.key, version, patience=self._patience.connect_seconds)
 
     async def probe(self, spec: DataSource, *, password: str | None = None, trace_id: str = "") -> tuple[ConnectionPlan, Probe]:
         """Dial, sign in, look. `password` stands in for the secret for this call alone and is kept nowhere.
@@ -35,14 +49,27 @@ class Dialler:
         Raises PurSightError with a code of the failure catalogue, the egress guard, the secret stores or the clouds.
         """
         wanted = plan(spec)
-        dial = dial_for(
+        dial = await self._dial(spec, wanted, password, trace_id)
+        with guarded(policy_for(spec, self._around)):
+            async with driver_for(spec.engine).open(dial) as session:
+                return wanted, await session.probe()
+
+    @asynccontextmanager
+    async def line(self, spec: DataSource, wanted: ConnectionPlan) -> AsyncIterator[SourceSession]:
+        """An open line to one of the source's endpoints. Raises as `probe` does."""
+        dial = await self._dial(spec, wanted, None, "")
+        async with AsyncExitStack() as stack:
+            with guarded(policy_for(spec, self._around, wanted)):
+                session = await stack.enter_async_context(driver_for(spec.engine).open(dial))
+            yield session
+
+    async def _dial(self, spec: DataSource, wanted: ConnectionPlan, password: str | None, trace_id: str) -> Dial:
+        return dial_for(
             spec,
             wanted,
             self._sign_in.lookup(spec, wanted, password=password),
             application_name=f"pursight-connector {trace_id}".strip(),
             connect_seconds=self._patience.connect_seconds,
             statement_seconds=self._patience.statement_seconds,
+            ssl=await self._sign_in.tls_files(spec),
         )
-        with guarded(policy_for(spec, self._around)):
-            async with driver_for(spec.engine).open(dial) as session:
-                return wanted, await session.probe()

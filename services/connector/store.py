@@ -9,12 +9,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import orjson
 
+from services.connector.domain.circuit import Circuit
+from services.connector.domain.health import KEPT_DAYS, LONG_HOURS, SHORT_HOURS, Known, Past, Span
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.source import DataSource, SourceRegistered
 
 SERVICE = "connector"
+_PAST = """with parts as (
+    select part, h.* from health_hour h,
+        lateral (values ('all'), (case when hour > $2 then 'day' when hour > $3 then 'before' end)) as p(part)
+    where key = $1 and part is not null)
+select part, sum(checks)::int4 as checks, sum(failures)::int4 as failures, sum(seconds) as seconds,
+    (array_agg(bytes order by hour) filter (where bytes is not null))[1] as first_bytes,
+    (array_agg(bytes order by hour desc) filter (where bytes is not null))[1] as last_bytes,
+    coalesce(extract(epoch from max(hour) filter (where bytes is not null) - min(hour) filter (where bytes is not null)) / 86400, 0)::float8
+        as days
+from parts group by part"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,11 @@ class Row:
     failures: int
     latencies: list[float]
     checked_at: datetime | None
+    probed_at: datetime | None
+    health_said: str
+    circuit: Circuit
+    known: Known
+    past: Past
 
 
 class Store:
@@ -76,7 +94,8 @@ class ConnectorUnit:
                 """insert into source (key, version, spec, tenant, traceparent, cause, next_check_at, changed_at)
                 values ($1, $2, $3, $4, $5, $6, $7, $7)
                 on conflict (key) do update set version = $2, spec = $3, traceparent = $5, cause = $6, next_check_at = $7, changed_at = $7,
-                    attempts = 0, state = case when source.state = 'removed' then 'new' else source.state end
+                    attempts = 0, circuit = 'closed', probed_at = null,
+                    state = case when source.state = 'removed' then 'new' else source.state end
                 where source.version < $2 returning true""",
                 *(event.source, event.version, event.spec.to_json().decode(), event.spec.tenant, received.traceparent, received.id),
                 self.bus.now,
@@ -85,37 +104,66 @@ class ConnectorUnit:
 
     async def forget(self, key: str, version: int) -> bool:
         """The source is gone; its number stays, so that a later one of this name goes on counting."""
-        return bool(
+        gone = bool(
             await self._sql.fetchval(
                 """insert into source (key, version, spec, tenant, traceparent, cause, state, changed_at)
                 values ($1, $2, '', '', '', '', 'removed', $3)
                 on conflict (key) do update set version = $2, spec = '', state = 'removed', said = '', code = '', health = '',
-                    latencies = '{}', checks = 0, failures = 0, next_check_at = null, changed_at = $3
+                    latencies = '{}', checks = 0, failures = 0, next_check_at = null, changed_at = $3, attempts = 0, circuit = 'closed',
+                    retries_at = 0, probed_at = null, facts = '{}', health_said = ''
                 where source.version < $2 returning true""",
                 *(key, version, self.bus.now),
             )
         )
+        if gone:
+            await self._sql.execute("delete from health_hour where key = $1", key)
+        return gone
 
     async def held(self, key: str) -> Row | None:
         """The source, locked until the end of this transaction."""
         row = await self._sql.fetchrow("select * from source where key = $1 and state <> 'removed' for update", key)
         return _row(row) if row else None
 
-    async def look_again(self, key: str) -> None:
-        """A person asks: what failed before no longer delays the next dial."""
-        await self._sql.execute("update source set attempts = 0, next_check_at = $2 where key = $1", key, self.bus.now)
-
-    async def checked(self, row: Row, *, next_seconds: float) -> None:
-        """Store the outcome of a dial."""
+    async def look_again(self, row: Row, circuit: Circuit) -> None:
+        """A person asks: what failed before no longer delays the next dial, and it looks at everything."""
         await self._sql.execute(
-            """update source set sequence = $2, state = $3, dialled_version = $4, said = $5, code = $6, attempts = $7, health = $8,
-                checks = $9, failures = $10, latencies = $11, checked_at = $12, next_check_at = $13 where key = $1""",
-            *(row.key, row.sequence, row.state, row.dialled_version, row.said, row.code, row.attempts, row.health),
-            *(row.checks, row.failures, row.latencies, self.bus.now, self.bus.now + timedelta(seconds=next_seconds)),
+            """update source set circuit = $2, attempts = $3, retries = $4, retries_at = $5, open_until = $6, probed_at = null,
+                next_check_at = $7 where key = $1""",
+            *(row.key, circuit.state, circuit.failures, circuit.retries, circuit.at, circuit.until, self.bus.now),
         )
+
+    async def tried(self, key: str, circuit: Circuit) -> None:
+        """The circuit let this dial through."""
+        await self._sql.execute("update source set circuit = $2 where key = $1", key, circuit.state)
+
+    async def checked(self, row: Row, *, seconds: float | None, next_seconds: float) -> None:
+        """Store the outcome of a check, `seconds` being its latency, None where there was no answer; and count it in its hour."""
+        circuit, answered = row.circuit, seconds is not None
+        await self._sql.execute(
+            """with counted as (insert into health_hour as h (key, hour, checks, failures, seconds, bytes)
+                    values ($1, date_trunc('hour', $12::timestamptz), 1, $18, $19, $20)
+                    on conflict (key, hour) do update set checks = h.checks + 1, failures = h.failures + $18,
+                        seconds = h.seconds + $19, bytes = coalesce($20, h.bytes))
+                update source set sequence = $2, state = $3, dialled_version = $4, said = $5, code = $6, attempts = $7, health = $8,
+                    checks = $9, failures = $10, latencies = $11, checked_at = $12, next_check_at = $13, circuit = $14, retries = $15,
+                    retries_at = $16, open_until = $17, probed_at = $21, facts = $22, health_said = $23 where key = $1""",
+            *(row.key, row.sequence, row.state, row.dialled_version, row.said, row.code, circuit.failures, row.health),
+            *(row.checks, row.failures, row.latencies, self.bus.now, self.bus.now + timedelta(seconds=next_seconds)),
+            *(circuit.state, circuit.retries, circuit.at, circuit.until, 0 if answered else 1, seconds or 0.0, row.known.database_bytes),
+            *(row.probed_at, orjson.dumps({"known": row.known, "past": row.past}).decode(), row.health_said),
+        )
+
+    async def past(self, key: str) -> Past:
+        """What is kept of how the source did; what is older than that goes."""
+        await self._sql.execute("delete from health_hour where key = $1 and hour < $2", key, self.bus.now - timedelta(days=KEPT_DAYS))
+        day, before = (self.bus.now - timedelta(hours=hours) for hours in (SHORT_HOURS, LONG_HOURS))
+        rows = await self._sql.fetch(_PAST, key, day, before)
+        found = {row["part"]: Span(**{name: value for name, value in row.items() if name != "part"}) for row in rows}
+        return Past(found.get("day", Span()), found.get("before", Span()), found.get("all", Span()))
 
 
 def _row(row: Any) -> Row:
+    facts = orjson.loads(row["facts"])
     return Row(
         key=row["key"],
         version=row["version"],
@@ -134,4 +182,9 @@ def _row(row: Any) -> Row:
         failures=row["failures"],
         latencies=list(row["latencies"]),
         checked_at=row["checked_at"],
+        probed_at=row["probed_at"],
+        health_said=row["health_said"],
+        circuit=Circuit(row["circuit"], row["attempts"], row["retries"], row["retries_at"], row["open_until"]),
+        known=Known(**facts.get("known", {})),
+        past=Past(**{name: Span(**span) for name, span in facts.get("past", {}).items()}),
     )

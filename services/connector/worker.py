@@ -1,15 +1,22 @@
-"""Dials sources: new ones at once, those out of reach again and again, those that answer now and then. Says only what changed."""
+"""Dials sources: new ones at once, those out of reach again and again, those that answer now and then. Says only what changed.
+
+Most looks at a source that answered are glances on the line that was kept; the circuit of a source decides when one that failed is
+dialled again, whichever worker's turn it is.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+import random
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from services.connector.domain.health import KEPT, Checks, health, retry_seconds, worth_saying
+from services.connector.domain.circuit import answered, asked, failed
+from services.connector.domain.health import KEPT, Checks, Known, Seen, health, worth_saying, worth_saying_of
 from services.connector.gateway import Dialler
 from services.connector.store import ConnectorUnit, Row, Store
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
+from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan, SourceConnected, SourceUnreachable
 from shared.errors import PurSightError
 from shared.observe import tracing
@@ -19,24 +26,64 @@ from shared.sources.failures import failure_of
 KIND = "dial"
 
 
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Seconds between two checks of a source that answers, and between two of them that look at everything."""
+
+    check_seconds: float
+    probe_seconds: float
+
+
 class Watch:
     """Does the dials of one process."""
 
-    def __init__(self, store: Store, jobs: Jobs, dialler: Dialler, *, check_seconds: float) -> None:
-        self._store, self._jobs, self._dialler, self._check_seconds = store, jobs, dialler, check_seconds
+    def __init__(self, store: Store, jobs: Jobs, dialler: Dialler, rhythm: Rhythm) -> None:
+        self._store, self._jobs, self._dialler, self._rhythm = store, jobs, dialler, rhythm
 
     async def work(self, job: Job) -> None:
-        """One dial of the source whose key the job has; then the next one is planned."""
+        """One look at the source whose key the job has; then the next one is planned."""
         row = await self._store.source(job.key)
         if row is None:
+            return await self._dialler.kept.drop(job.key)
+        if self._glance_is_enough(row) and (seconds := await self._dialler.glance(row.spec, row.version)) is not None:
+            return await self._glanced(job, row, seconds)
+        if not await self._let_through(job, row):
             return
         with tracing.span("dial", row.traceparent) as own:
             try:
-                plan, probe = await self._dialler.probe(row.spec, trace_id=tracing.trace_id(own))
+                plan, probe = await self._dialler.watch(row.spec, row.version, trace_id=tracing.trace_id(own))
             except PurSightError as error:
                 await self._failed(job, row, error, own)
             else:
                 await self._answered(job, row, plan, probe, own)
+
+    def _glance_is_enough(self, row: Row) -> bool:
+        if row.state != "connected" or row.dialled_version != row.version or row.probed_at is None:
+            return False
+        return (datetime.now(UTC) - row.probed_at).total_seconds() < self._rhythm.probe_seconds
+
+    async def _let_through(self, job: Job, row: Row) -> bool:
+        """Whether the source's circuit lets a dial through; where not, the job waits until it may."""
+        if row.circuit.state != "open":
+            return True
+        async with self._store.unit(keys=[row.key]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            now = await unit.held(row.key)
+            if now is None:
+                return False
+            answer = asked(now.circuit, unit.bus.now.timestamp())
+            if answer.wait_seconds:
+                await self._later(unit, now, answer.wait_seconds)
+            else:
+                await unit.tried(row.key, answer.circuit)
+            return not answer.wait_seconds
+
+    async def _glanced(self, job: Job, looked_at: Row, seconds: float) -> None:
+        async with self._store.unit(keys=[looked_at.key]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            row = await unit.held(looked_at.key)
+            if row is not None and row.version == looked_at.version:
+                await self._close(unit, row, seconds, self._rhythm.check_seconds, row.traceparent)
 
     async def _answered(self, job: Job, dialled: Row, plan: ConnectionPlan, probe: Probe, trace: str) -> None:
         async with self._store.unit(keys=[dialled.key]) as unit:
@@ -59,8 +106,10 @@ class Watch:
             if row.state != "connected" or row.said != digest:
                 row = replace(row, sequence=connected.sequence, said=digest)
                 unit.bus.emit(connected, key=row.key, cause=_cause(row, connected.sequence, trace))
-            row = replace(row, state="connected", dialled_version=row.version, code="", attempts=0)
-            await self._close(unit, _seen(row, probe.server.round_trip_seconds), self._check_seconds, trace)
+            now = unit.bus.now
+            row = replace(row, state="connected", dialled_version=row.version, code="", circuit=answered(row.circuit, now.timestamp()))
+            row = replace(row, probed_at=now, known=_known(plan, probe, now), past=await unit.past(row.key))
+            await self._close(unit, row, probe.server.round_trip_seconds, self._rhythm.check_seconds, trace)
 
     async def _failed(self, job: Job, dialled: Row, error: PurSightError, trace: str) -> None:
         found = failure_of(error)
@@ -69,29 +118,52 @@ class Watch:
             row = await unit.held(dialled.key)
             if row is None or row.version != dialled.version:
                 return
-            attempts = row.attempts + 1
+            now = unit.bus.now.timestamp()
+            circuit = failed(row.circuit, now, lasting=found.lasting, dice=random.random())
             if row.state != "unreachable" or row.code != found.code or row.dialled_version != row.version:
                 row = replace(row, sequence=row.sequence + 1)
                 said = SourceUnreachable(
-                    source=row.key, sequence=row.sequence, based_on=row.version, diagnosis=found.diagnosis(), attempts=attempts
+                    source=row.key, sequence=row.sequence, based_on=row.version, diagnosis=found.diagnosis(), attempts=circuit.failures
                 )
                 unit.bus.emit(said, key=row.key, cause=_cause(row, row.sequence, trace))
-            row = replace(row, state="unreachable", dialled_version=row.version, code=found.code, attempts=attempts, said="")
-            await self._close(unit, _seen(row, None), retry_seconds(attempts, lasting=found.lasting), trace)
+            row = replace(row, state="unreachable", dialled_version=row.version, code=found.code, said="", probed_at=None)
+            row = replace(row, circuit=circuit, past=await unit.past(row.key))
+            await self._close(unit, row, None, circuit.until - now, trace)
 
-    async def _close(self, unit: ConnectorUnit, row: Row, next_seconds: float, trace: str) -> None:
-        """Say health where its status changed, store, plan the next dial."""
-        seen = Checks(row.latencies, row.checks, row.failures, row.state == "connected")
+    async def _close(self, unit: ConnectorUnit, row: Row, seconds: float | None, next_seconds: float, trace: str) -> None:
+        """Count the check, say health where it changed, store, plan the next one."""
+        row = _counted(row, seconds)
+        seen = Seen(
+            Checks(row.latencies, row.checks, row.failures, row.state == "connected"),
+            row.past,
+            row.known,
+            row.circuit.state,
+            unit.bus.now.timestamp(),
+        )
         now = health(row.key, row.sequence + 1, seen)
-        if row.health != now.status:
-            row = replace(row, sequence=now.sequence, health=now.status)
+        if row.health_said != (digest := worth_saying_of(now)):
+            row = replace(row, sequence=now.sequence, health=now.status, health_said=digest)
             unit.bus.emit(now, key=row.key, cause=_cause(row, now.sequence, trace))
-        await unit.checked(row, next_seconds=next_seconds)
-        later = unit.bus.now + timedelta(seconds=next_seconds)
-        await self._jobs.enqueue(unit.bus.connection, KIND, row.key, "", later, traceparent=row.traceparent)
+        await unit.checked(row, seconds=seconds, next_seconds=next_seconds)
+        await self._later(unit, row, next_seconds)
+
+    async def _later(self, unit: ConnectorUnit, row: Row, seconds: float) -> None:
+        at = unit.bus.now + timedelta(seconds=seconds)
+        await self._jobs.enqueue(unit.bus.connection, KIND, row.key, "", at, traceparent=row.traceparent)
 
 
-def _seen(row: Row, seconds: float | None) -> Row:
+def _known(plan: ConnectionPlan, probe: Probe, now: datetime) -> Known:
+    server = probe.server
+    return Known(
+        database_bytes=server.database_bytes,
+        connections=server.connections,
+        max_connections=server.max_connections,
+        certificate_ends=datetime.fromisoformat(server.tls_expires).timestamp() if server.tls_expires else None,
+        token_since=now.timestamp() if plan.sign_in in BY_TOKEN else None,
+    )
+
+
+def _counted(row: Row, seconds: float | None) -> Row:
     """The row with this check counted; old ones fade by halves, so that the past does not weigh for ever."""
     checks, failures = row.checks + 1, row.failures + (seconds is None)
     if checks > 2 * KEPT:

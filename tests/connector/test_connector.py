@@ -17,11 +17,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from services.connector import api, handlers
-from services.connector.domain.health import Checks, health, retry_seconds
+from services.connector.domain.circuit import pressed
 from services.connector.domain.plan import plan
 from services.connector.gateway import Dialler, Patience
 from services.connector.store import Store
-from services.connector.worker import Watch
+from services.connector.worker import Rhythm, Watch
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
@@ -54,28 +54,6 @@ def test_the_plan_follows_the_place(spec: dict[str, Any], tls: str, sign_in: str
     assert (found.tls_mode, found.sign_in) == (tls, sign_in)
 
 
-@pytest.mark.parametrize(
-    ("seen", "status"),
-    [
-        (Checks([0.01] * 5, 5, 0, True), "healthy"),
-        (Checks([2.0] * 5, 5, 0, True), "degraded"),
-        (Checks([0.01] * 5, 10, 5, True), "degraded"),
-        (Checks([0.01], 3, 1, False), "down"),
-    ],
-)
-def test_health(seen: Checks, status: str) -> None:
-    """Down is down; slow or shaky is degraded and comes with advice."""
-    found = health("a/b", 1, seen)
-    assert (found.status, bool(found.advice)) == (status, status == "degraded")
-
-
-def test_retries_grow_and_end_at_five_minutes() -> None:
-    """Nobody is hammered, and what only a person can repair is asked seldom."""
-    waits = [retry_seconds(attempt, lasting=False) for attempt in range(1, 12)]
-    assert waits == sorted(waits)
-    assert (waits[0], waits[-1], retry_seconds(1, lasting=True)) == (2.0, 300.0, 300.0)
-
-
 @dataclass
 class House:
     """The connector without a broker: what it would say lies in the outbox."""
@@ -103,6 +81,14 @@ class House:
         rows = await self.pool.fetch("with gone as (delete from outbox returning *) select topic, body from gone order by id")
         return [(row[0], orjson.loads(row[1]) if row[1] is not None else None) for row in rows]
 
+    async def sessions(self) -> int:
+        """How many sessions of the connector's dials the server has; one that was closed goes in a moment."""
+        found = "select count(*) from pg_stat_activity where application_name like 'pursight-connector%'"
+        async with asyncio.timeout(10):
+            while (now := await self.pool.fetchval(found)) > len(self.dialler.kept._lines):
+                await asyncio.sleep(0.01)
+        return int(now)
+
 
 def _heard(event: Any, topic: str, number: int) -> Received[Any]:
     return Received(event, f"{topic}-{number}", event.source, topic, 0, number, datetime.now(UTC), "default", "", tracing.root())
@@ -116,8 +102,9 @@ async def house_at(url: str) -> AsyncIterator[House]:
     store, jobs = Store(pool), Jobs(pool, service="connector")
     dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0))
     try:
-        yield House(pool, store, jobs, Watch(store, jobs, dialler, check_seconds=60.0), dialler)
+        yield House(pool, store, jobs, Watch(store, jobs, dialler, Rhythm(60.0, 600.0)), dialler)
     finally:
+        await dialler.kept.close()
         await pool.close()
 
 
@@ -216,3 +203,46 @@ def test_preflight_over_http_names_fields_not_values(in_house: Any) -> None:
     assert answer.status_code == 422
     assert {problem["field"] for problem in answer.json()["problems"]} == {"port", "database"}
     assert CANARY not in answer.text
+
+
+def test_a_look_at_a_source_that_answered_is_one_round_trip(in_house: Any) -> None:
+    """On the line that was kept, by one session; its hour counts it; a broken line and a new version are looked at in full."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec)
+        await house.dial()
+        full = await house.pool.fetchval("select probed_at from source")
+        assert await house.dial() == []
+        assert await house.pool.fetchval("select probed_at from source") == full
+        assert await house.sessions() == 1
+        counted = await house.pool.fetchrow("select sum(checks), sum(failures), max(bytes) > 0 from health_hour")
+        assert tuple(counted) == (2, 0, True)
+        await house.pool.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pursight-connector%'")
+        assert await house.dial() == []
+        assert await house.pool.fetchval("select probed_at from source") > full
+        await house.pool.execute("update source set state = 'removed', version = 9")
+        await house.dial()
+        assert await house.sessions() == 0
+
+    in_house(work)
+
+
+def test_an_open_circuit_lets_nobody_through(in_house: Any) -> None:
+    """A job that comes early waits until the circuit's time is over; a person's check goes through at once."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec | {"password_secret": "env:NOT_THERE"})
+        said = dict(await house.dial())
+        assert said["source.health"]["circuit"] == "open"
+        before = await house.pool.fetchrow("select checks, attempts, open_until from source")
+        assert await house.dial() == []
+        assert await house.pool.fetchrow("select checks, attempts, open_until from source") == before
+        assert await house.pool.fetchval("select run_after > now() from job where state = 'waiting'")
+        async with house.store.unit(keys=["default/shop"]) as unit:
+            row = await unit.held("default/shop")
+            assert row
+            await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
+        await house.dial()
+        assert await house.pool.fetchval("select attempts from source") == 2
+
+    in_house(work)

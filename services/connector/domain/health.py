@@ -1,19 +1,29 @@
-"""Health of a source from its last checks, and when to look again. Only a change is worth an event."""
+"""Health of a source from its checks: status, trend, what to do. Only a change is worth an event."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from shared.contracts.connection import SourceConnected, SourceHealth
+from services.connector.domain.circuit import State
+from shared.contracts.connection import Diagnosis, SourceConnected, SourceHealth
 
 KEPT = 20  # latencies
+SHORT_HOURS, LONG_HOURS = 24, 7 * 24  # a trend sets the last day beside the days before it
+KEPT_DAYS = 30
+DAY_SECONDS = 86_400.0
 _SLOW_SECONDS = 1.0
 _MANY_ERRORS = 0.2
-_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 2.0, 300.0
-_RETRIES_FOR_LASTING = 300.0  # nothing changes until a person acts, so it is asked seldom
+_SLOWER, _FASTER, _NOTICEABLE_SECONDS = 1.5, 0.67, 0.01
+_MORE_ERRORS = 0.05
+_ENOUGH = 20  # checks on each side of a trend
+_CERTIFICATE_DAYS = 30.0
+_FULL = 0.8  # of the server's connections
+_FAST_GROWTH = 0.05  # of the size, a day
+
+Trend = Literal["better", "steady", "worse", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +36,154 @@ class Checks:
     reachable: bool
 
 
-def health(source: str, sequence: int, seen: Checks) -> SourceHealth:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the history says of a stretch of time. `seconds` is the sum of all answers' latencies; `first_bytes` the size at its begin."""
+
+    checks: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    first_bytes: int | None = None
+    last_bytes: int | None = None
+    days: float = 0.0
+
+    @property
+    def uptime(self) -> float:
+        return 1.0 - self.failures / self.checks if self.checks else 1.0
+
+    @property
+    def mean(self) -> float:
+        answered = self.checks - self.failures
+        return self.seconds / answered if answered else 0.0
+
+    @property
+    def growth_per_day(self) -> int | None:
+        """Bytes; None where the stretch is shorter than a day or the size is not known."""
+        if self.first_bytes is None or self.last_bytes is None or self.days < 1.0:
+            return None
+        return round((self.last_bytes - self.first_bytes) / self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The history at a glance: the last day, the days before it, and all that is kept."""
+
+    day: Span = Span()
+    before: Span = Span()
+    all: Span = Span()
+
+    @property
+    def trend(self) -> Trend:
+        """Latency and errors of the last day beside those of the days before."""
+        if min(self.day.checks, self.before.checks) < _ENOUGH:
+            return "unknown"
+        errors = self.before.uptime - self.day.uptime
+        slower = self.day.mean - self.before.mean
+        if errors > _MORE_ERRORS or (slower > _NOTICEABLE_SECONDS and self.day.mean > _SLOWER * self.before.mean):
+            return "worse"
+        if errors < -_MORE_ERRORS or (-slower > _NOTICEABLE_SECONDS and self.day.mean < _FASTER * self.before.mean):
+            return "better"
+        return "steady"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the last full look found besides. Times are seconds since 1970; None: does not apply, or is not known."""
+
+    database_bytes: int | None = None
+    connections: int | None = None
+    max_connections: int = 0
+    certificate_ends: float | None = None
+    token_since: float | None = None
+
+    @property
+    def connections_used(self) -> float | None:
+        """The share of the server's connections that somebody has."""
+        return None if self.connections is None or not self.max_connections else self.connections / self.max_connections
+
+    def certificate_days(self, now: float) -> float | None:
+        return None if self.certificate_ends is None else (self.certificate_ends - now) / DAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that health is judged by, at `now`, in seconds since 1970."""
+
+    checks: Checks
+    past: Past = Past()
+    known: Known = Known()
+    circuit: State = "closed"
+    now: float = 0.0
+
+
+def health(source: str, sequence: int, found: Seen) -> SourceHealth:
     """The state of a source, with advice where there is any."""
+    seen, past, known = found.checks, found.past, found.known
     p50, p95 = percentile(seen.latencies, 0.5), percentile(seen.latencies, 0.95)
     errors = seen.failures / seen.checks if seen.checks else 0.0
+    used, days, since = known.connections_used, known.certificate_days(found.now), known.token_since
     return SourceHealth(
         source=source,
         sequence=sequence,
-        status=_status(seen, p95, errors),
+        status=_status(seen, p95, errors, days),
         latency_p50_seconds=p50,
         latency_p95_seconds=p95,
         error_rate=round(errors, 4),
-        uptime=round(1.0 - errors, 4),
-        advice=_advice(seen, p95, errors),
+        uptime=round(past.all.uptime if past.all.checks else 1.0 - errors, 4),
+        trend=past.trend,
+        circuit=found.circuit,
+        database_bytes=known.database_bytes,
+        growth_bytes_per_day=past.all.growth_per_day,
+        connections_used=None if used is None else round(min(1.0, used), 4),
+        certificate_days=None if days is None else round(days, 1),
+        token_age_seconds=None if since is None else round(max(0.0, found.now - since), 1),
+        advice=tuple(f"{each.cause}: {each.remedy}" for each in recommendations(found)),
     )
 
 
-def _status(seen: Checks, p95: float | None, errors: float) -> Literal["healthy", "degraded", "down"]:
+def _status(seen: Checks, p95: float | None, errors: float, days: float | None) -> Literal["healthy", "degraded", "down"]:
     if not seen.reachable:
         return "down"
-    return "degraded" if (p95 or 0.0) > _SLOW_SECONDS or errors > _MANY_ERRORS else "healthy"
+    ended = days is not None and days <= 0
+    return "degraded" if (p95 or 0.0) > _SLOW_SECONDS or errors > _MANY_ERRORS or ended else "healthy"
 
 
-def _advice(seen: Checks, p95: float | None, errors: float) -> tuple[str, ...]:
-    advice = []
-    if (p95 or 0.0) > _SLOW_SECONDS:
-        advice.append("Answers are slow: look at the server's load or the network between.")
+def recommendations(all_seen: Seen) -> tuple[Diagnosis, ...]:
+    """What somebody should do about it, the most urgent first."""
+    seen, past, known = all_seen.checks, all_seen.past, all_seen.known
+    p95 = percentile(seen.latencies, 0.95) or 0.0
+    errors = seen.failures / seen.checks if seen.checks else 0.0
+    found = [*_ending(known.certificate_days(all_seen.now))]
+    if p95 > _SLOW_SECONDS:
+        found.append(_advice("slow", "Answers are slow", "look at the server's load or the network between."))
     if seen.reachable and errors > _MANY_ERRORS:
-        advice.append("Checks fail now and then: look at connection limits and the network.")
-    return tuple(advice)
+        found.append(_advice("shaky", "Checks fail now and then", "look at connection limits and the network."))
+    if past.trend == "worse":
+        found.append(_advice("worse", "The last day was worse than the week before", "look for what changed: load, network, release."))
+    if (known.connections_used or 0.0) > _FULL:
+        found.append(_advice("connections_scarce", "The server's connections are nearly used up", "raise max_connections, or pool them."))
+    growth, size = past.all.growth_per_day, known.database_bytes
+    if growth and size and growth > _FAST_GROWTH * size:
+        found.append(_advice("grows_fast", "The database grows by more than a twentieth a day", "check its retention and its disk."))
+    return tuple(found)
+
+
+def _ending(days: float | None) -> Iterator[Diagnosis]:
+    if days is None or days > _CERTIFICATE_DAYS:
+        return
+    if days <= 0:
+        yield _advice("certificate_expired", "The server's certificate has expired", "renew it now: new connections fail.")
+    else:
+        yield _advice("certificate_ends", "The server's certificate ends within 30 days", "renew it before it does.")
+
+
+def _advice(code: str, cause: str, remedy: str) -> Diagnosis:
+    return Diagnosis(code=code, cause=cause, remedy=remedy, severity="warning")
+
+
+def worth_saying_of(now: SourceHealth) -> str:
+    """What of its health a reader would act on: status, circuit, trend and advice, not numbers that move by themselves."""
+    return sha256(repr((now.status, now.circuit, now.trend, now.advice)).encode()).hexdigest()[:16]
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -69,17 +198,10 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 6)
 
 
-def retry_seconds(attempts: int, *, lasting: bool) -> float:
-    """How long to wait after this many failures in a row: doubling to five minutes; at once five minutes where only a person can help."""
-    if lasting:
-        return _RETRIES_FOR_LASTING
-    return min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 20))
-
-
 def worth_saying(event: SourceConnected) -> str:
     """A digest of what a reader would act on: numbers that move by themselves (sizes, latencies, lag) are left out."""
     server = event.server.model_copy(
-        update={"round_trip_seconds": 0.0, "clock_skew_seconds": 0.0, "database_bytes": 0, "replica_lag_seconds": None}
+        update={"round_trip_seconds": 0.0, "clock_skew_seconds": 0.0, "database_bytes": 0, "connections": None, "replica_lag_seconds": None}
     )
     privileges = event.privileges.model_copy(update={"tables_visible": 0, "tables_readable": 0, "schemas_visible": 0})
     codes = tuple(sorted(warning.code for warning in event.warnings if warning.code != "clock_skew"))
