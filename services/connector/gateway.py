@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from services.connector.domain.notes import notes
 from services.connector.domain.plan import plan
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
@@ -36,8 +38,9 @@ class Dialler:
     async def watch(self, spec: DataSource, version: int, *, active: str = "", trace_id: str = "") -> tuple[ConnectionPlan, Probe]:
         """As `probe`, of a registered source; the line is kept for glances. `active`: as for `plan`. Raises as `probe` does."""
         wanted = plan(spec, active)
+        dial = await self._dial(spec, wanted, None, trace_id)
         with guarded(policy_for(spec, self._around, wanted)):
-            return wanted, await self.kept.probe(spec.key, version, driver_for(spec.engine), await self._dial(spec, wanted, None, trace_id))
+            return wanted, noted(spec, await self.kept.probe(spec.key, version, driver_for(spec.engine), dial))
 
     async def glance(self, spec: DataSource, version: int) -> float | None:
         """Seconds of a round trip on the line that was kept, or None: then only a full look can tell."""
@@ -52,7 +55,7 @@ class Dialler:
         dial = await self._dial(spec, wanted, password, trace_id)
         with guarded(policy_for(spec, self._around)):
             async with driver_for(spec.engine).open(dial) as session:
-                return wanted, await session.probe()
+                return wanted, noted(spec, await session.probe())
 
     @asynccontextmanager
     async def line(self, spec: DataSource, wanted: ConnectionPlan) -> AsyncIterator[SourceSession]:
@@ -73,3 +76,8 @@ class Dialler:
             statement_seconds=self._patience.statement_seconds,
             ssl=await self._sign_in.tls_files(spec),
         )
+
+
+def noted(spec: DataSource, probe: Probe) -> Probe:
+    """With what the source's own settings say beside it."""
+    return probe._replace(warnings=(*probe.warnings, *notes(spec, probe.server, datetime.now(UTC))))

@@ -75,6 +75,10 @@ class Store:
         row = await self._pool.fetchrow("select * from source where key = $1 and state <> 'removed'", key)
         return _row(row) if row else None
 
+    async def active(self, key: str) -> str:
+        """The address of a hybrid source's secondary while that is the active endpoint; empty otherwise."""
+        return str(await self._pool.fetchval("select active from endpoints where key = $1", key) or "")
+
     async def all(self) -> list[Row]:
         rows = await self._pool.fetch("select * from source where state <> 'removed' order by key limit 10000")
         return [_row(row) for row in rows]

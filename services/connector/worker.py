@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from services.connector import endpoints
 from services.connector.domain.circuit import answered, asked, failed
 from services.connector.domain.health import KEPT, Checks, Known, Seen, health, worth_saying, worth_saying_of
 from services.connector.gateway import Dialler
@@ -49,13 +50,14 @@ class Watch:
             return await self._glanced(job, row, seconds)
         if not await self._let_through(job, row):
             return
+        active = await self._store.active(row.key)
         with tracing.span("dial", row.traceparent) as own:
             try:
-                plan, probe = await self._dialler.watch(row.spec, row.version, trace_id=tracing.trace_id(own))
+                plan, probe = await self._dialler.watch(row.spec, row.version, active=active, trace_id=tracing.trace_id(own))
             except PurSightError as error:
-                await self._failed(job, row, error, own)
+                await self._failed(job, row, active, error, own)
             else:
-                await self._answered(job, row, plan, probe, own)
+                await self._answered(job, row, active, plan, probe, own)
 
     def _glance_is_enough(self, row: Row) -> bool:
         if row.state != "connected" or row.dialled_version != row.version or row.probed_at is None:
@@ -85,12 +87,14 @@ class Watch:
             if row is not None and row.version == looked_at.version:
                 await self._close(unit, row, seconds, self._rhythm.check_seconds, row.traceparent)
 
-    async def _answered(self, job: Job, dialled: Row, plan: ConnectionPlan, probe: Probe, trace: str) -> None:
+    async def _answered(self, job: Job, dialled: Row, active: str, plan: ConnectionPlan, probe: Probe, trace: str) -> None:
         async with self._store.unit(keys=[dialled.key]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             row = await unit.held(dialled.key)
             if row is None or row.version != dialled.version:
                 return  # registered anew meanwhile: that version has a job of its own
+            if await endpoints.active_now(unit.bus.connection, row.key) != active:
+                return await self._later(unit, row, 0.0)  # another endpoint is active meanwhile
             connected = SourceConnected(
                 source=row.key,
                 sequence=row.sequence + 1,
@@ -111,13 +115,15 @@ class Watch:
             row = replace(row, probed_at=now, known=_known(plan, probe, now), past=await unit.past(row.key))
             await self._close(unit, row, probe.server.round_trip_seconds, self._rhythm.check_seconds, trace)
 
-    async def _failed(self, job: Job, dialled: Row, error: PurSightError, trace: str) -> None:
+    async def _failed(self, job: Job, dialled: Row, active: str, error: PurSightError, trace: str) -> None:
         found = failure_of(error)
         async with self._store.unit(keys=[dialled.key]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             row = await unit.held(dialled.key)
             if row is None or row.version != dialled.version:
                 return
+            if await endpoints.active_now(unit.bus.connection, row.key) != active:
+                return await self._later(unit, row, 0.0)
             now = unit.bus.now.timestamp()
             circuit = failed(row.circuit, now, lasting=found.lasting, dice=random.random())
             if row.state != "unreachable" or row.code != found.code or row.dialled_version != row.version:

@@ -66,6 +66,7 @@ METRICS: tuple[Metric, ...] = (
         ("provider", "identity"),
         AGE_BUCKETS,
     ),
+    Metric("pursight_failovers", "counter", "moves of a hybrid source to its other endpoint, and why", ("to", "cause")),
     Metric("pursight_inbox_removed", "counter", "inbox rows cleaned up after their topic's retention", ("service",)),
 )
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
@@ -76,6 +77,7 @@ SPANS: dict[str, str] = {
     "job <kind>": "one claim of one job, from claim to end",
     "scan": "one attempt at a scan; parent of what it says",
     "discover asset": "first span of an asset's own trace in a scan of many, linked to the scan's",
+    "fail over": "the move of a hybrid source to its other endpoint; parent of what the connector says of it",
     "dial": "one dial of a data source; parent of what the connector says of it",
 }
 LOG_EVENTS: dict[str, str] = {
@@ -95,6 +97,8 @@ LOG_EVENTS: dict[str, str] = {
     "chore.failed": "measuring or cleaning up failed; tried again at its next turn",
     "topics.differ": "a topic's settings at the broker differ from ours without breaking a promise",
     "scan.completed": "a scan's manifest was said: tables, changed, seconds",
+    "source.failed_over": "a hybrid source is read from its other endpoint now, and why",
+    "watch.broken": "the watch over a hybrid source met an error of ours and begins anew",
     "scan.broken": "a scan met an error of ours too often and was answered with scan.failed",
     "spans.lost": "spans were lost",
     "service.started": "wired, migrated, listening",

@@ -22,14 +22,15 @@ _REFUSED = ("wrong_password", "password_expired")
 Line = TypeVar("Line")
 
 
-def policy_for(spec: DataSource, around: Surroundings) -> EgressPolicy:
-    """Raises Failed with `egress_denied` where the source is PurSight's own state."""
+def policy_for(spec: DataSource, around: Surroundings, plan: ConnectionPlan | None = None) -> EgressPolicy:
+    """For the endpoint of `plan`, else the source's first. Raises Failed with `egress_denied` where that is PurSight's own state."""
     own = around.own
-    if spec.port == own.state_port and spec.database == own.state_database and own.state_database:
+    host, port = (plan.host, plan.port) if plan else (spec.host, spec.port)
+    if port == own.state_port and spec.database == own.state_database and own.state_database:
         ours = (
             {own.state_host, "localhost", "127.0.0.1", "::1"} if own.state_host in ("localhost", "127.0.0.1", "::1") else {own.state_host}
         )
-        if spec.host in ours or spec.host.startswith("/"):
+        if host in ours or host.startswith("/"):
             raise Failed(
                 "this address may not be dialled", why="it is PurSight's own state", remedy="Name another database.", code="egress_denied"
             )
