@@ -161,10 +161,10 @@ def started_pair() -> Iterator[PgPair]:
 
 
 @pytest.fixture
-def pg_pair(started_pair: PgPair) -> Iterator[PgPair]:
+def pg_pair(started_pair: PgPair) -> PgPair:
     """The session's pair, in order at the start of each test."""
     started_pair.whole()
-    yield started_pair
+    return started_pair
 
 
 def _account() -> dict[str, Any]:

@@ -1,0 +1,262 @@
+"""Hybrid sources: the machine that chooses, then a real pair whose primary dies, hangs, comes back, or is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from services.connector import handlers
+from services.connector.domain.failover import Look, Move, Position, Rules, step
+from services.connector.domain.plan import plan, where
+from services.connector.endpoints import Endpoints, want
+from services.connector.gateway import Dialler, Patience
+from services.connector.guard import Guard, Pace
+from services.connector.settings import ConnectorSettings
+from services.connector.store import Store
+from shared.bus.jobs import Jobs
+from shared.bus.migrations import FOLDER
+from shared.bus.received import Received
+from shared.contracts.connection import SourceConnected, SourceFailedOver
+from shared.contracts.source import DataSource, SourceRegistered, SourceRemoved
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.egress import GuardedLoop, Surroundings
+from shared.observe import tracing
+from tests.pg_pair import PASSWORD, PgPair
+
+MIGRATIONS = Path(__file__).parents[2] / "services" / "connector" / "migrations"
+RULES = Rules(failures=3, max_lag_seconds=30.0, failback="auto", failback_after_seconds=60.0)
+WELL, DEAD, REPLICA, WRITER = Look(), Look("refused"), Look(is_replica=True, lag_seconds=0.2), Look()
+Seen = tuple[Look, Look]
+SHIPPED = Pace(*(ConnectorSettings.model_fields[name].default for name in ("watch_seconds", "watch_patience", "watch_failures")))
+HASTY = Pace(0.1, 0.4, 3)
+
+
+def after(looks: list[Seen], was: Position = Position(), rules: Rules = RULES, apart: float = 1.0) -> tuple[Position, list[Move]]:  # noqa: B008
+    """Where so many looks lead, and the moves on the way."""
+    position, moves = was, []
+    for at, (primary, secondary) in enumerate(looks):
+        position, move = step(position, rules, primary, secondary, at * apart)
+        moves += [move] if move else []
+    return position, moves
+
+
+@pytest.mark.parametrize(
+    ("looks", "active", "state", "moves"),
+    [
+        ([(WELL, REPLICA)] * 5, "primary", "primary", []),
+        ([(WELL, REPLICA), (DEAD, REPLICA), (DEAD, REPLICA), (WELL, REPLICA), (DEAD, REPLICA)], "primary", "primary_failing", []),
+        ([(WELL, REPLICA)] + [(DEAD, REPLICA)] * 3, "secondary", "secondary", [Move("secondary", "refused")]),
+        ([(WELL, REPLICA)] + [(DEAD, DEAD)] * 5, "primary", "none", []),
+        ([(WELL, Look("", True, 31.0))] + [(DEAD, Look("", True, 0.0))] * 5, "primary", "none", []),
+        ([(WELL, Look("", True, 1.0))] + [(DEAD, Look("", True, 90.0))] * 3, "secondary", "secondary", [Move("secondary", "refused")]),
+        ([(DEAD, Look("", True, None))] * 3, "secondary", "secondary", [Move("secondary", "refused")]),
+        ([(REPLICA, WRITER)] * 3, "secondary", "secondary", [Move("secondary", "primary_demoted")]),
+        ([(REPLICA, REPLICA)] * 5, "primary", "primary", []),
+    ],
+)
+def test_leaving_the_primary(looks: list[Seen], active: str, state: str, moves: list[Move]) -> None:
+    """Three bad looks in a row, never two, and only to a secondary that was close behind while the primary lived, or took its place."""
+    position, found = after(looks)
+    assert (position.active, position.state, found) == (active, state, moves)
+
+
+@pytest.mark.parametrize(
+    ("looks", "rules", "state", "moves"),
+    [
+        ([(WELL, REPLICA)] * 7, RULES, "primary", [Move("primary", "primary_back")]),
+        ([(WELL, REPLICA)] * 5, RULES, "returning", []),
+        ([(WELL, REPLICA)] * 5 + [(DEAD, REPLICA)] + [(WELL, REPLICA)] * 5, RULES, "returning", []),
+        ([(WELL, REPLICA)] * 20, Rules(3, 30.0, "manual", 60.0), "secondary", []),
+        ([(WELL, WRITER)] * 20, RULES, "two_primaries", []),
+        ([(REPLICA, WRITER)] * 20, RULES, "secondary", []),
+        ([(DEAD, WRITER)] * 20, RULES, "secondary", []),
+        ([(WELL, DEAD)] * 3, RULES, "primary", [Move("primary", "refused")]),
+        ([(WELL, DEAD)] * 2, RULES, "secondary_failing", []),
+        ([(DEAD, DEAD)] * 9, RULES, "none", []),
+    ],
+)
+def test_returning_to_it(looks: list[Seen], rules: Rules, state: str, moves: list[Move]) -> None:
+    """After a minute of health without a gap; never to one that lost its role, nor beside another that takes writes; at once in need."""
+    position, found = after(looks, Position("secondary", "secondary"), rules, apart=10.0)
+    assert (position.state, found) == (state, moves)
+
+
+def test_what_may_be_read_besides() -> None:
+    """The secondary stands in for the primary, not the other way round; replicas always do."""
+    config = {"secondary": "db2:5433", "replica_members": ("db3",)}
+    spec = DataSource(name="x", database="d", host="db1", location="hybrid", replica_config=config)
+    before, now = plan(spec), plan(spec, "db2:5433")
+    assert (before.role, where(before), [where(each) for each in before.others]) == ("primary", "db1:5432", ["db3:5432", "db2:5433"])
+    assert (now.role, where(now), [where(each) for each in now.others]) == ("secondary", "db2:5433", ["db3:5432"])
+    assert plan(spec, "elsewhere:1") == before
+
+
+@dataclass
+class House:
+    """The connector's guard without a broker: what it would say lies in the outbox."""
+
+    pool: asyncpg.Pool
+    table: Endpoints
+    store: Store
+    jobs: Jobs
+    pair: PgPair
+    version: int = 0
+    guard: asyncio.Task[None] | None = None
+    heard: list[tuple[str, Any]] = field(default_factory=list)
+
+    async def register(self, **changed: Any) -> None:
+        ports, ca = self.pair.ports, self.pair.file("ca.pem")
+        config = {"secondary": f"localhost:{ports['b']}", "failback_after_seconds": 0.5} | changed.pop("replica_config", {})
+        given = {"name": "shop", "host": "localhost", "port": ports["a"], "database": "postgres", "username": "scan", "location": "hybrid"}
+        given |= {"password_secret": "env:TEST_PAIR_PASSWORD", "ssl_config": {"ca": ca}, "replica_config": config}
+        self.version += 1
+        spec = DataSource.model_validate(given | changed)
+        event = SourceRegistered(source=spec.key, version=self.version, change="created", spec=spec)
+        await handlers.on_source_registered([_heard(event, self.version)], store=self.store, jobs=self.jobs)
+
+    async def remove(self) -> None:
+        self.version += 1
+        gone = SourceRemoved(source="default/shop", version=self.version)
+        await handlers.on_source_removed([_heard(gone, self.version)], store=self.store)
+
+    async def shown(self) -> dict[str, Any]:
+        return await self.table.shown("default/shop") or {}
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while not holds(found := await self.shown()):
+            assert time.monotonic() < deadline, found
+            assert self.guard
+            assert not self.guard.done()
+            await asyncio.sleep(0.02)
+        return found
+
+    async def until_both_answer(self) -> None:
+        await self.until(lambda now: [each["code"] for each in now.get("endpoints", [])] == ["", ""])
+
+    async def said(self, topic: str) -> list[Any]:
+        rows = await self.pool.fetch("select topic, body from outbox order by id")
+        return [orjson.loads(row[1]) for row in rows if row[0] == topic and row[1]]
+
+
+def _heard(event: Any, number: int) -> Received[Any]:
+    return Received(event, f"e-{number}", event.source, "t", 0, number, datetime.now(UTC), "default", "", tracing.root())
+
+
+@asynccontextmanager
+async def house_at(url: str, pair: PgPair, pace: Pace) -> AsyncIterator[House]:
+    pool = await open_pool(url, schema="connector", application_name="test")
+    await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
+    store, table, jobs = Store(pool), Endpoints(pool), Jobs(pool, service="connector")
+    dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0))
+    house = House(pool, table, store, jobs, pair)
+    house.guard = asyncio.create_task(Guard(store, table, dialler, pace).run())
+    try:
+        yield house
+    finally:
+        house.guard.cancel()
+        with suppress(asyncio.CancelledError):
+            await house.guard
+        await pool.close()
+
+
+@pytest.fixture
+def in_house(fresh_database_url: str, pg_pair: PgPair, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a test's work on the guarded loop."""
+    monkeypatch.setenv("TEST_PAIR_PASSWORD", PASSWORD)
+
+    def run(work: Any, pace: Pace = HASTY) -> None:
+        async def inside() -> None:
+            async with house_at(fresh_database_url, pg_pair, pace) as house:
+                await work(house)
+
+        with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+            runner.run(inside())
+
+    return run
+
+
+def test_a_primary_dies_and_comes_back(in_house: Any, pg_pair: PgPair) -> None:
+    """Within five seconds the secondary is read, said with cause and plan; it goes back by itself; a removal leaves no session."""
+
+    async def work(house: House) -> None:
+        await house.register()
+        await house.until_both_answer()
+        assert [each["stands"] for each in (await house.shown())["endpoints"]] == ["takes writes", "replica"]
+        killed = time.monotonic()
+        pg_pair.kill("a")
+        found = await house.until(lambda now: now["active"] == "secondary")
+        assert time.monotonic() - killed <= 5.0
+        assert (found["state"], found["cause"]) == ("secondary", "refused")
+        over = SourceFailedOver.model_validate((await house.said("source.failed_over"))[0])
+        plan_now = SourceConnected.model_validate((await house.said("source.connected"))[0])
+        assert (over.active, over.cause.code, over.endpoint) == ("secondary", "refused", f"localhost:{pg_pair.ports['b']}")
+        assert (plan_now.plan.role, plan_now.plan.port, plan_now.plan.others) == ("secondary", pg_pair.ports["b"], ())
+        assert (plan_now.sequence, plan_now.server.is_replica, plan_now.server.tls_issuer != "") == (over.sequence + 1, True, True)
+        pg_pair.start("a")
+        found = await house.until(lambda now: now["active"] == "primary")
+        assert found["cause"] == "primary_back"
+        assert [each["active"] for each in await house.said("source.failed_over")] == ["secondary", "primary"]
+        await house.remove()
+        while pg_pair.sessions("a") + pg_pair.sessions("b"):
+            await asyncio.sleep(0.05)
+
+    in_house(work, SHIPPED)
+
+
+def test_a_primary_that_hangs(in_house: Any, pg_pair: PgPair) -> None:
+    """Lines that stay open and say nothing are noticed as fast; a removal meanwhile ends the watch, and nothing more is said."""
+
+    async def work(house: House) -> None:
+        await house.register()
+        await house.until_both_answer()
+        frozen = time.monotonic()
+        pg_pair.freeze("a")
+        try:
+            found = await house.until(lambda now: now["active"] == "secondary")
+            assert time.monotonic() - frozen <= 5.0
+            assert found["cause"] == "timeout"
+            await house.remove()
+            said = await house.pool.fetchval("select count(*) from outbox")
+            assert await house.shown() == {}
+        finally:
+            pg_pair.thaw("a")
+        while pg_pair.sessions("b"):
+            await asyncio.sleep(0.05)
+        assert await house.pool.fetchval("select count(*) from outbox") == said
+
+    in_house(work, SHIPPED)
+
+
+def test_a_secondary_is_promoted(in_house: Any, pg_pair: PgPair) -> None:
+    """The old primary, back as it was, is not returned to by itself, since both take writes; a person may order it."""
+
+    async def work(house: House) -> None:
+        await house.register()
+        await house.until_both_answer()
+        pg_pair.kill("a")
+        await house.until(lambda now: now["active"] == "secondary")
+        pg_pair.promote()
+        pg_pair.start("a")
+        found = await house.until(lambda now: now["state"] == "two_primaries")
+        assert found["active"] == "secondary"
+        await house.register(owner="sales")
+        found = await house.until(lambda now: now["state"] == "two_primaries" and bool(now["endpoints"]))
+        assert found["active"] == "secondary"  # a change that leaves the endpoints alone leaves the choice alone
+        async with house.store.unit(keys=["default/shop"]) as unit:
+            assert await want(unit.bus.connection, "default/shop", "primary")
+        found = await house.until(lambda now: now["active"] == "primary")
+        assert found["cause"] == "by_person"
+
+    in_house(work)
