@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import orjson
 import pytest
+from starlette.applications import Starlette
 
-from services.connector import handlers
+from services.connector import endpoints_api, handlers
 from services.connector.domain.failover import Look, Move, Position, Rules, step
 from services.connector.domain.plan import plan, where
-from services.connector.endpoints import Endpoints, want
+from services.connector.endpoints import Endpoints
 from services.connector.gateway import Dialler, Patience
 from services.connector.guard import Guard, Pace
 from services.connector.settings import ConnectorSettings
@@ -132,6 +134,12 @@ class House:
 
     async def shown(self) -> dict[str, Any]:
         return await self.table.shown("default/shop") or {}
+
+    async def ask(self, method: str, what: str, document: Any = None) -> dict[str, Any]:
+        """The connector's edge."""
+        app = Starlette(routes=endpoints_api.routes(self.store, self.table))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+            return dict((await client.request(method, f"/health/sources/default/shop/{what}", json=document)).json())
 
     async def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
@@ -254,8 +262,9 @@ def test_a_secondary_is_promoted(in_house: Any, pg_pair: PgPair) -> None:
         await house.register(owner="sales")
         found = await house.until(lambda now: now["state"] == "two_primaries" and bool(now["endpoints"]))
         assert found["active"] == "secondary"  # a change that leaves the endpoints alone leaves the choice alone
-        async with house.store.unit(keys=["default/shop"]) as unit:
-            assert await want(unit.bus.connection, "default/shop", "primary")
+        assert (await house.ask("GET", "endpoints"))["state"] == "two_primaries"
+        assert (await house.ask("POST", "failover", {"to": "nowhere"}))["code"] == "invalid"
+        assert (await house.ask("POST", "failover", {"to": "primary"}))["wanted"] == "primary"
         found = await house.until(lambda now: now["active"] == "primary")
         assert found["cause"] == "by_person"
 

@@ -12,14 +12,14 @@ import typer
 
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
-from shared.cli.connect import address, edge
+from shared.cli.connect import Edge, address, edge
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import document_schema
 from shared.contracts.judging.source import Judged, judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource
-from shared.errors import Failed, UsageError
+from shared.errors import Failed, PurSightError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Data sources: add, check, list, show, edit, remove, explain, schema.")
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
@@ -130,9 +130,26 @@ def list_(json_output: Json = False) -> None:
 
 @app.command()
 def show(name: Named) -> None:
-    """One source with its history."""
+    """One source with its history, and which of its endpoints is read, how each does, and how safe the line is."""
     with edge() as line:
-        as_json(line.get(path_of(name)))
+        found = line.get(path_of(name))
+        as_json(found | {"endpoints": _health(line, name, "/endpoints"), "health": _health(line, name)})
+
+
+def _health(line: Edge, name: str, part: str = "") -> Any:
+    """What the connector knows of it; None where it has not dialled it yet, or is away."""
+    try:
+        return line.get(f"/health{path_of(name)}{part}")
+    except PurSightError:
+        return None
+
+
+@app.command()
+def failover(name: Named, to: Annotated[str, typer.Option(help="primary or secondary")] = "secondary") -> None:
+    """Read a hybrid source from its other endpoint, where that answers."""
+    with edge() as line:
+        line.send("POST", f"/health{path_of(name)}/failover", {"to": to})
+    stdout.print(plain(f"{name} is read from its {to} after the next look; `pursight source show {name}` tells."))
 
 
 @app.command()

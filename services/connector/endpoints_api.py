@@ -1,0 +1,84 @@
+"""The connector's door for the endpoints of a source: which one is read, how each does, and a person's order to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from services.connector.domain.plan import plan, where
+from services.connector.endpoints import Endpoints, want
+from services.connector.store import Store
+from shared.bus.received import Cause
+from shared.contracts.audit import AuditRecorded
+from shared.contracts.names import SourceName
+from shared.contracts.source import DataSource
+from shared.web.auth import actor_of
+from shared.web.body import body_of
+from shared.web.problems import problem
+
+_PATH = "/health/sources/{tenant}/{name:path}"
+
+
+def routes(store: Store, table: Endpoints) -> list[Route]:
+    """To stand before the routes that would take the end of these paths for a name."""
+    door = Door(store, table)
+    return [
+        Route(f"{_PATH}/endpoints", door.show, methods=["GET"]),
+        Route(f"{_PATH}/failover", door.order, methods=["POST"]),
+    ]
+
+
+class Door:
+    """Endpoints as people see them."""
+
+    def __init__(self, store: Store, table: Endpoints) -> None:
+        self._store, self._table = store, table
+
+    async def show(self, request: Request) -> Response:
+        """Which endpoint is active, since when and why; of each its role, lag, and what was wrong at the last look."""
+        key = _key(request)
+        row = await self._store.source(key)
+        if row is None:
+            return _unknown()
+        return JSONResponse({"source": key} | (await self._table.shown(key) or _single(row.spec)))
+
+    async def order(self, request: Request) -> Response:
+        """`{"to": "primary"}` or `"secondary"`: carried out at the next look, where that endpoint answers; otherwise nothing changes."""
+        to = (await body_of(request, most_kib=1)).get("to")
+        if to not in ("primary", "secondary"):
+            return problem(422, "invalid", "`to` is primary or secondary")
+        key = _key(request)
+        async with self._store.unit(keys=[key]) as unit:
+            row = await unit.held(key)
+            if row is None:
+                return _unknown()
+            if not await want(unit.bus.connection, key, to):
+                return problem(409, "one_endpoint", "This source has one endpoint", "Only a hybrid source has a second one.")
+            entry = AuditRecorded(
+                tenant=row.tenant,
+                actor=actor_of(request),
+                action="source.failover",
+                object=key,
+                result="allowed",
+                detail=to,
+                service="connector",
+            )
+            unit.bus.emit(entry, key=row.tenant, cause=Cause.new(tenant=row.tenant))
+        return JSONResponse({"source": key, "wanted": to}, status_code=202)
+
+
+def _single(spec: DataSource) -> dict[str, Any]:
+    found = plan(spec)
+    ends = [{"role": found.role, "endpoint": where(found)}, *({"role": each.role, "endpoint": where(each)} for each in found.others)]
+    return {"active": found.role, "state": found.role, "says": "has one endpoint to dial", "endpoints": ends}
+
+
+def _key(request: Request) -> str:
+    return SourceName(request.path_params["tenant"], request.path_params["name"]).key
+
+
+def _unknown() -> Response:
+    return problem(404, "unknown_source", "No source of this name is connected to yet", "See `pursight source list`.")
