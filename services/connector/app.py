@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from services.connector import api, handlers
+from services.connector import api, endpoints_api, handlers
 from services.connector.endpoints import Endpoints
 from services.connector.gateway import Dialler, Patience
 from services.connector.guard import Guard, Pace
@@ -30,6 +30,7 @@ async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None
     watch = Watch(store, context.jobs, dialler, Rhythm(settings.check_seconds, settings.probe_seconds))
     context.bus.on(SourceRegistered, partial(handlers.on_source_registered, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store), batch=100)
+    context.routes += endpoints_api.routes(store, table)
     context.routes += api.routes(store, dialler, context.jobs)
     context.spawn(Guard(store, table, dialler, Pace(settings.watch_seconds, settings.watch_patience, settings.watch_failures)).run)
     context.spawn(partial(work, context.jobs, KIND, watch.work, concurrency=settings.dials_at_once))
