@@ -4,6 +4,7 @@
     ├── Transient      the world is away (database, broker, throttling): wait, try again, no end
     ├── Poison         the record can never be understood: dead letter at once
     ├── UsageError     a person asked for something that cannot be done (exit code 2)
+    │   └── Denied     … or that this person may not do
     └── Failed         the work was tried and did not succeed (exit code 1)
 
 A message never holds a value read from a data source, nor a secret.
@@ -42,6 +43,14 @@ class Poison(PurSightError):
 
 class UsageError(PurSightError):
     exit_code = 2
+
+
+class Denied(UsageError):
+    """Who asks may not do that. `action`, `tenant` and `object` are what the ledger keeps of it."""
+
+    def __init__(self, what: str, *, actor: str, action: str, tenant: str, object: str, why: str, remedy: str, code: str) -> None:
+        super().__init__(what, why=why, remedy=remedy, code=code)
+        self.actor, self.action, self.tenant, self.object = actor, action, tenant, object
 
 
 class Failed(PurSightError):

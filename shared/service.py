@@ -20,17 +20,27 @@ from typing import Any, Generic, TypeVar
 
 import asyncpg
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
+from shared.access.actor import EVERYWHERE, Actor
+from shared.access.gate import Gate
+from shared.access.proof import UPSTREAM, Producer, Proofs
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER as BUS_MIGRATIONS
+from shared.bus.received import Cause
 from shared.bus.runtime import Bus
+from shared.bus.unit import unit
+from shared.contracts.audit import AuditRecorded
+from shared.contracts.names import DEFAULT_TENANT
 from shared.db.migrate import migrate
 from shared.db.pool import away, open_pool
-from shared.errors import PurSightError, Transient, UsageError
+from shared.errors import Denied, PurSightError, Transient, UsageError
 from shared.observe.setup import setup_logging, setup_tracing
 from shared.settings import BusSettings, ServiceSettings
+from shared.web.guard import MAX_OBJECT
 from shared.web.health import health_routes, not_yet
 from shared.web.server import bind, edge_app, server
+from shared.web.sign_in import oidc_of, signs_of
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
@@ -48,6 +58,8 @@ class ServiceContext(Generic[S]):
     pool: asyncpg.Pool
     bus: Bus
     jobs: Jobs
+    gate: Gate  # who may do what
+    proofs: Proofs  # who asks by event
     routes: list[BaseRoute] = field(default_factory=list)
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
 
@@ -114,6 +126,8 @@ class _Process(Generic[S]):
         self._stop = asyncio.Event()
         self._bus: Bus | None = None
         self._state = "starting"
+        self._gate = Gate.load(settings.access_policies)
+        self._open_pool: asyncpg.Pool | None = None
 
     def problems(self) -> list[str]:
         return self._bus.ready() if self._bus and not self._state else [self._state or "starting"]
@@ -125,11 +139,21 @@ class _Process(Generic[S]):
         async with AsyncExitStack() as stack:
             stack.callback(setup_tracing(self._service.name, self._settings.otlp_endpoint))
             routes: list[BaseRoute] = [*health_routes(self.problems), not_yet(self.problems)]
-            http = server(edge_app(routes, token=self._settings.token.get_secret_value()))
+            http = server(self._edge(routes))
             serving = asyncio.create_task(http.serve(sockets=[self._listener]))
             stack.push_async_callback(_finish, serving, lambda: setattr(http, "should_exit", True))
             await self._until_stopped(self._work(routes))
         log.info("service.stopped", extra={"service": self._service.name})
+
+    def _edge(self, routes: list[BaseRoute]) -> ASGIApp:
+        settings = self._settings
+        token, signs = settings.token.get_secret_value(), signs_of(settings, oidc_of(settings))
+        return edge_app(routes, token=token, signs=signs, gate=self._gate, record=self._record)
+
+    async def _record(self, error: Denied) -> None:
+        """A refusal goes to the ledger by the way of everything that is said."""
+        if self._open_pool:
+            await say_denied(self._open_pool, self._service.name, error)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work`; end it on the stop signal. Its own failure is raised."""
@@ -143,10 +167,10 @@ class _Process(Generic[S]):
 
     async def _work(self, routes: list[BaseRoute]) -> None:
         async with self._pool() as pool:
-            bus = Bus(self._service.name, settings=self._bus_settings, pool=pool, schema=self._service.name)
-            context = ServiceContext(
-                self._service.name, self._settings, self._bus_settings, pool, bus, Jobs(pool, service=self._service.name)
-            )
+            name, proofs = self._service.name, proofs_of(self._settings)
+            bus = Bus(name, settings=self._bus_settings, pool=pool, schema=name, believe=proofs.actor)
+            context = ServiceContext(name, self._settings, self._bus_settings, pool, bus, Jobs(pool, service=name), self._gate, proofs)
+            self._open_pool = pool
             async with self._service.wire(context):
                 await self._run(context, routes)
 
@@ -191,6 +215,24 @@ class _Process(Generic[S]):
                 log.warning("database.away", extra={"error_type": type(error).__name__})
                 await asyncio.sleep(wait)
         raise AssertionError
+
+
+def proofs_of(settings: ServiceSettings) -> Proofs:
+    """Whom we believe by event. Whoever may write to a request topic of the local stack is the person that runs it."""
+    unset: tuple[str, ...] = ("service",) if settings.mode == "local" else ()
+    roles = unset if settings.upstream_roles is None else settings.upstream_roles
+    producers = {name: Producer(one.key, frozenset(one.roles), one.tenant) for name, one in settings.signers.items()}
+    return Proofs(settings.token.get_secret_value(), producers, Actor(UPSTREAM, EVERYWHERE, frozenset(roles)))
+
+
+async def say_denied(pool: asyncpg.Pool, service: str, error: Denied) -> None:
+    """A refusal for the ledger of who was refused."""
+    tenant = error.tenant or DEFAULT_TENANT
+    entry = AuditRecorded(
+        tenant=tenant, actor=error.actor, action=error.action, object=error.object[:MAX_OBJECT], result="denied", service=service
+    )
+    async with unit(pool, service=service) as work:
+        work.emit(entry, key=tenant, cause=Cause.new(tenant=tenant))
 
 
 @contextmanager

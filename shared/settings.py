@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -40,6 +40,29 @@ class BusSettings(BaseSettings):
     )
 
 
+Role = Literal["viewer", "auditor", "steward", "service", "admin"]
+
+
+class Machine(BaseModel):
+    """A service token: what it may do, and the digest that it is known by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(pattern="^[0-9A-Fa-f]{64}$")
+    roles: tuple[Role, ...]
+    tenant: str = Field(min_length=1)
+
+
+class Signer(BaseModel):
+    """An upstream system that signs its requests: its public Ed25519 key, and what it may do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field(pattern="^[A-Za-z0-9+/]{43}=$")
+    roles: tuple[Role, ...] = ("service",)
+    tenant: str = Field(min_length=1)
+
+
 class ServiceSettings(BaseSettings):
     """What each service process needs. Sub-classes add their own."""
 
@@ -59,3 +82,42 @@ class ServiceSettings(BaseSettings):
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "PURSIGHT_OTLP_ENDPOINT"),
         description="where spans go; empty: context is carried, spans are not recorded",
     )
+
+    access_policies: Path | None = Field(
+        default=None, description="folder with Cedar policies (*.cedar) of your own, besides the shipped ones"
+    )
+    service_tokens: dict[str, Machine] = Field(
+        default_factory=dict,
+        description="tokens of machines by name, as JSON: the token's sha256 in hexadecimal, roles, tenant (* for all)",
+        examples=['{"ci": {"sha256": "…", "roles": ["service"], "tenant": "acme"}}'],
+    )
+    upstream_roles: tuple[Role, ...] | None = Field(
+        default=None,
+        description="as JSON: roles, in every tenant, of who writes to a request topic without signing; service in local mode, else none",
+        examples=['["service"]'],
+    )
+    signers: dict[str, Signer] = Field(
+        default_factory=dict,
+        description="upstream systems that sign their events, by name, as JSON: public Ed25519 key in base64, roles, tenant",
+    )
+    own_identity: bool = Field(
+        default=False, description="may a source without a key of its own sign in to its cloud as the machine that PurSight runs on?"
+    )
+    secrets_allowed: tuple[str, ...] | None = Field(
+        default=None,
+        description="as JSON: how references to secrets in sources may begin, {tenant} is the source's tenant; all in local mode, "
+        "else file:/run/secrets/pursight/{tenant}/ and local:{tenant}.NAME",
+        examples=['["vault:secret/{tenant}/", "env:CRM_PASSWORD"]'],
+    )
+    oidc_issuer: str = Field(default="", description="address of the OpenID Connect issuer whose tokens are taken; empty: none")
+    oidc_audience: str = Field(default="", description="what `aud` must say in its access tokens")
+    oidc_tenant: str = Field(default="", description="tenant of everybody who signs in there, * for all; empty: a claim tells")
+    oidc_tenant_claim: str = Field(default="tenant", description="the claim that names the tenant")
+    oidc_roles_claim: str = Field(
+        default="roles", description="the claim that lists the roles; dots lead down", examples=["realm_access.roles"]
+    )
+    oidc_roles: dict[str, Role] = Field(default_factory=dict, description="their words for our roles, as JSON; empty: ours are used")
+    oidc_ca_file: str = Field(default="", description="PEM file with the authorities to trust for the issuer; empty: the system's")
+    oidc_client_id: str = Field(default="", description="our name at the issuer, for signing in to the pages; empty: one-time links only")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="our secret at the issuer, where the client has one")
+    public_url: str = Field(default="", description="address that browsers know the front door by", examples=["https://pursight.example"])

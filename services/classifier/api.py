@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from services.classifier.domain.reviews import DECISIONS
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.store import Store
+from shared.access.proof import Proofs
 from shared.bus.received import Cause
 from shared.contracts.asset import ClassificationReviewed
 from shared.contracts.audit import AuditRecorded
@@ -19,6 +21,7 @@ from shared.contracts.names import AssetName
 from shared.errors import UsageError
 from shared.web.auth import actor_of
 from shared.web.body import body_of
+from shared.web.guard import check
 from shared.web.problems import problem
 
 MAX_BODY_KIB = 64
@@ -26,9 +29,9 @@ MOST = 1000
 _FIELDS = ("asset", "column", "decision", "class_name", "reason")
 
 
-def routes(store: Store, ruleset: Ruleset) -> list[Route]:
+def routes(store: Store, ruleset: Ruleset, proofs: Proofs) -> list[Route]:
     """Everything under /rulesets and /reviews."""
-    rulesets, reviews = Rulesets(store, ruleset), Reviews(store, ruleset)
+    rulesets, reviews = Rulesets(store, ruleset), Reviews(store, ruleset, proofs)
     return [
         Route("/rulesets", rulesets.list, methods=["GET"]),
         Route("/rulesets/{name}", rulesets.show, methods=["GET"]),
@@ -65,8 +68,8 @@ def described(ruleset: Ruleset) -> dict[str, Any]:
 class Reviews:
     """What the rules were not sure of, and a person's word on it."""
 
-    def __init__(self, store: Store, ruleset: Ruleset) -> None:
-        self._store, self._ruleset = store, ruleset
+    def __init__(self, store: Store, ruleset: Ruleset, proofs: Proofs) -> None:
+        self._store, self._ruleset, self._proofs = store, ruleset, proofs
 
     async def list(self, request: Request) -> Response:
         """Assets with uncertain columns. Filters: source, limit, offset."""
@@ -78,13 +81,14 @@ class Reviews:
         """Ask for a review: it travels as classification.reviewed and takes effect when this service hears it."""
         wanted = await _review_of(request)
         tenant = AssetName.parse(wanted.asset).tenant
+        check(request, "classification.review", tenant, wanted.asset)
         cause = Cause.new(tenant=tenant)
         async with self._store.unit(keys=[wanted.asset]) as unit:
             refusal = await self._refusal(unit, wanted)
             if refusal:
                 unit.bus.emit(_denied(wanted, tenant, refusal[1]), key=tenant, cause=cause)
             else:
-                unit.bus.emit(wanted, key=wanted.asset, cause=cause)
+                unit.bus.ask(wanted, key=wanted.asset, cause=cause, seal=partial(self._proofs.seal, request.scope["actor"]))
         if refusal:
             return problem(refusal[0], "review_refused", refusal[1], "See GET /reviews and GET /rulesets.")
         return JSONResponse({"accepted": f"{wanted.asset}#{wanted.column}", "trace_id": cause.trace_id}, status_code=202)
@@ -122,7 +126,7 @@ def _denied(wanted: ClassificationReviewed, tenant: str, why: str) -> AuditRecor
         actor=wanted.reviewer,
         action=f"classification.{wanted.decision}",
         object=f"{wanted.asset}#{wanted.column}",
-        result="denied",
+        result="failed",
         detail=why,
         service="classifier",
     )

@@ -47,10 +47,10 @@ async def wire(context: ServiceContext[ClassifierSettings]) -> AsyncIterator[Non
     context.bus.on(SchemaDiscovered, partial(handlers.on_schema_discovered, classifier=classifier))
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, classifier=classifier))
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, classifier=classifier), batch=100)
-    context.bus.on(ClassificationReviewed, partial(handlers.on_classification_reviewed, classifier=classifier), batch=50)
+    context.bus.on(ClassificationReviewed, partial(handlers.on_classification_reviewed, classifier=classifier, gate=context.gate), batch=50)
     context.spawn(partial(work, context.jobs, handlers.REJUDGE, partial(handlers.rejudge, classifier=classifier), concurrency=1))
     context.spawn(partial(work, context.jobs, handlers.FORGET, partial(handlers.forget, classifier=classifier), concurrency=1))
-    context.routes += api.routes(classifier.store, judge.ruleset)
+    context.routes += api.routes(classifier.store, judge.ruleset, context.proofs)
     await announce(classifier)
     yield
 

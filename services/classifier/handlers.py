@@ -11,6 +11,8 @@ from services.classifier.domain.judging import Judged, Wanted, judge_all
 from services.classifier.domain.reviews import Review, review_from
 from services.classifier.domain.tables import Judge, targets_of
 from services.classifier.store import ClassifierUnit, Row, Store, Stored
+from shared.access.actor import Actor
+from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import AnyCause, Cause, Received
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
@@ -102,12 +104,32 @@ async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, classif
             await classifier.jobs.enqueue(unit.bus.connection, FORGET, received.event.source, received.time.isoformat())
 
 
-async def on_classification_reviewed(batch: Sequence[Received[ClassificationReviewed]], *, classifier: Classifier) -> None:
+async def on_classification_reviewed(batch: Sequence[Received[ClassificationReviewed]], *, classifier: Classifier, gate: Gate) -> None:
     """classification.reviewed -> asset.classified at once, and audit.recorded; what cannot be taken is audited with the reason."""
     async with classifier.store.unit(batch, keys=[received.event.asset for received in batch]) as unit:
         for received in compress(batch, unit.bus.is_new):
-            refusal = await review(unit, received.event, received, classifier)
-            audit(unit, received.event, received, refusal)
+            if denied := _not_allowed(received, gate):
+                audit(unit, received, "denied", denied)
+            elif refusal := await review(unit, received.event, received, classifier):
+                audit(unit, received, "failed", refusal)
+            else:
+                audit(unit, received, "allowed", received.event.class_name)
+
+
+def _not_allowed(received: Received[ClassificationReviewed], gate: Gate) -> str:
+    """Why who asks may not review that; empty where they may."""
+    asset = received.event.asset
+    allowed = gate.allows(_actor(received), "classification.review", _tenant(received), asset, via="event")
+    return "" if allowed else "lacks the permission classification.review"
+
+
+def _actor(received: Received[ClassificationReviewed]) -> Actor:
+    return received.actor or Actor("event:unknown")
+
+
+def _tenant(received: Received[ClassificationReviewed]) -> str:
+    asset = received.event.asset
+    return SourceName.parse(source_of(asset)).tenant if asset.count("/") == 2 else received.tenant
 
 
 async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: AnyCause, classifier: Classifier) -> str:
@@ -127,19 +149,19 @@ async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: A
     return ""
 
 
-def audit(unit: ClassifierUnit, request: ClassificationReviewed, cause: AnyCause, refusal: str) -> None:
+def audit(unit: ClassifierUnit, received: Received[ClassificationReviewed], result: str, detail: str) -> None:
     """Who decided what on which column, and what came of it."""
-    tenant = SourceName.parse(source_of(request.asset)).tenant if request.asset.count("/") == 2 else cause.tenant
+    request, tenant, actor = received.event, _tenant(received), _actor(received).id
     entry = AuditRecorded(
         tenant=tenant,
-        actor=request.reviewer,
+        actor=actor if request.reviewer in ("", actor) else f"{actor} for {request.reviewer[:200]}",
         action=f"classification.{request.decision}",
         object=f"{request.asset}#{request.column}",
-        result="failed" if refusal else "allowed",
-        detail=refusal or request.class_name,
+        result=result,
+        detail=detail,
         service="classifier",
     )
-    unit.bus.emit(entry, key=tenant, cause=cause)
+    unit.bus.emit(entry, key=tenant, cause=received)
 
 
 async def _again(

@@ -25,6 +25,7 @@ from shared.contracts.names import SourceName, source_of
 from shared.errors import UsageError
 from shared.web.auth import actor_of
 from shared.web.body import body_of
+from shared.web.guard import check, hidden
 from shared.web.problems import problem
 
 MAX_WAIVER = timedelta(days=400)
@@ -127,13 +128,14 @@ class Violations:
 
     async def show(self, request: Request) -> Response:
         row = await self._views.violation(identity(request))
-        return JSONResponse(row) if row else no_such_violation()
+        return no_such_violation() if row is None or await hidden_from(request, row["asset"]) else JSONResponse(row)
 
     async def waive(self, request: Request) -> Response:
         """Accept a violation for a time: {"reason": …, "expires": ISO 8601 or "days": n, "owner": who answers}. Audited."""
         found = await self._views.violation(identity(request))
-        if found is None:
+        if found is None or await hidden_from(request, found["asset"]):
             return no_such_violation()
+        check(request, "violation.waive", SourceName.parse(source_of(found["asset"])).tenant, found["asset"])
         document = await body_of(request)
         reason, until = waiver(document, datetime.now(UTC))
         asset, owner = found["asset"], document.get("owner")
@@ -245,6 +247,10 @@ def identity(request: Request) -> UUID:
         return UUID(request.path_params["id"])
     except ValueError:
         raise UsageError("not a violation's id", remedy="See GET /violations.", code="not_an_id") from None
+
+
+async def hidden_from(request: Request, asset: str) -> bool:
+    return await hidden(request, "violation.read", SourceName.parse(source_of(asset)).tenant, asset)
 
 
 def no_such_framework() -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -13,6 +15,7 @@ from shared.contracts.connection import Diagnosis
 from shared.contracts.names import SourceName
 from shared.contracts.scan import ScanFailed
 from shared.web.auth import actor_of
+from shared.web.guard import check, hidden
 from shared.web.problems import problem
 
 
@@ -40,13 +43,14 @@ class ScanJobs:
 
     async def show(self, request: Request) -> Response:
         scan = await self._store.scan(request.path_params["id"])
-        return JSONResponse(scan) if scan else problem(404, "unknown_scan", "No such scan")
+        return _no_such_scan() if scan is None or await _hidden(request, "scan.read", scan) else JSONResponse(scan)
 
     async def cancel(self, request: Request) -> Response:
         """Ends a scan that waits or runs; what it said so far stands, and nothing is removed."""
         scan = await self._store.scan(request.path_params["id"])
-        if scan is None:
-            return problem(404, "unknown_scan", "No such scan")
+        if scan is None or await _hidden(request, "scan.read", scan):
+            return _no_such_scan()
+        check(request, "scan.cancel", SourceName.parse(scan["source"]).tenant, scan["source"])
         id, source = scan["scan_id"], scan["source"]
         tenant = SourceName.parse(source).tenant
         diagnosis = Diagnosis(code="cancelled", cause="a person stopped the scan", remedy="Ask for a new one when it suits.")
@@ -61,3 +65,11 @@ class ScanJobs:
             )
             unit.bus.emit(entry, key=tenant, cause=cause)
         return JSONResponse({"scan_id": id, "state": "cancelled"})
+
+
+async def _hidden(request: Request, action: str, scan: dict[str, Any]) -> bool:
+    return await hidden(request, action, SourceName.parse(scan["source"]).tenant, scan["source"])
+
+
+def _no_such_scan() -> Response:
+    return problem(404, "unknown_scan", "No such scan")

@@ -28,7 +28,7 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
     scanner = Scanner(store, context.jobs, sources, tries=settings.scan_tries)
     context.bus.on(SourceConnected, partial(handlers.on_source_connected, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)
-    context.bus.on(ScanRequested, partial(handlers.on_scan_requested, store=store, jobs=context.jobs), batch=100)
+    context.bus.on(ScanRequested, partial(handlers.on_scan_requested, store=store, jobs=context.jobs, gate=context.gate), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=context.jobs), batch=100)
     context.routes += api.routes(store)
     context.spawn(partial(work, context.jobs, KIND, scanner.work, concurrency=settings.scans_at_once))

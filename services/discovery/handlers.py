@@ -8,6 +8,8 @@ from itertools import compress
 from typing import Any
 
 from services.discovery.store import DiscoveryUnit, Scan, Store
+from shared.access.actor import Actor
+from shared.access.gate import Gate
 from shared.bus.jobs import Jobs
 from shared.bus.received import Received
 from shared.contracts.audit import AuditRecorded
@@ -20,8 +22,8 @@ from shared.observe import tracing
 
 SCAN = "scan"
 _PRIORITY = {"person": 10, "normal": 0, "bulk": -10}
-_ACTOR = "event:upstream"
 _EVERYTHING = Scope()
+_REMOVED = Diagnosis(code="source_removed", cause="the source was removed", remedy="Register it again, then ask for a scan.")
 
 
 async def on_source_connected(batch: Sequence[Received[SourceConnected]], *, store: Store, jobs: Jobs) -> None:
@@ -38,23 +40,40 @@ async def on_source_failed_over(batch: Sequence[Received[SourceFailedOver]], *, 
         pass
 
 
-async def on_scan_requested(batch: Sequence[Received[ScanRequested]], *, store: Store, jobs: Jobs) -> None:
-    """scan.requested -> a scan, or scan.failed with the reason why not. Both are audited."""
+async def on_scan_requested(batch: Sequence[Received[ScanRequested]], *, store: Store, jobs: Jobs, gate: Gate) -> None:
+    """scan.requested -> a scan, or scan.failed with the reason why not. Both are audited, with who asked."""
     async with store.unit(batch, keys=[received.event.source for received in batch]) as unit:
         for received in compress(batch, unit.bus.is_new):
-            await _requested(unit, jobs, received)
+            await _requested(unit, jobs, received, gate)
 
 
-async def _requested(unit: DiscoveryUnit, jobs: Jobs, received: Received[ScanRequested]) -> None:
+async def _requested(unit: DiscoveryUnit, jobs: Jobs, received: Received[ScanRequested], gate: Gate) -> None:
     wanted = received.event
     scan = _scan(received, wanted.source, mode=wanted.mode, priority=wanted.priority, scope=wanted.scope, reason=wanted.reason[:200])
-    refusal = _unknown_words(wanted) or await _not_connected(unit, wanted.source)
+    denied = _not_allowed(received, gate)
+    refusal = denied or _unknown_words(wanted) or await _not_connected(unit, wanted.source)
     if refusal:
         failed = ScanFailed(source=wanted.source, scan_id=scan.id, diagnosis=refusal, trace_id=tracing.trace_id(received.traceparent))
         unit.bus.emit(failed, key=wanted.source, cause=received)
     else:
         await _ask(unit, jobs, scan)
-    _audit(unit, received, "denied" if refusal else "allowed", refusal.code if refusal else "")
+    _audit(unit, received, "denied" if denied else "failed" if refusal else "allowed", refusal.code if refusal else "")
+
+
+def _not_allowed(received: Received[ScanRequested], gate: Gate) -> Diagnosis | None:
+    """The same words whether or not there is such a source."""
+    source, actor = received.event.source, _actor(received)
+    if gate.allows(actor, "source.discover", _tenant(received, source), source, via="event"):
+        return None
+    return Diagnosis(
+        code="not_allowed",
+        cause=f"{actor.id} does not have the permission source.discover here",
+        remedy="Sign the event as a producer that has it, or ask the operator (PURSIGHT_SIGNERS, PURSIGHT_UPSTREAM_ROLES).",
+    )
+
+
+def _actor(received: Received[ScanRequested]) -> Actor:
+    return received.actor or Actor("event:unknown")
 
 
 def _unknown_words(wanted: ScanRequested) -> Diagnosis | None:
@@ -78,11 +97,14 @@ async def _not_connected(unit: DiscoveryUnit, source: str) -> Diagnosis | None:
 
 
 async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, store: Store, jobs: Jobs) -> None:
-    """source.removed -> open scans end, and a job that says every asset gone."""
+    """source.removed -> open scans end with scan.failed, and a job that says every asset gone."""
     async with store.unit(batch) as unit:
         for received in compress(batch, unit.bus.is_new):
             source = received.event.source
-            await unit.forget(source, received.event.version, _scan(received, source, reason="source_removed"))
+            ended = await unit.forget(source, received.event.version, _scan(received, source, reason="source_removed"))
+            for scan, trace_id, progress in ended:
+                failed = ScanFailed(source=source, scan_id=scan, diagnosis=_REMOVED, trace_id=trace_id, progress=progress)
+                unit.bus.emit(failed, key=source, cause=received)
             await jobs.enqueue(unit.bus.connection, SCAN, source, "", priority=10, traceparent=received.traceparent)
 
 
@@ -128,8 +150,8 @@ def _audit(unit: DiscoveryUnit, received: Received[ScanRequested], result: str, 
     tenant = _tenant(received, received.event.source)
     entry = AuditRecorded(
         tenant=tenant,
-        actor=_ACTOR,
-        action="scan.request",
+        actor=_actor(received).id,
+        action="source.discover",
         object=received.event.source,
         result=result,
         detail=detail,

@@ -17,6 +17,7 @@ from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
+from shared.observe import tracing
 
 SERVICE = "discovery"
 
@@ -218,8 +219,11 @@ class DiscoveryUnit:
         await self._sql.execute("delete from draining where source = $1", source)
         await self._sql.execute("delete from scan where source = $1 and state not in ('waiting', 'running')", source)
 
-    async def forget(self, source: str, version: int, drain: Scan) -> None:
-        """The source is gone: its open scans end, what was said of older versions no longer counts, and a worker is to drain it."""
+    async def forget(self, source: str, version: int, drain: Scan) -> list[tuple[str, str, float]]:
+        """The source is gone: its open scans end, what was said of older versions no longer counts, and a worker is to drain it.
+
+        Returns id, trace and share of the scans that ended.
+        """
         await self._sql.execute(
             "insert into draining (source, id, tenant, traceparent) values ($1, $2, $3, $4) on conflict do nothing",
             *(source, drain.id, drain.tenant, drain.traceparent),
@@ -229,11 +233,12 @@ class DiscoveryUnit:
             on conflict (key) do update set removed_version = greatest(source.removed_version, $2), connected = '', changed_at = $3""",
             *(source, version, self.bus.now),
         )
-        await self._sql.execute(
+        rows = await self._sql.fetch(
             """update scan set state = 'cancelled', code = 'source_removed', ended_at = $2
-            where source = $1 and state in ('waiting', 'running')""",
+            where source = $1 and state in ('waiting', 'running') returning id, traceparent, tables, looked""",
             *(source, self.bus.now),
         )
+        return [(row[0], tracing.trace_id(row[1]), min(1.0, row[3] / row[2]) if row[2] else 0.0) for row in rows]
 
     async def begin(self, scan: str) -> None:
         await self._sql.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -13,10 +14,12 @@ from starlette.routing import Route
 from services.registry.domain.ledger import first_fault
 from services.registry.gateway import OwnSecrets
 from services.registry.store import Row, Store
+from shared.access.gate import denied
+from shared.access.proof import Proofs
 from shared.bus.unit import Cause
 from shared.contracts.choices import explain
 from shared.contracts.document import document_schema
-from shared.contracts.judging.source import Judged, judge
+from shared.contracts.judging.source import Judged, codes_of, judge, named
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import Scope
@@ -24,14 +27,15 @@ from shared.errors import UsageError
 from shared.secrets.vault import LocalVault
 from shared.web.auth import actor_of
 from shared.web.body import body_of
+from shared.web.guard import check, seen
 from shared.web.problems import problem
 
 MAX_ENTRIES = 1000
 
 
-def routes(store: Store, vault: LocalVault, own: OwnSecrets) -> list[Route]:
+def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs) -> list[Route]:
     """Everything under /sources, /scans, /secrets and /audit."""
-    sources, secrets = Sources(store, own), Secrets(vault)
+    sources, secrets = Sources(store, own, proofs), Secrets(store, vault)
     return [
         Route("/sources", sources.list, methods=["GET"]),
         Route("/sources", sources.register, methods=["POST"]),
@@ -69,23 +73,23 @@ def refused(judged: Judged) -> Response:
 class Sources:
     """Register, look, remove, scan."""
 
-    def __init__(self, store: Store, own: OwnSecrets) -> None:
-        self._store, self._own = store, own
+    def __init__(self, store: Store, own: OwnSecrets, proofs: Proofs) -> None:
+        self._store, self._own, self._proofs = store, own, proofs
 
     async def list(self, request: Request) -> Response:
         rows = await self._store.sources(request.query_params.get("tenant"))
-        return JSONResponse({"sources": [shown(row) for row in rows]})
+        return JSONResponse({"sources": [shown(row) for row in rows if seen(request, "source.read", row.spec.tenant, row.key)]})
 
     async def check(self, request: Request) -> Response:
         """Validate only; nothing is kept."""
-        judged = judge(await body_of(request))
+        judged = await _judged(request, "source.validate")
         if not judged.spec:
             return refused(judged)
         return JSONResponse({"spec": judged.spec.model_dump(mode="json", exclude_defaults=True), "notes": list(judged.notes)})
 
     async def explain(self, request: Request) -> Response:
         """What the choices in a source lead to, each with its reason; nothing is kept."""
-        judged = judge(await body_of(request))
+        judged = await _judged(request, "source.validate")
         if not judged.spec:
             return refused(judged)
         return JSONResponse({"answers": [answer._asdict() for answer in explain(judged.spec)], "notes": list(judged.notes)})
@@ -96,13 +100,17 @@ class Sources:
 
     async def register(self, request: Request) -> Response:
         """Idempotent by name. With `If-Match: VERSION` or `If-None-Match: *`, refused (412) where somebody was faster."""
-        judged = judge(await body_of(request))
-        if not judged.spec:
-            return refused(judged)
-        cause = Cause.new(tenant=judged.spec.tenant)
-        async with self._store.unit(keys=[judged.spec.key]) as unit:
-            before = await unit.get(judged.spec.key)
+        judged = judge(document := await body_of(request))
+        key = judged.spec.key if judged.spec else named(document)
+        cause = Cause.new(tenant=_about(key)[0])
+        async with self._store.unit(keys=[key]) as unit:
+            before = await unit.get(key)
             current = before.version if before and not before.removed else 0
+            action = "source.update" if current else "source.create"
+            _check_change(request, action, key)
+            if not judged.spec:
+                unit.audit(cause.tenant, actor_of(request), action, key, cause, "failed", codes_of(judged.problems))
+                return refused(judged)
             if conflict := _conflict(request, current):
                 return conflict
             row = await unit.register(judged.spec, judged.notes, actor=actor_of(request), cause=cause)
@@ -131,6 +139,7 @@ class Sources:
         """Ask for a scan of a registered source."""
         document = await body_of(request)
         key = str(document.get("source", ""))
+        check(request, "source.discover", *_about(key))
         row = await self._store.get(key)
         if row is None:
             return _no_such_source()
@@ -143,7 +152,7 @@ class Sources:
         )
         cause = Cause.new(tenant=row.spec.tenant)
         async with self._store.unit(keys=[key]) as unit:
-            event = unit.ask_scan(wanted, actor=actor_of(request), cause=cause)
+            event = unit.ask_scan(wanted, actor=request.scope["actor"], proofs=self._proofs, cause=cause)
         return JSONResponse({"request_id": event, "trace_id": cause.trace_id}, status_code=202)
 
 
@@ -169,8 +178,8 @@ class Audit:
 class Secrets:
     """The local secret store: values go in, only names come out."""
 
-    def __init__(self, vault: LocalVault) -> None:
-        self._vault = vault
+    def __init__(self, store: Store, vault: LocalVault) -> None:
+        self._store, self._vault = store, vault
 
     async def list(self, request: Request) -> Response:
         return JSONResponse({"secrets": self._vault.names()})
@@ -180,11 +189,37 @@ class Secrets:
         if not isinstance(value, str) or not value:
             raise UsageError("a secret needs a value", remedy='Send {"value": "…"}.', code="secret_empty")
         self._vault.put(request.path_params["name"], value)
+        await self._audit(request, "secret.write")
         return JSONResponse({"reference": f"local:{request.path_params['name']}"}, status_code=201)
 
     async def remove(self, request: Request) -> Response:
         found = self._vault.remove(request.path_params["name"])
+        await self._audit(request, "secret.delete", "allowed" if found else "failed")
         return JSONResponse({"removed": found}, status_code=200 if found else 404)
+
+    async def _audit(self, request: Request, action: str, result: str = "allowed") -> None:
+        cause = Cause.new()
+        async with self._store.unit() as unit:
+            unit.audit(cause.tenant, actor_of(request), action, f"local:{request.path_params['name']}", cause, result)
+
+
+async def _judged(request: Request, action: str) -> Judged:
+    """The source in the body, judged, where who asks may do that with it. Raises Denied."""
+    judged = judge(document := await body_of(request))
+    check(request, action, *_about(judged.spec.key if judged.spec else named(document)))
+    return judged
+
+
+def _check_change(request: Request, action: str, key: str) -> None:
+    """Raises Denied. Who may not look is told of both permissions, so that the refusal does not tell whether the source exists."""
+    if not seen(request, action, *_about(key)) and not seen(request, "source.read", *_about(key)):
+        raise denied(request.scope["actor"], ("source.create", "source.update"), *_about(key))
+    check(request, action, *_about(key))
+
+
+def _about(key: str) -> tuple[str, str]:
+    """Tenant and name of what a key names."""
+    return unquote(key.partition("/")[0]), key
 
 
 def _key(request: Request) -> str:

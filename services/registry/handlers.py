@@ -8,25 +8,27 @@ from typing import Any, NamedTuple
 
 from services.registry.gateway import OwnSecrets
 from services.registry.store import RegistryUnit, Store
+from shared.access.actor import Actor
+from shared.access.gate import Gate
 from shared.bus.received import Received
 from shared.contracts.audit import AuditRecorded
-from shared.contracts.judging.hostile import MAX_NAME
-from shared.contracts.judging.source import Judged, judge
-from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.judging.source import Judged, codes_of, judge, named
+from shared.contracts.names import SourceName
 from shared.contracts.source import Problem, SourceRejected, SourceSubmitted, SourceWithdrawn
 
-ACTOR = "event:upstream"
 
-
-async def on_source_submitted(batch: Sequence[Received[SourceSubmitted]], *, store: Store) -> None:
+async def on_source_submitted(batch: Sequence[Received[SourceSubmitted]], *, store: Store, gate: Gate) -> None:
     """source.submitted -> source.registered or source.rejected. The same validation as over HTTP."""
     requests = [Request.read(received) for received in batch]
     async with store.unit(batch, keys=[request.key for request in requests]) as unit:
         for request in compress(requests, unit.bus.is_new):
-            if request.judged.spec:
-                await unit.register(request.judged.spec, request.judged.notes, actor=ACTOR, cause=request.received)
+            action = "source.create" if await unit.is_new(request.key) else "source.update"
+            if refusal := refused(gate, request.received, action, request.key):
+                reject(unit, request.key, (refusal,), request.received, action)
+            elif request.judged.spec:
+                await unit.register(request.judged.spec, request.judged.notes, actor=who(request.received).id, cause=request.received)
             else:
-                reject(unit, request.key, request.judged.problems, request.received, request.judged.notes)
+                reject(unit, request.key, request.judged.problems, request.received, action, request.judged.notes)
 
 
 class Request(NamedTuple):
@@ -43,12 +45,14 @@ class Request(NamedTuple):
         return cls(received, judged, judged.spec.key if judged.spec else named(document))
 
 
-async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store, own: OwnSecrets) -> None:
+async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, store: Store, own: OwnSecrets, gate: Gate) -> None:
     """source.withdrawn -> source.removed, or source.rejected where there is no such source."""
     async with store.unit(batch, keys=[named(received.event.document()) for received in batch]) as unit:
         for received in compress(batch, unit.bus.is_new):
             key = named(received.event.document())
-            if removed := await unit.remove(key, actor=ACTOR, cause=received):
+            if refusal := refused(gate, received, "source.delete", key):
+                reject(unit, key, (refusal,), received, "source.delete")
+            elif removed := await unit.remove(key, actor=who(received).id, cause=received):
                 await own.let_go(unit.bus.connection, removed.spec)
             else:
                 unknown = Problem(
@@ -57,23 +61,35 @@ async def on_source_withdrawn(batch: Sequence[Received[SourceWithdrawn]], *, sto
                     message="no source of this name is registered",
                     remedy="See `pursight source list`.",
                 )
-                reject(unit, key, (unknown,), received)
+                reject(unit, key, (unknown,), received, "source.delete")
 
 
-def reject(unit: RegistryUnit, source: str, problems: tuple[Problem, ...], received: Received[Any], notes: tuple[str, ...] = ()) -> None:
-    """Answer a request that cannot be done."""
+def who(received: Received[Any]) -> Actor:
+    """Who asks; nobody, who may do nothing, where the record was not looked at."""
+    return received.actor or Actor("event:unknown")
+
+
+def refused(gate: Gate, received: Received[Any], action: str, source: str) -> Problem | None:
+    """Why this actor may not ask for that: the same words whether or not there is such a source."""
+    actor = who(received)
+    if gate.allows(actor, action, SourceName.parse(source).tenant, source, via="event"):
+        return None
+    lacking = "source.create and source.update" if action != "source.delete" else action
+    return Problem(
+        field="document",
+        code="not_allowed",
+        message=f"{actor.id} does not have the permission {lacking} here",
+        remedy="Sign the event as a producer that has it, or ask the operator (PURSIGHT_SIGNERS, PURSIGHT_UPSTREAM_ROLES).",
+    )
+
+
+def reject(
+    unit: RegistryUnit, source: str, problems: tuple[Problem, ...], received: Received[Any], action: str, notes: tuple[str, ...] = ()
+) -> None:
+    """Answer a request that cannot be done, or not by who asks."""
     unit.bus.emit(SourceRejected(source=source, problems=problems, request_id=received.id, notes=notes), key=source, cause=received)
-
-
-def named(document: dict[str, Any]) -> str:
-    """The source key that a request means, as far as it says; never raises."""
-    tenant, name = document.get("tenant") or document.get("tenant_id"), document.get("name")
-    return SourceName(_sayable(tenant) or DEFAULT_TENANT, _sayable(name) or "unnamed").key
-
-
-def _sayable(given: object) -> str:
-    """A name as it can stand in a key, whatever was given: short, and without half surrogates."""
-    return given[:MAX_NAME].encode("utf-8", "replace").decode() if isinstance(given, str) else ""
+    result = "denied" if problems[0].code == "not_allowed" else "failed"
+    unit.audit(SourceName.parse(source).tenant, who(received).id, action, source, received, result, codes_of(problems))
 
 
 async def on_audit_recorded(batch: Sequence[Received[AuditRecorded]], *, store: Store) -> None:

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from services.registry.domain.ledger import GENESIS, Entry, chain
+from shared.access.actor import Actor
+from shared.access.proof import Proofs
 from shared.bus.deadletters import forget_source
 from shared.bus.received import Received
 from shared.bus.unit import Cause, Unit, unit
@@ -64,10 +67,9 @@ class RegistryUnit:
 
     async def register(self, spec: DataSource, notes: Sequence[str], *, actor: str, cause: AnyCause) -> Row:
         """Create or change the source and say so; an equal one changes nothing and says nothing."""
-        before = await self.get(spec.key)
-        if before and not before.removed and before.spec == spec:
+        before, created = await self.get(spec.key), await self.is_new(spec.key)
+        if before and not created and before.spec == spec:
             return before
-        created = before is None or before.removed
         changed = () if before is None or before.removed else changed_fields(before.spec, spec)
         version = before.version + 1 if before else 1
         await self._save(spec, version, notes, created)
@@ -85,7 +87,7 @@ class RegistryUnit:
             notes=tuple(notes),
         )
         self.bus.emit(fact, key=spec.key, cause=cause)
-        self._audit(spec.tenant, actor, "source.register", spec.key, cause)
+        self.audit(spec.tenant, actor, "source.create" if created else "source.update", spec.key, cause)
         return Row(spec.key, version, spec, False, tuple(notes), before.created_at if before else self.bus.now, self.bus.now)
 
     async def _save(self, spec: DataSource, version: int, notes: Sequence[str], created: bool) -> None:
@@ -119,7 +121,7 @@ class RegistryUnit:
         await self._forget(before.spec, version)
         self.bus.emit(SourceRemoved(source=key, version=version, actor=actor), key=key, cause=cause)
         self.bus.tombstone(SourceRegistered, key=key, cause=cause)
-        self._audit(SourceName.parse(key).tenant, actor, "source.remove", key, cause)
+        self.audit(SourceName.parse(key).tenant, actor, "source.delete", key, cause)
         return before
 
     async def _forget(self, spec: DataSource, version: int) -> None:
@@ -133,13 +135,18 @@ class RegistryUnit:
         await self._db.execute("delete from source_version where key = $1", spec.key)
         await forget_source(self._db, spec.key, self.bus.now)
 
-    def ask_scan(self, request: ScanRequested, *, actor: str, cause: AnyCause) -> str:
-        """Say that a scan is wanted; returns the event's id."""
-        self._audit(SourceName.parse(request.source).tenant, actor, "scan.request", request.source, cause)
-        return self.bus.emit(request, key=request.source, cause=cause)
+    async def is_new(self, key: str) -> bool:
+        """Whether there is no such source."""
+        return not await self._db.fetchval("select exists (select from source where key = $1 and not removed)", key)
 
-    def _audit(self, tenant: str, actor: str, action: str, target: str, cause: AnyCause) -> None:
-        entry = AuditRecorded(tenant=tenant, actor=actor, action=action, object=target, result="allowed", service=SERVICE)
+    def ask_scan(self, request: ScanRequested, *, actor: Actor, proofs: Proofs, cause: AnyCause) -> str:
+        """Say that a scan is wanted, and by whom; returns the event's id."""
+        self.audit(SourceName.parse(request.source).tenant, actor.id, "source.discover", request.source, cause)
+        return self.bus.ask(request, key=request.source, cause=cause, seal=partial(proofs.seal, actor))
+
+    def audit(self, tenant: str, actor: str, action: str, target: str, cause: AnyCause, result: str = "allowed", detail: str = "") -> None:
+        """For the ledger: who did what, and what came of it."""
+        entry = AuditRecorded(tenant=tenant, actor=actor, action=action, object=target, result=result, detail=detail, service=SERVICE)
         self.bus.emit(entry, key=tenant, cause=cause)
 
     async def append(self, entries: Iterable[Received[AuditRecorded]]) -> None:

@@ -13,6 +13,7 @@ from uuid import uuid5
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
+from shared.access.actor import Actor
 from shared.bus.deadletters import ATTEMPT_HEADER, ID_HEADER, LINK_HEADER, Raw, Reject
 from shared.bus.received import Received
 from shared.contracts.envelope import NAMESPACE
@@ -20,6 +21,7 @@ from shared.contracts.names import DEFAULT_TENANT
 from shared.contracts.topics import MAX_EVENT_BYTES, Topic, group_of
 from shared.observe import tracing
 
+Believe = Callable[[str, bytes | None, dict[str, bytes | None], bytes | None], Actor]  # from a request's record to who asks
 _RECEIVED = tuple.__new__  # what Received(...) ends in, at half its cost
 
 
@@ -83,10 +85,13 @@ def tenant_of(key: str, headers: dict[str, bytes | None]) -> str:
 
 
 class Hearing:
-    """Reads the records of one topic for one service. A `witness` looks at the envelope alone: whatever the body is, the event is blank."""
+    """Reads the records of one topic for one service. A `witness` looks at the envelope alone: whatever the body is, the event is blank.
 
-    def __init__(self, topic: Topic, *, witness: bool = False) -> None:
-        self._topic = topic
+    `believe` tells who asks, of requests.
+    """
+
+    def __init__(self, topic: Topic, *, witness: bool = False, believe: Believe | None = None) -> None:
+        self._topic, self._believe = topic, believe if topic.request else None
         self._blank = topic.event.model_construct() if witness else None
         self._name = topic.name.encode()
         self._read: Callable[[bytes], Any] = topic.event.__pydantic_validator__.validate_json
@@ -114,6 +119,7 @@ class Hearing:
                 tracing.child(parent),
                 _count(get(ATTEMPT_HEADER)) if again else 1,
                 event is None and not code,
+                self._believe and self._believe(self._topic.name, record.key, headers, record.value),
             ),
         )
         if again:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Generic, NamedTuple
 from uuid import uuid4
 
+from shared.access.actor import Actor
 from shared.contracts.base import E
 from shared.contracts.names import DEFAULT_TENANT
 from shared.observe import tracing
@@ -19,7 +20,8 @@ class Received(NamedTuple, Generic[E]):
     the parent of what is said because of it.
     `attempt` counts from 1 and grows with retries and replays. A `tombstone` says that the key's fact is gone: there is no `event`
     then (it is None, though its type does not say so, because only readers of compacted topics meet one).
-    `topic` is the contract's topic, also where the record came by the group's retry topic.
+    `topic` is the contract's topic, also where the record came by the group's retry topic. `actor` is who asks, of a request; None
+    where nobody looked.
     """
 
     event: E
@@ -34,6 +36,7 @@ class Received(NamedTuple, Generic[E]):
     traceparent: str
     attempt: int = 1
     tombstone: bool = False
+    actor: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)

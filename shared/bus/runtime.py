@@ -26,7 +26,7 @@ from faststream.kafka import KafkaBroker
 from shared.bus import housekeeping, topics
 from shared.bus.consume import Timing, Turn, subscribe
 from shared.bus.deadletters import forget_source
-from shared.bus.hear import Heard, Hearing
+from shared.bus.hear import Believe, Heard, Hearing
 from shared.bus.kafka import security
 from shared.bus.meter import meter
 from shared.bus.outgoing import Composer, Outgoing
@@ -94,7 +94,15 @@ class Bus:
     """Everything a service has to do with Kafka. `settings` say where it is; `timing` is for tests."""
 
     def __init__(
-        self, service: str, *, settings: BusSettings, pool: asyncpg.Pool, schema: str, timing: Timing | None = None, threads: int = 1
+        self,
+        service: str,
+        *,
+        settings: BusSettings,
+        pool: asyncpg.Pool,
+        schema: str,
+        timing: Timing | None = None,
+        threads: int = 1,
+        believe: Believe | None = None,
     ) -> None:
         self.service, self.schema = service, schema
         self._settings, self._pool, self._timing = settings, pool, timing or Timing()
@@ -103,7 +111,7 @@ class Bus:
         self._ears: list[_Ear] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._broker: KafkaBroker | None = None
-        self._threads = threads
+        self._threads, self._believe = threads, believe
         self._state = "not started"
         self._away = ""
 
@@ -123,7 +131,7 @@ class Bus:
             handler = partial(self._forgetting, handler)
         reliable = Reliable(self.service, topic, handler, self._pool, lambda: self._seal)
         turn = Turn(group_of(self.service, topic.name), self.service, self._timing)
-        self._ears.append(_Ear(topic, reliable, Hearing(topic, witness=witness), batch, turn))
+        self._ears.append(_Ear(topic, reliable, Hearing(topic, witness=witness, believe=self._believe), batch, turn))
 
     async def _forgetting(self, handler: Callable[[Sequence[Any]], Awaitable[None]], batch: Sequence[Received[SourceRemoved]]) -> None:
         """A removed source's dead letters go with it, in every service."""

@@ -10,7 +10,7 @@ The number of statements does not depend on the size of the batch: begin, lock, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -22,12 +22,14 @@ from typing import Any
 import asyncpg
 
 from shared.bus import failpoints, wakes
-from shared.bus.outgoing import Composer, Outgoing, pack_headers, part_of
+from shared.bus.outgoing import Composer, HeaderList, Outgoing, pack_headers, part_of
 from shared.bus.received import AnyCause, Cause, Received
 from shared.contracts.base import Contract
 
 duplicates: ContextVar[set[str] | None] = ContextVar("duplicates", default=None)
 """Where a committed unit notes the ids of events that had been seen before; the runtime reads it for its metrics."""
+
+SealOf = Callable[[str, bytes | None, HeaderList, bytes | None], HeaderList]  # `Proofs.seal` for one actor
 
 _LOCK = "select now() from (select count(pg_advisory_xact_lock(key)) from unnest($1::bigint[]) as wanted(key)) as locked"
 _INBOX = """insert into inbox (mark, topic) select mark, topic from unnest($1::bytea[], $2::text[]) as heard(mark, topic)
@@ -69,6 +71,13 @@ class Unit:
         """
         parent = cause.traceparent if trace is None else trace
         return self._composer.say(event, key=key, cause=cause.id, parent=parent, tenant=cause.tenant, after=_after(cause))
+
+    def ask(self, event: Contract, *, key: str, cause: AnyCause, seal: SealOf) -> str:
+        """`emit` for a request, with the headers that prove who asks."""
+        id = self.emit(event, key=key, cause=cause)
+        record = self._composer.records[-1]
+        record.headers += seal(record.topic, record.key, record.headers, record.body)
+        return id
 
     def emit_body(self, event: type[Contract], body: bytes, *, key: str, cause: AnyCause, trace: str | None = None) -> str:
         """`emit` for a caller that made the wire form itself, which must be what `event` would have given. Nothing is checked here."""

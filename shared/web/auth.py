@@ -1,11 +1,15 @@
-"""Who may come in: a bearer token for tools, a signed session cookie for browsers that came by a one-time link.
+"""Who comes in: a bearer token of a tool, a machine or a person, or the signed session cookie of a browser.
 
 Everything but the health routes asks for one of them. A browser's unsafe request must also come from our own pages.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
+import json
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -13,6 +17,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.access.actor import LOCAL_BROWSER, LOCAL_TOKEN, Actor
+from shared.access.oidc import BadToken, Oidc
+from shared.errors import Transient
+from shared.settings import Machine
 from shared.web.problems import problem
 from shared.web.seals import Spent, opens, sealed
 
@@ -20,6 +28,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE = "pursight_session"
 SESSION_SECONDS = 12 * 3600
+PERSON_SECONDS = 3600  # then the issuer is asked again, which knows who has left
 
 
 class Login:
@@ -40,34 +49,95 @@ class Login:
         return answer
 
 
-class RequireToken:
-    """ASGI middleware that lets through only who has the token or a session."""
+def session_of(actor: Actor, token: str) -> str:
+    """The session cookie of a person who signed in at the issuer."""
+    said = json.dumps([actor.id, actor.tenant, sorted(actor.roles)]).encode()
+    return sealed(token, "person", seconds=PERSON_SECONDS, nonce=base64.urlsafe_b64encode(said).decode())
 
-    def __init__(self, app: ASGIApp, *, token: str, open_paths: frozenset[str] = OPEN_PATHS) -> None:
-        self._app, self._token, self._open = app, token, open_paths
+
+class SignIns:
+    """From a request to who makes it. `machines` are service tokens by name, known by their digest alone."""
+
+    def __init__(self, token: str, *, machines: Mapping[str, Machine] | None = None, oidc: Oidc | None = None) -> None:
+        self._token, self._oidc = token, oidc
+        self._machines = [
+            (one.sha256.lower(), Actor(f"machine:{name}", one.tenant, frozenset(one.roles))) for name, one in (machines or {}).items()
+        ]
+
+    async def actor(self, request: Request) -> Actor | Response:
+        """Who asks, or the refusal."""
+        scheme, _, offered = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._bearer(offered.strip())
+        if who := self._session(request.cookies.get(COOKIE, "")):
+            if request.method in SAFE_METHODS or same_origin(request.headers):
+                return who
+            return problem(403, "cross_origin", "The request came from another site")
+        return _unknown()
+
+    async def _bearer(self, offered: str) -> Actor | Response:
+        if self._token and hmac.compare_digest(offered.encode(), self._token.encode()):
+            return LOCAL_TOKEN
+        digest = hashlib.sha256(offered.encode()).hexdigest()
+        for known, machine in self._machines:
+            if hmac.compare_digest(known.encode(), digest.encode()):
+                return machine
+        if self._oidc is None or offered.count(".") != 2:
+            return _unknown()
+        try:
+            return await self._oidc.actor(offered)
+        except BadToken as error:
+            return _refused(problem(401, error.code, f"{error.what}: {error.why}", error.remedy), "invalid_token")
+        except Transient as error:
+            return problem(503, error.code, f"{error.what}: {error.why}", error.remedy)
+
+    def _session(self, cookie: str) -> Actor | None:
+        if not self._token:
+            return None
+        if opens(self._token, "session", cookie):
+            return LOCAL_BROWSER
+        if not opens(self._token, "person", cookie):
+            return None
+        id, tenant, roles = json.loads(base64.urlsafe_b64decode(cookie.split(".")[0]))
+        return Actor(id, tenant, frozenset(roles))
+
+
+def _unknown() -> Response:
+    return _refused(
+        problem(
+            401, "not_signed_in", "Sign in first", "Send 'Authorization: Bearer TOKEN', or open the link that `pursight status` prints."
+        )
+    )
+
+
+def _refused(answer: Response, error: str = "") -> Response:
+    answer.headers["WWW-Authenticate"] = "Bearer" + (f' error="{error}"' if error else "")
+    return answer
+
+
+class SignedIn:
+    """ASGI middleware that lets through only who is known, and tells the application who it is."""
+
+    def __init__(self, app: ASGIApp, signs: SignIns, *, open_paths: frozenset[str] = OPEN_PATHS, sign_in_page: str = "") -> None:
+        self._app, self._signs, self._open, self._page = app, signs, open_paths, sign_in_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(Request(scope))
-        await (refusal or self._app)(scope, receive, send)
+        request = Request(scope)
+        who = await self._signs.actor(request)
+        if isinstance(who, Actor):
+            scope["actor"] = who
+            await self._app(scope, receive, send)
+        elif self._page and who.status_code == 401 and _wants_page(request):
+            await RedirectResponse(self._page, status_code=303)(scope, receive, send)
+        else:
+            await who(scope, receive, send)
 
-    def _refusal(self, request: Request) -> Response | None:
-        scheme, _, offered = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._token and hmac.compare_digest(offered.encode(), self._token.encode()):
-            request.scope["actor"] = "token:local"
-            return None
-        if self._token and opens(self._token, "session", request.cookies.get(COOKIE, "")):
-            request.scope["actor"] = "browser:local"
-            return (
-                None
-                if request.method in SAFE_METHODS or same_origin(request.headers)
-                else problem(403, "cross_origin", "The request came from another site")
-            )
-        return problem(
-            401, "not_signed_in", "Sign in first", "Send 'Authorization: Bearer TOKEN', or open the link that `pursight status` prints."
-        )
+
+def _wants_page(request: Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "") and "hx-request" not in request.headers
 
 
 def same_origin(headers: Headers) -> bool:
@@ -78,4 +148,5 @@ def same_origin(headers: Headers) -> bool:
 
 def actor_of(request: Request) -> str:
     """Who asks, for the audit ledger."""
-    return str(request.scope.get("actor", "unknown"))
+    who = request.scope.get("actor")
+    return who.id if isinstance(who, Actor) else "unknown"

@@ -14,11 +14,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from shared.settings import ServiceSettings
-from shared.web.auth import OPEN_PATHS, Login, RequireToken
+from shared.web.auth import OPEN_PATHS, Login, SignedIn
 from shared.web.health import health_routes
 from shared.web.problems import HANDLERS, problem
 from shared.web.seals import Spent
 from shared.web.server import bind, server
+from shared.web.sign_in import BACK, Pages, oidc_of, signs_of
 
 # First part of the path -> the service whose edge answers it; all else is the catalog's.
 PATHS: dict[str, str] = {
@@ -97,13 +98,15 @@ class Door:
         asyncio.run(self._serve(settings, listener))
 
     async def _serve(self, settings: DoorSettings, listener: object) -> None:
-        token = settings.token.get_secret_value()
+        oidc = oidc_of(settings)
+        pages = Pages(settings, oidc, Login(settings.token.get_secret_value(), Spent(settings.home / "spent")))
         forward = Route("/{path:path}", Forward(settings.edges).forward, methods=METHODS)
         app = Starlette(
-            routes=[*health_routes(list), Route("/login", Login(token, Spent(settings.home / "spent")).spend), forward],
+            routes=[*health_routes(list), Route("/login", pages.login), Route(BACK, pages.back), forward],
             exception_handlers=HANDLERS,
         )
-        http = server(RequireToken(app, token=token, open_paths=OPEN_PATHS | {"/login"}))
+        page = "/login" if pages.offered else ""
+        http = server(SignedIn(app, signs_of(settings, oidc), open_paths=OPEN_PATHS | {"/login", BACK}, sign_in_page=page))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: setattr(http, "should_exit", True))

@@ -12,6 +12,8 @@ from starlette.routing import Route
 
 from shared.web.problems import problem
 
+STARTING = "/{path:path}"  # the path of `not_yet`, which tells nobody anything
+
 
 def health_routes(problems: Callable[[], list[str]]) -> list[Route]:
     """`problems` says what keeps the service from working; nothing means ready."""
@@ -35,4 +37,4 @@ def not_yet(problems: Callable[[], list[str]]) -> Route:
     async def answer(_: Request) -> Response:
         return problem(503, "service_starting", "This service is starting", "Try again in a moment.", state=problems())
 
-    return Route("/{path:path}", answer, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    return Route(STARTING, answer, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])

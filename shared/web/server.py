@@ -11,8 +11,10 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from shared.errors import Failed
-from shared.web.auth import RequireToken
+from shared.access.gate import Gate, shipped
+from shared.errors import Denied, Failed
+from shared.web.auth import SignedIn, SignIns
+from shared.web.guard import Guard, Record, on_denied
 from shared.web.problems import HANDLERS
 
 
@@ -24,11 +26,17 @@ class EdgeServer(uvicorn.Server):
         yield
 
 
-def edge_app(routes: list[BaseRoute], *, token: str) -> ASGIApp:
-    """The routes behind the token check, with our problem documents. Routes added to the list later are served too."""
-    app = Starlette(exception_handlers=HANDLERS)
+async def _unrecorded(_: Denied) -> None:
+    """For an edge without a ledger."""
+
+
+def edge_app(
+    routes: list[BaseRoute], *, token: str, signs: SignIns | None = None, gate: Gate | None = None, record: Record = _unrecorded
+) -> ASGIApp:
+    """The routes behind sign-in and permission, with our problem documents. Routes added to the list later are served too."""
+    app = Starlette(exception_handlers={**HANDLERS, Denied: on_denied})
     app.router.routes = routes
-    return RequireToken(app, token=token)
+    return SignedIn(Guard(app, routes, gate or shipped(), record), signs or SignIns(token))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,9 +11,13 @@ from services.classifier import handlers
 from services.classifier.domain.tables import Judge
 from services.classifier.handlers import Classifier
 from services.classifier.store import Store
+from shared.access.actor import Actor
+from shared.access.gate import shipped
 from shared.bus.jobs import Job, Jobs
 from shared.contracts.asset import ClassificationReviewed, SchemaDiscovered
 from tests.classifier.tables import received, table
+
+ANA = Actor("person:ana", "acme", frozenset({"steward"}))
 
 
 class House:
@@ -28,7 +32,9 @@ class House:
 
     async def review(self, asset: str, name: str, decision: Any, class_name: str = "none") -> None:
         request = ClassificationReviewed(asset=asset, column=name, decision=decision, class_name=class_name, reviewer="ana")
-        await handlers.on_classification_reviewed([received(request, key=asset)], classifier=self.classifier)
+        await handlers.on_classification_reviewed(
+            [received(request, key=asset)._replace(actor=ANA)], classifier=self.classifier, gate=shipped()
+        )
 
     async def said(self, topic: str = "asset.classified") -> list[dict[str, Any] | None]:
         rows = await self.pool.fetch("select body from outbox where topic = $1 order by id", topic)

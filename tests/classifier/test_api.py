@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from services.classifier import api, app
+from shared.access.proof import Proofs
 from shared.web.server import edge_app
 from tests.classifier.house import PEOPLE, House
 from tests.classifier.tables import table
@@ -18,7 +19,7 @@ DOUBTFUL = table("kunden_neu", ["username_qux_foo_bazz"])
 
 @pytest.fixture
 async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    edge = edge_app(api.routes(house.classifier.store, house.classifier.judge.ruleset), token=TOKEN)
+    edge = edge_app(api.routes(house.classifier.store, house.classifier.judge.ruleset, Proofs(TOKEN)), token=TOKEN)
     transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge", headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         yield client

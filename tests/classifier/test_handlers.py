@@ -99,7 +99,7 @@ async def test_a_persons_word_takes_effectat_once_and_is_audited(house: House) -
     assert (await house.labels())["farbe"] == "ethnicity"
     (entry,) = await house.said("audit.recorded")
     assert entry is not None
-    assert (entry["actor"], entry["result"], entry["action"]) == ("ana", "allowed", "classification.relabel")
+    assert (entry["actor"], entry["result"], entry["action"]) == ("person:ana for ana", "allowed", "classification.relabel")
 
 
 async def test_a_rejection_sticks_until_the_evidence_changes(house: House) -> None:

@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 
 from services.discovery import handlers
+from shared.access.actor import Actor
+from shared.access.gate import shipped
 from shared.bus.received import Received
 from shared.contracts.connection import SourceConnected
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
 from shared.observe import tracing
 
+PERSON = Actor("person:ana", "default", frozenset({"steward"}))
+
 
 def heard(event: Any, topic: str, key: str, number: int = 1) -> Received[Any]:
     """As the bus would hand it."""
-    return Received(event, f"id-{topic}-{number}", key, topic, 0, number, datetime.now(UTC), "default", "", tracing.root())
+    return Received(event, f"id-{topic}-{number}", key, topic, 0, number, datetime.now(UTC), "default", "", tracing.root(), actor=PERSON)
 
 
 def test_connected_asks_for_a_scan_once(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
@@ -48,10 +52,10 @@ def test_a_request_that_cannot_be_done_is_answered(
     async def work(house: Any, url: str) -> None:
         await house.connect(connected(url))
         asked = heard(ScanRequested.model_validate(request_), "scan.requested", request_["source"])
-        await handlers.on_scan_requested([asked], store=house.store, jobs=house.jobs)
+        await handlers.on_scan_requested([asked], store=house.store, jobs=house.jobs, gate=shipped())
         said = dict(await house.said())
         assert said["scan.failed"]["diagnosis"]["code"] == code
-        assert said["audit.recorded"]["result"] == "denied"
+        assert (said["audit.recorded"]["result"], said["audit.recorded"]["actor"]) == ("failed", "person:ana")
         assert await house.jobs.waiting("scan") == 0
 
     in_house(work)
@@ -64,7 +68,9 @@ def test_a_request_becomes_a_scan(in_house: Any, connected: Callable[..., Source
         await house.connect(connected(url))
         for number in (1, 2):
             wanted = ScanRequested(source="default/shop", mode="full", priority="person", reason="look")
-            await handlers.on_scan_requested([heard(wanted, "scan.requested", "default/shop", number)], store=house.store, jobs=house.jobs)
+            await handlers.on_scan_requested(
+                [heard(wanted, "scan.requested", "default/shop", number)], store=house.store, jobs=house.jobs, gate=shipped()
+            )
         assert [(scan["mode"], scan["priority"], scan["reason"]) for scan in await house.store.scans()] == [("full", "person", "look")] * 2
 
     in_house(work)
@@ -78,7 +84,10 @@ def test_removal_ends_scans_and_outlives_late_news(in_house: Any, connected: Cal
         await house.ask()
         gone = heard(SourceRemoved(source="default/shop", version=2), "source.removed", "default/shop")
         await handlers.on_source_removed([gone], store=house.store, jobs=house.jobs)
-        assert [scan["state"] for scan in await house.store.scans()] == ["cancelled"]
+        ((scan, ended),) = [
+            (scan, body) for scan in await house.store.scans() for topic, body in await house.said() if topic == "scan.failed"
+        ]
+        assert (scan["state"], ended["scan_id"], ended["diagnosis"]["code"]) == ("cancelled", scan["scan_id"], "source_removed")
         for version, expected in ((2, 1), (3, 2)):
             late = heard(connected(url, sequence=version), "source.connected", "default/shop", version)
             await handlers.on_source_connected([late], store=house.store, jobs=house.jobs)

@@ -22,6 +22,9 @@ from services.registry import api, handlers
 from services.registry.commands.files import written
 from services.registry.gateway import OwnSecrets
 from services.registry.store import Store
+from shared.access.actor import EVERYWHERE, Actor
+from shared.access.gate import shipped
+from shared.access.proof import Proofs
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
@@ -34,6 +37,7 @@ from shared.web.server import edge_app
 
 MIGRATIONS = Path(services.registry.__file__ or "").parent / "migrations"
 CRM: dict[str, Any] = {"name": "crm", "host": "db.example", "database": "shop"}
+UPSTREAM = Actor("event:upstream", EVERYWHERE, frozenset({"service"}))
 CANARY = "xw3-Planted-Secret"
 
 
@@ -45,6 +49,7 @@ class Registry:
     store: Store
     http: httpx.AsyncClient
     heard: int = 0
+    actor: Actor = UPSTREAM
 
     async def register(self, document: dict[str, Any], **headers: str) -> httpx.Response:
         return await self.http.post("/sources", json=document, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -52,8 +57,10 @@ class Registry:
     async def submit(self, document: dict[str, Any]) -> None:
         self.heard += 1
         event = SourceSubmitted.model_validate_json(json.dumps(document))
-        received = Received(event, f"s-{self.heard}", "", "source.submitted", 0, self.heard, datetime.now(UTC), "default", "", "")
-        await handlers.on_source_submitted([received], store=self.store)
+        received = Received(
+            event, f"s-{self.heard}", "", "source.submitted", 0, self.heard, datetime.now(UTC), "default", "", "", actor=self.actor
+        )
+        await handlers.on_source_submitted([received], store=self.store, gate=shipped())
 
     async def said(self, *topics: str) -> list[dict[str, Any]]:
         rows = await self.pool.fetch("select topic, body from outbox where body is not null order by id")
@@ -65,7 +72,7 @@ async def registry(fresh_database_url: str, tmp_path: Path) -> AsyncIterator[Reg
     pool = await open_pool(fresh_database_url, schema="registry", application_name="test")
     await migrate(pool, schema="registry", folders=[FOLDER, MIGRATIONS])
     store, vault = Store(pool), LocalVault(tmp_path / "secrets")
-    app = edge_app(list(api.routes(store, vault, OwnSecrets(vault, Jobs(pool, service="registry")))), token="t")
+    app = edge_app(list(api.routes(store, vault, OwnSecrets(vault, Jobs(pool, service="registry")), Proofs("t"))), token="t")
     headers = {"Authorization": "Bearer t"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry", headers=headers) as http:
         yield Registry(pool, store, http)

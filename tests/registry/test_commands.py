@@ -19,6 +19,7 @@ from services.registry.commands import app
 from services.registry.commands.files import written
 from services.registry.gateway import OwnSecrets
 from services.registry.store import Store
+from shared.access.proof import Proofs
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.db.migrate import migrate
@@ -76,7 +77,7 @@ async def edge(fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.Monk
     pool = await open_pool(fresh_database_url, schema="registry", application_name="test")
     await migrate(pool, schema="registry", folders=[FOLDER, MIGRATIONS])
     vault, listener = LocalVault(tmp_path / "secrets"), bind("127.0.0.1", 0)
-    routes = api.routes(Store(pool), vault, OwnSecrets(vault, Jobs(pool, service="registry")))
+    routes = api.routes(Store(pool), vault, OwnSecrets(vault, Jobs(pool, service="registry")), Proofs("t"))
     http = server(edge_app([*routes, Route("/preflight", preflight, methods=["POST"])], token="t"))
     running = asyncio.create_task(http.serve(sockets=[listener]))
     monkeypatch.setenv("PURSIGHT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")

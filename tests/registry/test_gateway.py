@@ -10,13 +10,15 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 import services.registry
 from services.registry import api, handlers
 from services.registry.gateway import FORGET, OwnSecrets
 from services.registry.store import Store
 from services.registry.worker import forget_secret
+from shared.access.actor import LOCAL_TOKEN
+from shared.access.gate import shipped
+from shared.access.proof import Proofs
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
@@ -27,6 +29,7 @@ from shared.contracts.source import SourceWithdrawn
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.secrets.vault import LocalVault
+from shared.web.server import edge_app
 
 MIGRATIONS = Path(services.registry.__file__ or "").parent / "migrations"
 
@@ -50,8 +53,10 @@ class House:
     async def withdraw(self, name: str) -> None:
         """By the event of an upstream."""
         event = SourceWithdrawn.model_validate({"name": name})
-        heard = Received(event, f"w-{name}", f"default/{name}", "source.withdrawn", 0, 1, datetime.now(UTC), "default", "", "")
-        await handlers.on_source_withdrawn([heard], store=self.store, own=self.own)
+        heard = Received(
+            event, f"w-{name}", f"default/{name}", "source.withdrawn", 0, 1, datetime.now(UTC), "default", "", "", actor=LOCAL_TOKEN
+        )
+        await handlers.on_source_withdrawn([heard], store=self.store, own=self.own, gate=shipped())
 
     async def work(self) -> int:
         """Do what was planned; how many jobs there were."""
@@ -122,12 +127,9 @@ async def test_a_removal_by_http_lets_it_go_as_well(house: House) -> None:
     """The same over the registry's edge."""
     house.vault.put("default.crm", "x")
     await house.register("crm", "local:default.crm")
-    (route,) = [
-        route
-        for route in api.routes(house.store, house.vault, house.own)
-        if route.path == "/sources/{tenant}/{name:path}" and "DELETE" in (route.methods or ())
-    ]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=[route])), base_url="http://registry") as client:
+    app = edge_app(list(api.routes(house.store, house.vault, house.own, Proofs("t"))), token="t")
+    headers = {"Authorization": "Bearer t"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry", headers=headers) as client:
         assert (await client.delete("/sources/default/crm")).status_code == 202
     assert await house.work() == 1
     assert house.vault.names() == []

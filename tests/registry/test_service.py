@@ -36,6 +36,7 @@ def running(home: Path, bootstrap: str, database_url: str, port: int) -> Iterato
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "PURSIGHT_DATABASE_URL": database_url,
         "PURSIGHT_TOKEN": "token",
+        "PURSIGHT_UPSTREAM_ROLES": '["service"]',
         "PURSIGHT_HOME": str(home),
         "PURSIGHT_HTTP_PORT": str(port),
     }

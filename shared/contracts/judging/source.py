@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from shared.contracts.cloud import CLOUDS
 from shared.contracts.judging import hostile, rules, secrecy
 from shared.contracts.judging.dialects import BLOCK_FIELDS, FIELDS, normalise, wrong_provider
 from shared.contracts.judging.schedule import next_after
+from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, SslConfig
 
 BLOCKS: dict[str, type[BaseModel]] = {"ssl_config": SslConfig, "replica_config": ReplicaConfig, "scope": Scope}
@@ -44,6 +45,22 @@ def judge(document: dict[str, Any]) -> Judged:
     if told or spec is None:
         return Judged(None, told, _clean(normal.notes))
     return Judged(spec, (), _clean((*normal.notes, *rules.advice(spec))))
+
+
+def named(document: dict[str, Any]) -> str:
+    """The source key that a request means, as far as it says; never raises."""
+    tenant, name = document.get("tenant") or document.get("tenant_id"), document.get("name")
+    return SourceName(_sayable(tenant) or DEFAULT_TENANT, _sayable(name) or "unnamed").key
+
+
+def _sayable(given: object) -> str:
+    """A name as it can stand in a key, whatever was given: short, and without half surrogates."""
+    return given[: hostile.MAX_NAME].encode("utf-8", "replace").decode() if isinstance(given, str) else ""
+
+
+def codes_of(problems: Iterable[Problem]) -> str:
+    """What is wrong, in codes alone, for a ledger."""
+    return ", ".join(sorted({problem.code for problem in problems}))[:200]
 
 
 def changed_fields(before: DataSource, after: DataSource) -> tuple[str, ...]:

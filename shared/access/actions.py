@@ -1,0 +1,114 @@
+"""THE table of who-may-what's what: every action with its group, and every route with its action and whose object it touches.
+
+A route that is not here is refused. The Cedar schema that policies are checked against is made from it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ACTIONS: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "source.read",
+            "health.read",
+            "scan.read",
+            "catalog.read",
+            "ruleset.read",
+            "review.read",
+            "policy.read",
+            "violation.read",
+            "report.read",
+            "tags.read",
+        ),
+        "read",
+    ),
+    **dict.fromkeys(("source.create", "source.update", "source.delete", "source.validate", "source.discover", "source.failover"), "manage"),
+    **dict.fromkeys(("scan.cancel", "classification.review", "violation.waive", "policy.test", "tags.apply"), "decide"),
+    "audit.read": "audit",
+    **dict.fromkeys(("secret.list", "secret.write", "secret.delete"), "secrets"),
+}
+"""Each action with the group that policies may name instead of it."""
+
+SHARED = "shared"  # belongs to no tenant and tells nothing of one
+ALL = "all"  # spans every tenant: for actors of all tenants only
+PATH = "path"  # the tenant is the path's first variable, or the first part of the key that it is
+RAW_PATH = "raw path"  # the same, of a key that the service reads as it is spelled in the address
+SOURCE = "source"  # the `source` in the query narrows the answer to one source; without it the answer spans all
+INSIDE = "inside"  # known when the body is read or the object is found: the handler asks, or its answer is held back
+
+
+class Guarded(NamedTuple):
+    """What a route needs: any of `actions`, in the tenant that `place` tells."""
+
+    actions: tuple[str, ...]
+    place: str
+
+
+def _g(place: str, *actions: str) -> Guarded:
+    return Guarded(actions, place)
+
+
+ROUTES: dict[tuple[str, str], Guarded] = {
+    # registry
+    ("GET", "/sources"): _g(INSIDE, "source.read"),
+    ("POST", "/sources"): _g(INSIDE, "source.create", "source.update"),
+    ("POST", "/sources/check"): _g(INSIDE, "source.validate"),
+    ("POST", "/sources/explain"): _g(INSIDE, "source.validate"),
+    ("GET", "/sources/schema"): _g(SHARED, "source.read"),
+    ("GET", "/sources/{tenant}/{name:path}"): _g(PATH, "source.read"),
+    ("DELETE", "/sources/{tenant}/{name:path}"): _g(PATH, "source.delete"),
+    ("POST", "/scans"): _g(INSIDE, "source.discover"),
+    ("GET", "/audit/{tenant}"): _g(PATH, "audit.read"),
+    ("GET", "/audit/{tenant}/verify"): _g(PATH, "audit.read"),
+    ("GET", "/audit/{tenant}/export"): _g(PATH, "audit.read"),
+    ("GET", "/secrets"): _g(ALL, "secret.list"),
+    ("PUT", "/secrets/{name:path}"): _g(ALL, "secret.write"),
+    ("DELETE", "/secrets/{name:path}"): _g(ALL, "secret.delete"),
+    # connector
+    ("POST", "/preflight"): _g(INSIDE, "source.validate"),
+    ("GET", "/health/sources"): _g(INSIDE, "health.read"),
+    ("GET", "/health/sources/{tenant}/{name:path}"): _g(PATH, "health.read"),
+    ("POST", "/health/sources/{tenant}/{name:path}/check"): _g(PATH, "source.validate"),
+    ("GET", "/health/sources/{tenant}/{name:path}/endpoints"): _g(PATH, "health.read"),
+    ("POST", "/health/sources/{tenant}/{name:path}/failover"): _g(PATH, "source.update"),
+    ("GET", "/health/sources/{tenant}/{name:path}/endpoints"): _g(PATH, "health.read"),
+    ("POST", "/health/sources/{tenant}/{name:path}/failover"): _g(PATH, "source.failover"),
+    # discovery
+    ("GET", "/scan-jobs"): _g(SOURCE, "scan.read"),
+    ("GET", "/scan-jobs/{id}"): _g(INSIDE, "scan.read"),
+    ("POST", "/scan-jobs/{id}/cancel"): _g(INSIDE, "scan.cancel"),
+    # classifier
+    ("GET", "/rulesets"): _g(SHARED, "ruleset.read"),
+    ("GET", "/rulesets/{name}"): _g(SHARED, "ruleset.read"),
+    ("GET", "/reviews"): _g(SOURCE, "review.read"),
+    ("POST", "/reviews"): _g(INSIDE, "classification.review"),
+    # compliance
+    ("GET", "/policies"): _g(SHARED, "policy.read"),
+    ("POST", "/policies/test"): _g(ALL, "policy.test"),
+    ("GET", "/policies/{framework}"): _g(SHARED, "policy.read"),
+    ("GET", "/violations"): _g(SOURCE, "violation.read"),
+    ("GET", "/violations/{id}"): _g(INSIDE, "violation.read"),
+    ("POST", "/violations/{id}/waive"): _g(INSIDE, "violation.waive"),
+    ("GET", "/reports/{framework}"): _g(SOURCE, "report.read"),
+    # tagger
+    ("GET", "/plans"): _g(SOURCE, "tags.read"),
+    ("GET", "/plans/{target:path}"): _g(RAW_PATH, "tags.read"),
+    ("GET", "/resources"): _g(SOURCE, "tags.read"),
+    ("POST", "/resources/{target:path}/apply"): _g(RAW_PATH, "tags.apply"),
+    ("GET", "/resources/{target:path}"): _g(RAW_PATH, "tags.read"),
+    # catalog
+    ("GET", "/"): _g(ALL, "catalog.read"),
+    ("GET", "/search"): _g(SOURCE, "catalog.read"),
+    ("GET", "/assets"): _g(SOURCE, "catalog.read"),
+    ("GET", "/assets/{key:path}"): _g(PATH, "catalog.read"),
+    ("GET", "/timeline/{subject:path}"): _g(PATH, "catalog.read"),
+    ("GET", "/traces/{trace_id}"): _g(ALL, "catalog.read"),
+    ("GET", "/progress/{subject:path}"): _g(PATH, "catalog.read"),
+    ("GET", "/lineage/{key:path}"): _g(PATH, "catalog.read"),
+    ("GET", "/sources-view"): _g(ALL, "catalog.read"),
+    ("GET", "/stats"): _g(SOURCE, "catalog.read"),
+    ("GET", "/digest"): _g(SOURCE, "catalog.read"),
+    ("GET", "/export/scan/{source:path}"): _g(PATH, "catalog.read"),
+    ("GET", "/static"): _g(SHARED, "catalog.read"),
+}
