@@ -122,6 +122,16 @@ _ALL = (
     Failure("unreadable_text", "the database holds text that is not in its stated encoding", "Convert the database to UTF8.", True),
     Failure("not_postgresql", "what answers there does not speak PostgreSQL", "Check host and port.", True),
     Failure("not_mysql", "what answers there does not speak MySQL's protocol", "Check host and port.", True),
+    Failure("not_mongodb", "what answers there does not speak MongoDB's protocol", "Check host and port.", True),
+    Failure("wrong_replica_set", "the server belongs to another replica set", "Correct replica_config.replica_set.", True),
+    Failure(
+        "no_member",
+        "no member of the replica set that may be read from answers",
+        "Check the members' state, read_preference and max_lag_seconds, and that this machine reaches the names that they announce.",
+    ),
+    Failure("not_primary", "the members are choosing a new primary", "Wait a moment."),
+    Failure("seed_list_missing", "the host has no DNS seed list", "Check host, or remove srv and name a member.", True),
+    Failure("seed_list_refused", "the DNS seed list names servers of another domain", "Ask the owner of the domain.", True),
     Failure("too_old", "the server is older than what is supported", "Upgrade to PostgreSQL 12 or later.", True),
     Failure(
         "not_read_only",

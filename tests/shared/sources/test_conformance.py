@@ -11,10 +11,14 @@ import asyncpg
 import pytest
 from asyncmy.errors import MySQLError
 
+from shared.contracts.source import ReplicaConfig
+from shared.errors import Failed
 from shared.sources.base import Dial, SourceSession
 from shared.sources.conformance import Conformance, Kind
+from shared.sources.mongo import MongoDriver
 from shared.sources.mysql import MariadbDriver, MysqlDriver
 from shared.sources.postgres import PostgresDriver
+from tests.mongo_server import READS, SET, MongoServer
 from tests.mysql_server import PASSWORD, MysqlServer
 from tests.tls_server import TlsServer
 
@@ -31,6 +35,7 @@ class PostgresShip:
     """A database of its own on Debian's server."""
 
     driver, schema, odd_names = PostgresDriver(), "public", (*ODD, "smile 💾")
+    key, keyed, many = "id", True, 260
 
     def __init__(self, server: TlsServer, admin: asyncpg.Connection, database: str) -> None:
         self._server, self._admin, self._database = server, admin, database
@@ -108,7 +113,7 @@ class TestPostgres(Conformance):
 class MysqlShip:
     """A schema of its own, and a user who may read each table of it that is not hidden."""
 
-    odd_names = ODD
+    odd_names, key, keyed, many = ODD, "id", True, 260
 
     def __init__(self, server: MysqlServer) -> None:
         self._server, self.schema = server, f"test_{secrets.token_hex(4)}"
@@ -219,3 +224,98 @@ class TestMysql(Conformance):
     @pytest.fixture
     def ship(self, mysql: MysqlServer) -> Iterator[MysqlShip]:
         yield from _mysql_ship(mysql)
+
+
+class MongoShip:
+    """A database of its own, and a user who may read each collection of it that is not hidden. Structure is declared and seen."""
+
+    driver, odd_names, key, keyed, many = MongoDriver(), ODD, "_id", True, 120
+
+    def __init__(self, server: MongoServer) -> None:
+        self._server, self.schema = server, f"test_{secrets.token_hex(4)}"
+        self._database, self._columns = server.admin[self.schema], dict[str, list[str]]()
+        self.user = server.user(f"u_{self.schema}", database=self.schema, actions=("listCollections", "dbStats"))
+        self.failures: Mapping[str, Mapping[str, Any]] = {
+            **{code: change for code, change in MISTAKES.items() if code != "no_such_database"},
+            "may_not_connect": {"database": "nowhere"},  # who may not see it is not told whether it is there
+            "tls_untrusted": {"ca": server.other_ca},
+            "tls_wrong_host": {"host": "localhost"},
+            "tls_required": {"tls_mode": "disable"},
+            "password_missing": {"password": ""},
+        }
+
+    def remove(self) -> None:
+        self._server.admin.drop_database(self.schema)
+        self._server.test("forget", user=self.user)
+
+    def dial(self) -> Dial:
+        spec = self._server.spec(self.schema, self.user, replica_config=ReplicaConfig(replica_set=SET))
+        return self._server.dial(self.user, self.schema, spec=spec)
+
+    def _grant(self, *collections: str, actions: Sequence[str] = READS) -> None:
+        for name in collections:
+            self._server.test("grant", user=self.user, database=self.schema, collection=name, actions=list(actions))
+
+    def _validator(self, table: str) -> dict[str, Any]:
+        first, *others = self._columns[table]
+        told = {first: {"bsonType": "int"}, **{name: {"bsonType": ["string", "null"]} for name in others}}
+        return {"$jsonSchema": {"required": [first], "properties": told}}
+
+    async def make(self, table: str, columns: Mapping[str, Kind], rows: Sequence[Sequence[object]] = ()) -> None:
+        self._columns[table] = list(columns)
+        self._database.create_collection(table, validator=self._validator(table))
+        self._grant(table)
+        if rows:
+            await self.insert(table, rows)
+
+    async def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        self._database[table].insert_many([dict(zip(self._columns[table], row, strict=True)) for row in rows])
+
+    async def add_column(self, table: str, column: str) -> None:
+        self._columns[table].append(column)
+        self._database.command({"collMod": table, "validator": self._validator(table)})
+
+    async def drop(self, table: str) -> None:
+        self._database.drop_collection(table)
+
+    async def hide(self, table: str) -> None:
+        self._server.test("revoke", user=self.user, database=self.schema, collection=table)
+
+    async def write_literals(self, canary: str) -> int:
+        mail = f"{canary}@example.org"
+        told = {
+            "a": {"bsonType": "string", "enum": [canary], "description": f"ask {mail}"},
+            "b": {"pattern": f"^{canary}$", "maximum": 4711},
+        }
+        validator = {"$jsonSchema": {"properties": told, "title": mail}, "c": {"$ne": canary}, "$expr": {"$eq": ["$a", canary]}}
+        self._database.create_collection("held", validator=validator)
+        by_mail = {mail: {"seen": canary}}
+        self._database.held.insert_many([{"a": canary, "by": by_mail, mail: 1, "days": {f"{canary}{at}": at for at in range(99)}}])
+        self._database.held.create_index("a", name=mail, unique=True)
+        pipeline = [{"$match": {"a": canary, mail: 1}}, {"$set": {"b": {"$literal": f"${canary}"}, "c": {"$concat": ["$a", canary]}}}]
+        self._database.create_collection("seen", viewOn="held", pipeline=pipeline)
+        self._grant("held", "seen")
+        return 2
+
+    async def allow_writes(self) -> None:
+        self._grant("", actions=["insert", "remove", "update", "createCollection", "dropCollection", *READS])
+
+    async def try_to_write(self, session: SourceSession) -> bool:
+        line = session._line  # type: ignore[attr-defined]
+        for command in ({"create": "written"}, {"insert": "kept", "documents": [{"_id": 1}]}, {"drop": "kept"}, {"aggregate": "kept"}):
+            with pytest.raises(Failed, match="only reads"):
+                await line.run(self.schema, command)
+        return False
+
+    async def sessions(self) -> int:
+        return self._server.lines(self.user)
+
+
+class TestMongo(Conformance):
+    """mongo-java-server over verify-full, a set of three members."""
+
+    @pytest.fixture
+    def ship(self, mongo: MongoServer) -> Iterator[MongoShip]:
+        ship = MongoShip(mongo)
+        yield ship
+        ship.remove()

@@ -1,0 +1,182 @@
+"""A line to servers that speak MongoDB's wire, which knows no command that writes.
+
+No engine of this kind has a read-only session, so the line itself is the wall: what is not in `_READS` is not sent. Reads go to one
+member: the least-lagged that the source's read preference allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bson import CodecOptions, DatetimeConversion
+from bson.binary import UuidRepresentation
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+from pymongo.read_preferences import Nearest
+from pymongo.server_description import ServerDescription
+
+from shared.contracts.source import DataSource
+from shared.sources.base import Dial
+from shared.sources.mongo_failures import mongo_failed, refusal
+from shared.sources.mongo_knock import Answer
+
+_READS = frozenset(
+    {
+        "buildInfo",
+        "collStats",
+        "connectionStatus",
+        "dbStats",
+        "find",
+        "getMore",
+        "getParameter",
+        "hello",
+        "listCollections",
+        "listDatabases",
+    }
+    | {"listIndexes", "serverStatus"}
+)
+_CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
+    uuid_representation=UuidRepresentation.STANDARD,
+    unicode_decode_error_handler="replace",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+_HEARTBEAT_MS = 10_000
+_BATCH = 2_000
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Line:
+    """The commands of one session. Raises Failed with a code of `failures`; the server's own words stay here."""
+
+    def __init__(self, dial: Dial, answer: Answer) -> None:
+        self.answer, self.statements = answer, 0
+        self._lines = dial.spec.pool_size if dial.spec else 1
+        self._limit_ms = int(dial.statement_seconds * 1000)
+        options = _options(dial, answer)
+        self._choice: Choice | None = options["server_selector"]
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(**options)
+        if answer.context is not None:
+            self._client.options.pool_options._PoolOptions__ssl_context = answer.context  # type: ignore[attr-defined]
+
+    async def close(self) -> None:
+        """Ends every connection and the watching of members."""
+        await self._client.close()
+
+    async def run(self, database: str, command: Mapping[str, Any]) -> dict[str, Any]:
+        """One command. Raises Failed `not_read_only` before anything is sent, where it is not known to only read."""
+        if next(iter(command), "") not in _READS:
+            raise refusal("not_read_only")
+        self.statements += 1
+        try:
+            return await self._client[database].command(dict(command), read_preference=Nearest(), codec_options=_CODEC)
+        except (PyMongoError, OSError) as error:
+            raise mongo_failed(error) from None
+
+    def lag(self) -> float | None:
+        """Seconds that the member which is read from is behind; None where nobody is there to compare with."""
+        members = [each for each in self._client.topology_description.server_descriptions().values() if each.is_readable]
+        chosen = self._choice(members) if self._choice else []
+        return round(Choice.lag(chosen[0], members), 3) if chosen else None
+
+    async def each(self, work: Callable[[T], Awaitable[U]], items: Iterable[T]) -> list[U]:
+        """Do this with every item, over as many connections as the source allows; the results in their order."""
+        free = asyncio.Semaphore(self._lines)
+
+        async def one(item: T) -> U:
+            async with free:
+                return await work(item)
+
+        tasks = [asyncio.ensure_future(one(item)) for item in items]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def rows(self, database: str, command: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All that a command lists."""
+        answer = await self.run(database, {**command, "cursor": {"batchSize": _BATCH}})
+        found, cursor = list(answer["cursor"]["firstBatch"]), answer["cursor"]
+        while cursor["id"]:
+            about = cursor["ns"].partition(".")[2]
+            cursor = (await self.run(database, {"getMore": cursor["id"], "collection": about, "batchSize": _BATCH}))["cursor"]
+            found += cursor["nextBatch"]
+        return found
+
+    async def find(self, database: str, collection: str, *, most: int, **more: Any) -> list[dict[str, Any]]:
+        """At most `most` documents, and no more than fit into one answer of the server, which is 16 MB."""
+        command = {"find": collection, "limit": most, "batchSize": most, "singleBatch": True, "maxTimeMS": self._limit_ms, **more}
+        return list((await self.run(database, command))["cursor"]["firstBatch"])
+
+
+def _options(dial: Dial, answer: Answer) -> dict[str, Any]:
+    """For the client. Seeds are those that were asked by name; a set is only looked for where the source says that there is one."""
+    spec = dial.spec
+    replicas = spec.replica_config if spec else None
+    whole = bool(spec and (spec.srv or (replicas and (replicas.replica_set or replicas.replica_members))))
+    milliseconds = int(dial.connect_seconds * 1000)
+    options: dict[str, Any] = {
+        "host": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in answer.seeds],
+        "appname": dial.application_name[:128],
+        "connectTimeoutMS": milliseconds,
+        "serverSelectionTimeoutMS": milliseconds,
+        "socketTimeoutMS": int((dial.statement_seconds + 5) * 1000),
+        "heartbeatFrequencyMS": _HEARTBEAT_MS,
+        "serverMonitoringMode": "poll",
+        "maxPoolSize": spec.pool_size if spec else 1,
+        "retryWrites": False,
+        "tls": answer.context is not None,
+        "server_selector": Choice(spec) if whole else None,
+        **({"replicaSet": answer.hello["setName"]} if whole and "setName" in answer.hello else {}),
+        **({} if whole else {"directConnection": True}),
+    }
+    if dial.password:
+        source = (spec.auth_database if spec else "") or "admin"
+        options |= {"username": dial.username, "password": dial.password, "authSource": source}
+    elif dial.username and dial.cert:
+        options |= {"username": dial.username, "authMechanism": "MONGODB-X509"}
+    return options
+
+
+class Choice:
+    """Which member is read from: the least-lagged of those that the read preference allows.
+
+    A member's lag is how far its last write is behind the primary's, each seen at its own moment.
+    """
+
+    def __init__(self, spec: DataSource | None) -> None:
+        self._preference = spec.replica_config.read_preference if spec else "nearest"
+        self._most = spec.replica_config.max_lag_seconds if spec else 0.0
+
+    def __call__(self, members: Sequence[ServerDescription]) -> list[ServerDescription]:
+        """From all members that hold data, the one to read from; none where nobody fits."""
+        first = [each for each in members if each.is_writable or each.server_type_name in ("Mongos", "Standalone")]
+        behind = [(self.lag(each, members), each) for each in members if each not in first]
+        fit = [each for lag, each in sorted(behind, key=lambda pair: pair[0]) if lag <= self._most]
+        orders = {
+            "primary": [first],
+            "primary_preferred": [first, fit],
+            "secondary": [fit],
+            "secondary_preferred": [fit, first],
+            "nearest": [sorted([*first, *fit], key=lambda each: each.round_trip_time or 0.0)],
+        }
+        found = next((some for some in orders.get(self._preference, [fit, first]) if some), [])
+        return found[:1]
+
+    @staticmethod
+    def lag(member: ServerDescription, members: Sequence[ServerDescription]) -> float:
+        """Seconds behind the primary, or behind the member with the newest write where there is no primary."""
+        ages = [_age(each) for each in members if each.is_writable] or [min(map(_age, members))]
+        return max(0.0, _age(member) - ages[0])
+
+
+def _age(member: ServerDescription) -> float:
+    """How old the last write was when the member was last asked. Clocks of this machine and the member cancel out between two members."""
+    if member.last_write_date is None:
+        return 0.0
+    return member.last_update_time - member.last_write_date
