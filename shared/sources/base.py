@@ -64,7 +64,7 @@ class Probe(NamedTuple):
     warnings: tuple[Diagnosis, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TableMark:
     """One table at a glance. `mark` changes whenever the structure does (never equal by chance in practice: 64 bits).
 

@@ -7,7 +7,7 @@ on the planner's guesses, rows leave as they are made, and a scan of three table
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from shared.evidence.scrub import scrub
 from shared.sources.base import Key, ReadFrom, TableFacts, TableMark
 
 _CHUNK_TABLES = 250
-_FEW_TABLES = 500
 _ROWS_A_PAGE = 50  # a guess for tables that nobody analysed yet
 _KINDS = {"r": "table", "p": "partitioned_table", "v": "view", "m": "materialized_view", "f": "foreign_table"}
 _KEY_KINDS: dict[str, Any] = {"p": "primary_key", "u": "unique", "f": "foreign_key", "c": "check", "x": "exclusion"}
@@ -69,7 +68,7 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
 
 _DESCRIBE = """
 select c.oid::int8, pg_get_userbyid(c.relowner)::text, c.relrowsecurity,
-  a.positions, a.names, a.oids, a.types, a.flags, d.at, d.texts, f.at, f.texts, i.singles, i.columns, k.keys,
+  a.positions, a.names, a.types, a.nullable, a.generated, d.at, d.texts, f.at, f.texts, i.singles, i.columns, k.keys,
   case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
   case when c.relkind in ('v', 'm') then (
     select json_agg(distinct jsonb_build_array(n.nspname, r.relname))
@@ -81,9 +80,9 @@ select c.oid::int8, pg_get_userbyid(c.relowner)::text, c.relrowsecurity,
     join pg_namespace n on n.oid = p.relnamespace where t.isleaf and p.relkind = 'r' order by p.relpages desc, p.relname limit 1) end
 from pg_class c
 cross join lateral (
-  select array_agg(attnum::int4) positions, array_agg(attname::text) names, array_agg(atttypid::int8) oids,
-    array_agg(format_type(atttypid, atttypmod)) types,
-    array_agg((attnotnull::int4 + case when attidentity <> '' or attgenerated <> '' then 2 else 0 end)) flags
+  select array_agg(attnum::int4) positions, array_agg(attname::text) names,
+    array_agg((atttypid::int8 << 32) | (atttypmod & 4294967295)) types,
+    array_agg(not attnotnull) nullable, array_agg(attidentity <> '' or attgenerated <> '') generated
   from (select * from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped order by attnum) ordered) a
 cross join lateral (
   select array_agg(objsubid) at, array_agg(description) texts
@@ -96,31 +95,30 @@ cross join lateral (
   from pg_index where indrelid = c.oid) i
 cross join lateral (
   select json_agg(json_build_array(conname, contype, conkey,
-    case contype when 'c' then pg_get_expr(conbin, conrelid) when 'x' then pg_get_constraintdef(oid) end)) keys
+    case contype when 'c' then pg_get_expr(conbin, conrelid) when 'x' then pg_get_constraintdef(oid) end,
+    case when contype = 'f' and conparentid = 0 then (
+      select json_build_array(n.nspname, r.relname, (
+        select json_agg(x.attname order by u.place) from unnest(confkey) with ordinality u(number, place)
+        join pg_attribute x on x.attrelid = confrelid and x.attnum = u.number))
+      from pg_class r join pg_namespace n on n.oid = r.relnamespace where r.oid = confrelid) end)) keys
   from pg_constraint where conrelid = c.oid and contype in ('p', 'u', 'f', 'c', 'x')) k
 where c.oid = any($1::oid[])"""
 
-# Where foreign keys point to: names, because a fact must read the same after a dump and restore.
-_TARGETS = """
-select k.conrelid::int8, k.conname::text, n.nspname::text, r.relname::text, array_agg(x.attname::text order by u.place)
-from pg_constraint k cross join lateral unnest(k.confkey) with ordinality u(number, place)
-join pg_attribute x on x.attrelid = k.confrelid and x.attnum = u.number
-join pg_class r on r.oid = k.confrelid join pg_namespace n on n.oid = r.relnamespace
-where k.contype = 'f' and k.conparentid = 0 and ($1::oid[] is null or k.conrelid = any($1)) group by 1, 2, 3, 4"""
-
-# Row types of tables are left out: there are as many as tables.
+# A type with its modifier is one number: few of them stand beside many columns. Arrays of row types say nothing by themselves.
 _TYPES = """
-select t.oid::int8, t.typcategory::text, coalesce(b.typname, e.typname, t.typname)::text
-from pg_type t left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
-  left join pg_type e on t.typelem <> 0 and t.typlen = -1 and e.oid = t.typelem
-where t.typtype in ('b', 'd', 'e') and coalesce(e.typtype, 'b') <> 'c'"""
+select asked, format_type(t.oid, (asked << 32 >> 32)::int4), case when coalesce(e.typtype, 'b') <> 'c' then t.typcategory::text end,
+  coalesce(b.typname, e.typname, t.typname)::text
+from unnest($1::int8[]) asked join pg_type t on t.oid = ((asked >> 32) & 4294967295)::oid
+  left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
+  left join pg_type e on t.typelem <> 0 and t.typlen = -1 and e.oid = t.typelem"""
 
 
-class _Names(NamedTuple):
-    """`kinds`: whether values of a type are looked at, and are text; `targets`: schema, table, columns by table and foreign key."""
+class _Type(NamedTuple):
+    """In the server's spelling; whether its values are looked at, and are text."""
 
-    kinds: dict[int, tuple[bool, bool]]
-    targets: dict[tuple[int, str], tuple[str, str, tuple[str, ...]]]
+    text: str
+    sampled: bool
+    textual: bool
 
 
 class PostgresSnapshot:
@@ -128,6 +126,7 @@ class PostgresSnapshot:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
+        self._types: dict[int, _Type] = {}
         self.statements = 0
 
     async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
@@ -138,37 +137,25 @@ class PostgresSnapshot:
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
         """In chunks of 250; while the caller works on one, the server makes the next."""
-        self.statements += 3
+        self.statements += 1
         marks = {table.id: table for table in tables}
-        names = await self._names(list(marks))
         cursor = await self._connection.cursor(_DESCRIBE, list(marks))
-        async for rows in _ahead(cursor):
-            yield [_facts(row, marks[row[0]], names) for row in rows]
-
-    async def _names(self, oids: list[int]) -> _Names:
-        kinds = {row[0]: _looked_at(row[1], row[2]) for row in await self._connection.fetch(_TYPES)}
-        few = oids if len(oids) < _FEW_TABLES else None  # for many tables one pass over all is cheaper than looking each up
-        targets = {(row[0], row[1]): (row[2], row[3], tuple(row[4])) for row in await self._connection.fetch(_TARGETS, few)}
-        return _Names(kinds, targets)
-
-
-async def _ahead(cursor: Any) -> AsyncIterator[list[Any]]:
-    """Chunks of a cursor, the next one asked for before this one is worked on."""
-    coming = asyncio.ensure_future(cursor.fetch(_CHUNK_TABLES))
-    try:
-        while rows := await coming:
+        rows = await cursor.fetch(_CHUNK_TABLES)
+        while rows:
+            await self._learn(set().union(*(row["types"] or () for row in rows)))
             coming = asyncio.ensure_future(cursor.fetch(_CHUNK_TABLES))
-            await asyncio.sleep(0)  # lets the request out
-            yield rows
-    finally:
-        coming.cancel()
+            try:
+                await asyncio.sleep(0)  # lets the request out
+                yield [_facts(row, marks[row[0]], self._types) for row in rows]
+                rows = await coming
+            finally:
+                coming.cancel()
 
-
-_NEITHER = (False, False)
-
-
-def _looked_at(category: str, name: str) -> tuple[bool, bool]:
-    return category in _LOOKED_AT and name not in _NOT_LOOKED_AT, category == _TEXT
+    async def _learn(self, types: set[int]) -> None:
+        if missing := types - self._types.keys():
+            self.statements += 1
+            for asked, text, category, name in await self._connection.fetch(_TYPES, list(missing)):
+                self._types[asked] = _Type(text, category in _LOOKED_AT and name not in _NOT_LOOKED_AT, category == _TEXT)
 
 
 def _mark(row: Any) -> TableMark:
@@ -189,15 +176,14 @@ def _mark(row: Any) -> TableMark:
     )
 
 
-def _facts(row: Any, mark: TableMark, known: _Names) -> TableFacts:
-    (_, owner, row_security, positions, names, oids, types, flags, *rest) = row
+def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
+    (_, owner, row_security, positions, names, types, nullable, generated, *rest) = row
     (comment_at, comments, default_at, defaults, singles, indexed, keys, view, reads, leaf) = rest
-    names, positions = names or [], positions or []
+    names, positions = names or (), positions or ()
+    texts, sampled, textual = zip(*map(known.__getitem__, types), strict=True) if types else ((), (), ())
     told = dict(zip(comment_at, map(_scrub, comments), strict=True)) if comments else {}
     by_position = dict(zip(positions, names, strict=True))
-    found = sorted(_key(each, by_position, known.targets.get((mark.id, each[0]))) for each in orjson.loads(keys)) if keys else []
-    primary = {name for key in found if key.kind == "primary_key" for name in key.columns}
-    looked_at = [known.kinds.get(oid, _NEITHER) for oid in oids or ()]
+    constraints = orjson.loads(keys) if keys else ()
     return TableFacts(
         mark=mark,
         owner=owner,
@@ -205,30 +191,30 @@ def _facts(row: Any, mark: TableMark, known: _Names) -> TableFacts:
         row_security=row_security,
         positions=positions,
         names=names,
-        types=types or [],
-        nullable=[not flag & 1 for flag in flags or ()],
-        generated=[flag > 1 for flag in flags or ()],
-        sampled=[sampled for sampled, _ in looked_at],
-        textual=[textual for _, textual in looked_at],
+        types=texts,
+        nullable=nullable or (),
+        generated=generated or (),
+        sampled=sampled,
+        textual=textual,
         defaults={at: _masked(text) for at, text in zip(default_at, defaults, strict=True) if text} if defaults else {},
         comments=told,
-        primary_key=frozenset(at for at, name in by_position.items() if name in primary),
+        primary_key=frozenset(at for _, kind, columns, *_ in constraints if kind == "p" for at in columns),
         unique=frozenset(singles or ()),
         indexed=frozenset(map(int, indexed.split())) if indexed else frozenset(),
-        keys=found,
+        keys=sorted(_key(each, by_position) for each in constraints),
         view_definition=_masked(view) if view else "",
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
         sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
     )
 
 
-def _key(found: Sequence[Any], names: dict[int, str], target: tuple[str, str, tuple[str, ...]] | None) -> Key:
-    name, kind, columns, expression = found
+def _key(found: Sequence[Any], names: dict[int, str]) -> Key:
+    name, kind, columns, expression, target = found
     return Key(
         name=name,
         kind=_KEY_KINDS[kind],
         columns=tuple(names[at] for at in columns or () if at in names),
-        target=target[:2] if target else None,
-        target_columns=target[2] if target else (),
+        target=(target[0], target[1]) if target else None,
+        target_columns=tuple(target[2]) if target else (),
         expression=_masked(expression) if expression else "",
     )

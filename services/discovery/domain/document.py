@@ -6,18 +6,18 @@ and an event is these pieces, joined. A test holds the result to the contract.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from shared.contracts.names import SourceName, encode
 
 _NO_EVIDENCE: Mapping[int, bytes] = {}
+_NOT_NULL, _GENERATED = ',"nullable":false', ',"generated":true'
 
 
 class KeyFacts(Protocol):
@@ -101,8 +101,7 @@ class Outline:
         return cls(kind, comment, view, keys, tuple((at, name, type_, null, rest) for at, name, type_, null, rest in columns))
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A table's structure in the event's form. `pieces` are the columns, each without its closing brace."""
 
     key: str
@@ -110,18 +109,18 @@ class Document:
     table: str
     kind: str
     fixed: Mapping[str, Any]
-    pieces: Sequence[bytes]
+    pieces: Sequence[str]
     constraints: bytes
     fingerprint: str
 
 
 def document(place: Place, schema: str, table: str, kind: str, facts: Facts) -> Document:
     """The structure and its digest. Statistics and evidence are no part of the digest, nor is anything that a restore changes."""
-    references = _references(place, facts)
-    pieces = _pieces(facts, references)
+    pieces = _pieces(facts, _references(place, facts))
     fixed = _fixed(place, facts)
     constraints = orjson.dumps([_constraint(place, key) for key in facts.keys])
-    digest = sha256(b"\x1f".join((kind.encode(), orjson.dumps(fixed), *pieces, constraints))).hexdigest()[:32]
+    parts = (kind.encode(), orjson.dumps(fixed), *(["\x1f".join(pieces).encode()] if pieces else ()), constraints)
+    digest = sha256(b"\x1f".join(parts)).hexdigest()[:32]
     return Document(place.key(schema, table), schema, table, kind, fixed, pieces, constraints, digest)
 
 
@@ -151,22 +150,19 @@ def _quoted(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
-@lru_cache(maxsize=65_536)
-def _base(at: int, name: str, type_: str, nullable: bool, generated: bool) -> bytes:
-    """The part of a piece that columns of the same place, name and type share; many tables begin alike."""
-    piece = f'{{"name":{_quoted(name)},"position":{at},"type":{_quoted(type_)}'
-    return (piece + ("" if nullable else ',"nullable":false') + (',"generated":true' if generated else "")).encode()
-
-
-def _pieces(facts: Facts, references: Mapping[str, str]) -> list[bytes]:
+def _pieces(facts: Facts, references: Mapping[str, str]) -> list[str]:
+    """Most columns have little to say, so what only some have is put together apart."""
+    pointing = (
+        {at: references[name] for at, name in zip(facts.positions, facts.names, strict=True) if name in references} if references else {}
+    )
+    some = {*facts.indexed, *facts.defaults, *facts.comments, *pointing}
+    more = {at: _more(facts, at, pointing.get(at, "")) for at in some}
     columns = zip(facts.positions, facts.names, facts.types, facts.nullable, facts.generated, strict=True)
-    pieces = [_base(*column) for column in columns]
-    pointing = {at for at, name in zip(facts.positions, facts.names, strict=True) if name in references} if references else set()
-    for at in {*facts.indexed, *facts.defaults, *facts.comments, *pointing}:
-        place = bisect_left(facts.positions, at)
-        if facts.positions[place : place + 1] == [at]:  # an index may be on an expression, which has number 0
-            pieces[place] += _more(facts, at, references.get(facts.names[place], "")).encode()
-    return pieces
+    return [
+        f'{{"name":{_quoted(name)},"position":{at},"type":{_quoted(type_)}'
+        f"{'' if nullable else _NOT_NULL}{_GENERATED if generated else ''}{more.get(at, '')}"
+        for at, name, type_, nullable, generated in columns
+    ]
 
 
 def _more(facts: Facts, at: int, reference: str) -> str:
@@ -215,9 +211,9 @@ def _short(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12] if text else ""
 
 
-def columns_json(pieces: Sequence[bytes], evidence: Mapping[int, bytes] = _NO_EVIDENCE) -> bytes:
+def columns_json(pieces: Sequence[str], evidence: Mapping[int, bytes] = _NO_EVIDENCE) -> bytes:
     """The columns as a JSON array; `evidence` is the wire form by index."""
-    if not evidence:
-        return b"[" + b"},".join(pieces) + b"}]" if pieces else b"[]"
-    parts = [piece + b',"evidence":' + evidence[at] if at in evidence else piece for at, piece in enumerate(pieces)]
-    return b"[" + b"},".join(parts) + b"}]"
+    parts = list(pieces)
+    for at, counted in evidence.items():
+        parts[at] += f',"evidence":{counted.decode()}'
+    return f"[{'},'.join(parts)}}}]".encode() if parts else b"[]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,8 +23,7 @@ class ScanFrame:
     tail: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(NamedTuple):
     """Sizes as the server estimates them; None where it does not know."""
 
     rows: int | None
@@ -103,7 +102,7 @@ def _without_texts(head: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in head.items() if name not in ("view_definition", "comment", "depends_on")}
 
 
-def _bare(pieces: Sequence[bytes]) -> list[bytes]:
+def _bare(pieces: Sequence[str]) -> list[str]:
     kept = ("name", "position", "type", "nullable", "primary_key", "unique", "indexed")
-    columns = (orjson.loads(piece + b"}") for piece in pieces)
-    return [orjson.dumps({name: column[name] for name in kept if name in column})[:-1] for column in columns]
+    columns = (orjson.loads(piece + "}") for piece in pieces)
+    return [orjson.dumps({name: column[name] for name in kept if name in column}).decode()[:-1] for column in columns]

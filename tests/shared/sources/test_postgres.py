@@ -66,8 +66,8 @@ async def test_facts_of_a_whole_database(shop: str, dialled: Callable[..., Dial]
     assert parent.generated == [True, False, True, False, False]
     assert parent.nullable == [False, False, True, True, True]
     assert (parent.primary_key, parent.unique, parent.indexed) == (frozenset({1}), frozenset({1, 2}), frozenset({1, 2, 5}))
-    assert parent.sampled == [True, True, True, False, True]
-    assert parent.textual == [False, True, True, False, False]
+    assert list(parent.sampled) == [True, True, True, False, True]
+    assert list(parent.textual) == [False, True, True, False, False]
     assert [(key.kind, key.target, key.target_columns) for key in child.keys if key.kind == "foreign_key"] == [
         ("foreign_key", (ODD, "parent"), ("id",))
     ]
