@@ -132,7 +132,7 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
 
 def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
     columns = [column for sample in samples for column in sample.columns]
-    nulls = [sample.rows - len(column) for sample in samples for column in sample.columns]
+    nulls = [max(0, sample.rows - len(column)) for sample in samples for column in sample.columns]
     found = (evidence.to_json() for evidence in count_columns(columns, nulls))
     return [_told(sample, each, list(islice(found, len(sample.columns))), rows) for sample, each in zip(samples, facts, strict=True)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, Protocol
 
-_SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view"})
+_SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view", "collection", "prefix"})
 _DRIFT = 0.2  # a table's size moved by more than this: its sample is taken again
 _DRIFT_FLOOR_PAGES = 8
 _MASS_REMOVAL_TABLES = 10

@@ -221,8 +221,8 @@ def _mode(scan: Scan) -> Literal["incremental", "full"]:
 def _place(connected: SourceConnected) -> Place:
     spec = connected.spec
     at = f"{spec.host}:{spec.port}/"
-    prefix = f"postgres://{at}{spec.database}." if spec.engine == "postgresql" else f"mysql://{at}"
-    return Place(spec.tenant, spec.name, spec.database, prefix)
+    prefixes = {"postgresql": f"postgres://{at}{spec.database}.", "mongodb": f"mongodb://{at}"}
+    return Place(spec.tenant, spec.name, spec.database, prefixes.get(spec.engine, f"mysql://{at}"))
 
 
 def _frame(connected: SourceConnected, scan: Scan) -> event.ScanFrame:
