@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -86,6 +86,25 @@ def cloud_policy(around: Surroundings) -> EgressPolicy:
     return EgressPolicy(location="hybrid", local=around.local, private=around.private, own_ports=ports, own_hosts=hosts)
 
 
+_steps: ContextVar[Callable[[str, str], None] | None] = ContextVar("steps", default=None)
+
+
+@contextmanager
+def told(listener: Callable[[str, str], None]) -> Iterator[None]:
+    """Within, `listener` hears how far a connection has come: the step, and the address where it is known."""
+    token = _steps.set(listener)
+    try:
+        yield
+    finally:
+        _steps.reset(token)
+
+
+def reached(step: str, address: str = "") -> None:
+    """Somebody who connects has come so far: `port` (the line is open), `tls` (the handshake is over), `identity` (signed in)."""
+    if listener := _steps.get():
+        listener(step, address)
+
+
 _policy: ContextVar[EgressPolicy | None] = ContextVar("egress_policy", default=None)
 
 
@@ -149,6 +168,7 @@ class GuardedLoop(asyncio.SelectorEventLoop):
         if (policy := _policy.get()) and (why := _refused(sock.family, address, policy)):
             raise Failed("this address may not be dialled", why=why, remedy="Correct the host, or ask the operator.", code="egress_denied")
         await super().sock_connect(sock, address)
+        reached("port", str(address[0]) if isinstance(address, tuple) else "")
 
 
 def _refused(family: int, address: Any, policy: EgressPolicy) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -13,27 +15,35 @@ from starlette.routing import Route
 from services.connector.domain.circuit import pressed
 from services.connector.domain.health import Checks, Seen, health
 from services.connector.domain.plan import DIAL, PERSON, plan
-from services.connector.gateway import Dialler
+from services.connector.gateway import Dialler, Limits
 from services.connector.store import Row, Store
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.connection import ConnectionPlan, Diagnosis
+from shared.contracts.judging.hostile import shown
+from shared.contracts.judging.source import judge
 from shared.contracts.names import SourceName
-from shared.contracts.source import DataSource
-from shared.errors import PurSightError
-from shared.sources.failures import BY_CODE, failure_of
+from shared.contracts.source import DataSource, Problem
+from shared.sources.failures import BY_CODE
+from shared.sources.gates import GATES, Report
 from shared.web.auth import actor_of
 from shared.web.body import body_of
+from shared.web.guard import check, seen
 from shared.web.problems import problem
 
 MAX_BODY_KIB = 64
+MAX_PASSWORD = 4096  # characters
+MOST_SECONDS = {"connect_seconds": 50.0, "statement_seconds": 50.0, "preflight_seconds": 50.0}  # a person waits for the answer
+MOST_OTHERS = 5  # replicas that are tried besides
+_FIELDS = ("source", "password", *MOST_SECONDS)
 
 
-def routes(store: Store, dialler: Dialler, jobs: Jobs) -> list[Route]:
+def routes(store: Store, jobs: Jobs, preflight: Preflight) -> list[Route]:
     """Everything under /preflight and /health."""
     health = Health(store, jobs)
     return [
-        Route("/preflight", Preflight(store, dialler).dial, methods=["POST"]),
+        Route("/preflight", preflight.dial, methods=["POST"]),
         Route("/health/sources", health.list, methods=["GET"]),
         Route("/health/sources/{tenant}/{name:path}", health.show, methods=["GET"]),
         Route("/health/sources/{tenant}/{name:path}/check", health.check, methods=["POST"]),
@@ -41,36 +51,37 @@ def routes(store: Store, dialler: Dialler, jobs: Jobs) -> list[Route]:
 
 
 class Preflight:
-    """`{"source": {…}, "password": "…"}` -> what a dial finds. Nothing is saved; the password lives as long as the call."""
+    """`{"source": {…}, "password": "…", "connect_seconds": …}` -> what each gate says. Nothing is saved; the password lives as long as
+    the call."""
 
-    def __init__(self, store: Store, dialler: Dialler) -> None:
-        self._store, self._dialler = store, dialler
+    def __init__(self, store: Store, dialler: Dialler, limits: Limits, at_once: int) -> None:
+        self._store, self._dialler, self._limits, self._turn = store, dialler, limits, asyncio.Semaphore(at_once)
 
     async def dial(self, request: Request) -> Response:
         document = await body_of(request, most_kib=MAX_BODY_KIB)
-        password = document.get("password")
-        try:
-            spec = DataSource.model_validate(document.get("source"))
-        except ValidationError as error:
-            return problem(422, "source_rejected", "This source has problems", problems=_problems(error))
-        answer = await self.outcome(spec, password if isinstance(password, str) else None)
-        await self._audit(spec, actor_of(request), bool(answer["reachable"]))
-        return JSONResponse(answer)
+        limits, problems = asked_for(document, self._limits)
+        source = document.get("source")
+        if not isinstance(source, dict):
+            return problem(422, "source_rejected", "There is no source in this request", 'Send {"source": {…}}.')
+        judged = judge(source)
+        if problems or judged.spec is None:
+            found = [each.model_dump() for each in (*problems, *judged.problems)]
+            return problem(422, "source_rejected", f"{len(found)} problem(s) with this request", problems=found, notes=list(judged.notes))
+        check(request, "source.validate", judged.spec.tenant, judged.spec.key)
+        answer = await self.outcome(judged.spec, document.get("password"), limits)
+        await self._audit(judged.spec, actor_of(request), bool(answer["reachable"]))
+        return JSONResponse(answer | {"notes": list(judged.notes)})
 
-    async def outcome(self, spec: DataSource, password: str | None) -> dict[str, Any]:
-        """What a dial finds, or why there was none; never raises for what a source does."""
-        try:
-            wanted, probe = await self._dialler.probe(spec, password=password)
-        except PurSightError as error:
-            return {"reachable": False, "plan": plan(spec).model_dump(), "diagnosis": failure_of(error).diagnosis().model_dump()}
-        return {
-            "reachable": True,
-            "plan": wanted.model_dump(),
-            "server": probe.server.model_dump(),
-            "privileges": probe.privileges.model_dump(),
-            "posture": probe.posture.model_dump(),
-            "warnings": [warning.model_dump() for warning in probe.warnings],
-        }
+    async def outcome(self, spec: DataSource, password: str | None, limits: Limits) -> dict[str, Any]:
+        """What the gates of each endpoint say; never raises for what a source does."""
+        began, wanted = monotonic(), plan(spec)
+        async with self._turn:
+            first, *others = await asyncio.gather(
+                *(self._dialler.preflight(spec, each, limits, password=password) for each in _endpoints(wanted))
+            )
+        ends = wanted.others[:MOST_OTHERS]
+        told = [{"role": end.role, "host": end.host, "port": end.port} | _gates(report) for report, end in zip(others, ends, strict=True)]
+        return _facts(first) | _gates(first) | {"plan": wanted.model_dump(), "others": told, "seconds": round(monotonic() - began, 3)}
 
     async def _audit(self, spec: DataSource, actor: str, reachable: bool) -> None:
         async with self._store.unit() as unit:
@@ -85,10 +96,51 @@ class Preflight:
             unit.bus.emit(entry, key=spec.tenant, cause=Cause.new(tenant=spec.tenant))
 
 
-def _problems(error: ValidationError) -> list[dict[str, str]]:
-    """Field and kind of each problem; never the value."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [{"field": ".".join(map(str, each["loc"])), "code": each["type"], "message": each["msg"]} for each in found]
+def asked_for(document: dict[str, Any], usual: Limits) -> tuple[Limits, list[Problem]]:
+    """The time limits of this request, and what is wrong with it besides its source; no value is repeated."""
+    wrong = [
+        Problem(field=shown(name), code="unknown_field", message="is not a field of a preflight", remedy=f"It has {', '.join(_FIELDS)}.")
+        for name in document
+        if name not in _FIELDS
+    ]
+    password = document.get("password")
+    if password is not None and (not isinstance(password, str) or len(password) > MAX_PASSWORD):
+        wrong.append(Problem(field="password", code="invalid", message=f"is not a text of at most {MAX_PASSWORD} characters"))
+    given = {}
+    for name, most in MOST_SECONDS.items():
+        value = document.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+            wrong.append(Problem(field=name, code="invalid", message=f"is not a number of seconds above 0, up to {most:g}"))
+        else:
+            given[name] = float(value)
+    return replace(usual, **given), wrong
+
+
+def _endpoints(wanted: ConnectionPlan) -> list[ConnectionPlan]:
+    return [
+        wanted,
+        *(wanted.model_copy(update={"host": each.host, "port": each.port, "role": each.role}) for each in wanted.others[:MOST_OTHERS]),
+    ]
+
+
+def _gates(report: Report) -> dict[str, Any]:
+    shut = report.failure
+    return {
+        "reachable": report.reachable,
+        "gates": [{**gate._asdict(), "asks": GATES[gate.name]} for gate in report.gates],
+        "addresses": [address._asdict() for address in report.addresses],
+        "diagnosis": Diagnosis(code=shut.code, cause=shut.cause, remedy=shut.remedy).model_dump() if shut else None,
+    }
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    if report.probe is None:
+        return {}
+    server, privileges, posture, warnings = report.probe
+    facts = {"server": server.model_dump(), "privileges": privileges.model_dump(), "posture": posture.model_dump()}
+    return {**facts, "warnings": [warning.model_dump() for warning in warnings]}
 
 
 class Health:
@@ -98,7 +150,9 @@ class Health:
         self._store, self._jobs = store, jobs
 
     async def list(self, request: Request) -> Response:
-        return JSONResponse({"sources": [_shown(row) for row in await self._store.all()]})
+        return JSONResponse(
+            {"sources": [_shown(row) for row in await self._store.all() if seen(request, "health.read", row.tenant, row.key)]}
+        )
 
     async def show(self, request: Request) -> Response:
         row = await self._store.source(_key(request))

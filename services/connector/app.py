@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.connector import api, endpoints_api, handlers
 from services.connector.endpoints import Endpoints
-from services.connector.gateway import Dialler, Patience
+from services.connector.gateway import Dialler, Limits, Patience
 from services.connector.guard import Guard, Pace
 from services.connector.settings import ConnectorSettings
 from services.connector.store import Store
@@ -31,7 +31,7 @@ async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None
     context.bus.on(SourceRegistered, partial(handlers.on_source_registered, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store), batch=100)
     context.routes += endpoints_api.routes(store, table)
-    context.routes += api.routes(store, dialler, context.jobs)
+    context.routes += api.routes(store, context.jobs, _preflight(store, dialler, settings))
     context.spawn(Guard(store, table, dialler, Pace(settings.watch_seconds, settings.watch_patience, settings.watch_failures)).run)
     context.spawn(partial(work, context.jobs, KIND, watch.work, concurrency=settings.dials_at_once))
     context.every(settings.check_seconds, partial(dialler.kept.drop_unused, UNUSED_CHECKS * settings.check_seconds))
@@ -39,6 +39,11 @@ async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None
         yield
     finally:
         await dialler.kept.close()
+
+
+def _preflight(store: Store, dialler: Dialler, settings: ConnectorSettings) -> api.Preflight:
+    limits = Limits(settings.connect_seconds, settings.statement_seconds, settings.preflight_seconds)
+    return api.Preflight(store, dialler, limits, settings.dials_at_once)
 
 
 def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:

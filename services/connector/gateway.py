@@ -13,10 +13,12 @@ from services.connector.domain.plan import plan
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
 from shared.egress import Surroundings, guarded
+from shared.errors import PurSightError
 from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, Probe, SourceSession
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
+from shared.sources.gates import Report, preflight, refused
 from shared.sources.kept import KeptLines
 
 
@@ -26,6 +28,13 @@ class Patience:
 
     connect_seconds: float
     statement_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits(Patience):
+    """Of one preflight; `preflight_seconds` for all of it."""
+
+    preflight_seconds: float
 
 
 class Dialler:
@@ -46,16 +55,19 @@ class Dialler:
         """Seconds of a round trip on the line that was kept, or None: then only a full look can tell."""
         return await self.kept.glance(spec.key, version, patience=self._patience.connect_seconds)
 
-    async def probe(self, spec: DataSource, *, password: str | None = None, trace_id: str = "") -> tuple[ConnectionPlan, Probe]:
-        """Dial, sign in, look. `password` stands in for the secret for this call alone and is kept nowhere.
-
-        Raises PurSightError with a code of the failure catalogue, the egress guard, the secret stores or the clouds.
-        """
-        wanted = plan(spec)
-        dial = await self._dial(spec, wanted, password, trace_id)
-        with guarded(policy_for(spec, self._around)):
-            async with driver_for(spec.engine).open(dial) as session:
-                return wanted, noted(spec, await session.probe())
+    async def preflight(self, spec: DataSource, wanted: ConnectionPlan, limits: Limits, *, password: str | None = None) -> Report:
+        """Go through the gates of one endpoint. `password` stands in for the secret for this call alone and is kept nowhere."""
+        try:
+            driver, policy = driver_for(spec.engine), policy_for(spec, self._around, wanted)
+            dial = await self._dial(spec, wanted, password, "", limits)
+        except PurSightError as error:
+            return refused(error)
+        with guarded(policy):
+            most = spec.replica_config.max_lag_seconds
+            found = await preflight(spec, dial, driver, max_lag_seconds=most, patience=limits.preflight_seconds)
+        if found.probe:
+            found.probe = noted(spec, found.probe)
+        return found
 
     @asynccontextmanager
     async def line(self, spec: DataSource, wanted: ConnectionPlan) -> AsyncIterator[SourceSession]:
@@ -66,14 +78,16 @@ class Dialler:
                 session = await stack.enter_async_context(driver_for(spec.engine).open(dial))
             yield session
 
-    async def _dial(self, spec: DataSource, wanted: ConnectionPlan, password: str | None, trace_id: str) -> Dial:
+    async def _dial(
+        self, spec: DataSource, wanted: ConnectionPlan, password: str | None, trace_id: str, limits: Patience | None = None
+    ) -> Dial:
         return dial_for(
             spec,
             wanted,
             self._sign_in.lookup(spec, wanted, password=password),
             application_name=f"pursight-connector {trace_id}".strip(),
-            connect_seconds=self._patience.connect_seconds,
-            statement_seconds=self._patience.statement_seconds,
+            connect_seconds=(limits or self._patience).connect_seconds,
+            statement_seconds=(limits or self._patience).statement_seconds,
             ssl=await self._sign_in.tls_files(spec),
         )
 

@@ -13,6 +13,7 @@ class ConnectorSettings(ServiceSettings):
     dials_at_once: int = Field(default=4, ge=1, le=64, description="sources that this process dials at the same time")
     connect_seconds: float = Field(default=10.0, gt=0, description="a source that does not answer within this time is unreachable")
     statement_seconds: float = Field(default=30.0, gt=0, description="a statement about the server that takes longer is given up")
+    preflight_seconds: float = Field(default=45.0, gt=0, le=50, description="a preflight that takes longer is given up")
     check_seconds: float = Field(default=30.0, gt=0, description="seconds between two looks at a source that can be reached")
     probe_seconds: float = Field(
         default=900.0,

@@ -12,7 +12,7 @@ from typing import TypeVar
 from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource, SslConfig
-from shared.egress import EgressPolicy, Surroundings
+from shared.egress import EgressPolicy, Surroundings, reached
 from shared.errors import Failed
 from shared.sources.base import Dial, Lookup
 from shared.sources.failures import BY_CODE
@@ -87,6 +87,12 @@ async def signed_in(dial: Dial, connect: Callable[[Dial], Awaitable[Line]]) -> L
     Refused, they are asked for once more, because they may have been changed meanwhile, and tried where they are others.
     Raises as `connect` and the dial's `lookup` do, Failed with `token_not_accepted`.
     """
+    line = await _signed_in(dial, connect)
+    reached("identity")
+    return line
+
+
+async def _signed_in(dial: Dial, connect: Callable[[Dial], Awaitable[Line]]) -> Line:
     if dial.lookup is None:
         return await connect(dial)
     first = await _looked_up(dial, dial.lookup, again=False)

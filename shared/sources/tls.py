@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
+from shared.egress import reached
 from shared.errors import Failed
 from shared.sources.base import Dial, TlsMode
 
@@ -39,7 +40,21 @@ def context_for(dial: Dial) -> ssl.SSLContext | None:
         ) from error
 
 
+class _Told(ssl.SSLObject):
+    """Says when the handshake is over."""
+
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        reached("tls")
+
+
 def _context(dial: Dial) -> ssl.SSLContext:
+    context = _plain_context(dial)
+    context.sslobject_class = _Told
+    return context
+
+
+def _plain_context(dial: Dial) -> ssl.SSLContext:
     if _PEM in dial.ca:
         context = ssl.create_default_context(cadata=dial.ca)
     else:

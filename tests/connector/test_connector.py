@@ -14,9 +14,8 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import orjson
 import pytest
-from starlette.testclient import TestClient
 
-from services.connector import api, handlers
+from services.connector import handlers
 from services.connector.domain.circuit import pressed
 from services.connector.domain.plan import plan
 from services.connector.gateway import Dialler, Patience
@@ -31,7 +30,6 @@ from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
-from shared.web.server import edge_app
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "connector" / "migrations"
 CANARY = "canary_pw_41b7"
@@ -177,32 +175,6 @@ def test_a_removed_source_is_forgotten(in_house: Any) -> None:
         assert await house.pool.fetchval("select string_agg(spec, '') from source") == ""
 
     in_house(work)
-
-
-def test_preflight_keeps_nothing(in_house: Any) -> None:
-    """A dial of an unsaved source with a password for this call: the answer is whole, and the password is nowhere."""
-
-    async def work(house: House, spec: dict[str, Any]) -> None:
-        source = {"name": "trial"} | {name: value for name, value in spec.items() if name != "password_secret"}
-        wrong = await api.Preflight(house.store, house.dialler).outcome(DataSource(**source), CANARY)
-        assert (wrong["reachable"], wrong["diagnosis"]["code"]) == (False, "wrong_password")
-        right = await api.Preflight(house.store, house.dialler).outcome(
-            DataSource(**source | {"password_secret": spec["password_secret"]}), None
-        )
-        assert (right["reachable"], right["privileges"]["superuser"]) == (True, True)
-        assert await house.pool.fetchval("select count(*) from source") == 0
-        assert CANARY not in orjson.dumps([wrong, right]).decode()
-
-    in_house(work)
-
-
-def test_preflight_over_http_names_fields_not_values(in_house: Any) -> None:
-    """What is wrong with a source is told by field; what was sent is not repeated."""
-    app = edge_app(list(api.routes(None, None, None)), token="t")  # type: ignore[arg-type]
-    answer = TestClient(app).post("/preflight", json={"source": {"name": "x", "port": CANARY}}, headers={"authorization": "Bearer t"})
-    assert answer.status_code == 422
-    assert {problem["field"] for problem in answer.json()["problems"]} == {"port", "database"}
-    assert CANARY not in answer.text
 
 
 def test_a_look_at_a_source_that_answered_is_one_round_trip(in_house: Any) -> None:

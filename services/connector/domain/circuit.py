@@ -19,7 +19,8 @@ LASTING_SECONDS = 300.0  # nothing changes until a person acts, so it is asked s
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """`failures` in a row; `retries` left at `at`, below 0 where the next one is paid in advance; `until`: an open circuit lets nobody through before. Times are seconds since 1970."""
+    """`failures` in a row; `retries` left at `at`, below 0 where the next one is paid in advance; `until`: an open circuit lets nobody
+    through before. Times are seconds since 1970."""
 
     state: State = "closed"
     failures: int = 0

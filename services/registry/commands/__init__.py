@@ -84,18 +84,23 @@ def add(which: Which, version: Version = None, json_output: Json = False) -> Non
 
 
 @app.command()
-def check(which: Which, json_output: Json = False) -> None:
-    """Validate, and dial it where the stack is up; nothing is kept."""
+def check(
+    which: Which,
+    wait: Annotated[float | None, typer.Option(min=0.1, max=50, help="seconds after which a connection is given up")] = None,
+    json_output: Json = False,
+) -> None:
+    """Validate, and try it gate by gate where the stack is up; nothing is kept."""
     given = read(which)
     found = judged(given, json_output=json_output)
     assert found.spec
-    dialled = _preflight(found.spec, given.password) if _is_up() else None
+    dialled = _preflight(found.spec, given.password, wait) if _is_up() else None
     if json_output:
         spec = found.spec.model_dump(mode="json", exclude_defaults=True)
         as_json({"spec": spec, "notes": list(found.notes), "preflight": dialled})
     else:
         stdout.print("This source is fine." if dialled else "This source is fine. The stack is not running, so it was not dialled.")
         _notes([*found.notes, *(f"{each['cause']}. {each['remedy']}".strip() for each in (dialled or {}).get("warnings", ()))])
+        _gates(dialled or {})
     if dialled and not dialled["reachable"]:
         told = dialled["diagnosis"]
         raise Failed(f"{spoken(found.spec.key)} cannot be reached", why=told["cause"], remedy=told["remedy"], code=told["code"])
@@ -109,9 +114,25 @@ def _is_up() -> bool:
     return True
 
 
-def _preflight(spec: DataSource, password: str | None) -> dict[str, Any]:
+def _gates(found: dict[str, Any]) -> None:
+    """A line for each gate of each endpoint; what the host's name means here."""
+    for end in ({**found, "role": ""}, *found.get("others", ())):
+        where = f"{end['role']} {end['host']}:{end['port']}" if end["role"] else "Gates"
+        if at := ", ".join(f"{each['address']} ({each['kind']})" for each in end.get("addresses", ())):
+            where += f" of {at}"
+        rows = [(gate["name"], gate["result"], f"{gate['seconds']:.3f} s", gate["code"], _said(gate)) for gate in end.get("gates", ())]
+        if rows:
+            table(where, ("gate", "result", "took", "code", "why, and what helps"), rows)
+
+
+def _said(gate: dict[str, Any]) -> str:
+    return f"{gate['cause']}. {gate['remedy']}" if gate["remedy"] else str(gate["cause"])
+
+
+def _preflight(spec: DataSource, password: str | None, wait: float | None) -> dict[str, Any]:
     """What a dial finds. The password goes with this one call."""
-    given = {"password": password} if password is not None else {}
+    given: dict[str, Any] = {"password": password} if password is not None else {}
+    given |= {"connect_seconds": wait} if wait is not None else {}
     with edge() as line:
         return dict(line.send("POST", "/preflight", {"source": json.loads(spec.to_json()), **given}))
 
