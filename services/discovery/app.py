@@ -16,6 +16,7 @@ from shared.bus.jobs import work
 from shared.contracts.connection import SourceConnected, SourceFailedOver
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
+from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
 
@@ -24,7 +25,8 @@ from shared.service import Service, ServiceContext
 async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None]:
     """Handlers, routes, and the workers that scan."""
     settings, store = context.settings, Store(context.pool)
-    sources = Sources(home=settings.home, around=_around(context), patience=_patience(settings))
+    seats = Seats(settings.database_url.get_secret_value(), service=context.name)
+    sources = Sources(home=settings.home, around=_around(context), patience=_patience(settings), seats=seats)
     scanner = Scanner(store, context.jobs, sources, tries=settings.scan_tries)
     context.bus.on(SourceConnected, partial(handlers.on_source_connected, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)
@@ -32,7 +34,10 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=context.jobs), batch=100)
     context.routes += api.routes(store)
     context.spawn(partial(work, context.jobs, KIND, scanner.work, concurrency=settings.scans_at_once))
-    yield
+    try:
+        yield
+    finally:
+        await seats.close()
 
 
 def _around(context: ServiceContext[DiscoverySettings]) -> Surroundings:

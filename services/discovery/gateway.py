@@ -6,20 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from services.discovery.domain.plan import seed
-from shared.contracts.connection import SourceConnected
-from shared.contracts.source import Scope
+from services.discovery.members import Opened, at, chosen
+from shared.contracts.connection import ConnectionPlan, SourceConnected
+from shared.contracts.source import Scope, SslConfig
+from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
+from shared.errors import PurSightError
 from shared.evidence.count import count_columns
 from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 
+BY_TRANSACTION = ("transaction", "statement")
+CONFLICT = "recovery_conflict"
 _FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 
 
@@ -45,61 +50,128 @@ class Counted:
 
 
 class Sources:
-    """Opens lines to data sources."""
+    """Opens lines to data sources. No process holds more sessions at one than its pool allows, whoever else holds some."""
 
-    def __init__(self, *, home: Path, around: Surroundings, patience: Patience) -> None:
-        self._sign_in, self._around, self._patience = SignIn(home), around, patience
+    def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats) -> None:
+        self._sign_in, self._around, self._patience, self._seats = SignIn(home), around, patience, seats
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="evidence")
 
     @asynccontextmanager
-    async def open(self, connected: SourceConnected, trace_id: str) -> AsyncIterator[Line]:
-        """Follows the connector's plan. Raises PurSightError with a code of the failure catalogue, or of the secret store."""
-        spec, plan = connected.spec, connected.plan
-        dial = dial_for(
+    async def open(self, connected: SourceConnected, trace_id: str, avoid: frozenset[str] = frozenset()) -> AsyncIterator[Line]:
+        """Follows the connector's plan, away from the addresses in `avoid` where there are others.
+
+        Raises PurSightError with a code of the failure catalogue, of the secret store or of the pool.
+        """
+        door = _Door(self, connected, trace_id, await self._sign_in.tls_files(connected.spec))
+        async with AsyncExitStack() as stack:
+            opened = await chosen(connected, door.open, avoid)
+            await stack.enter_async_context(opened.stack)
+            samplers = 0 if connected.server.pooler_mode in BY_TRANSACTION else await door.more_seats(opened.plan, stack)
+            yield Line(stack, opened, door, samplers, self._counting)
+
+
+class _Door:
+    """How lines to one source are opened during one scan."""
+
+    def __init__(self, sources: Sources, connected: SourceConnected, trace_id: str, ssl: SslConfig) -> None:
+        self._sources, self.connected, self._trace_id, self._ssl = sources, connected, trace_id, ssl
+        self.driver = driver_for(connected.spec.engine)
+        self._most = connected.spec.pool_size + connected.spec.max_overflow
+
+    async def open(self, plan: ConnectionPlan, stack: AsyncExitStack) -> SourceSession:
+        """A session with a seat of its own, both given back by `stack`. Raises as `Sources.open` does."""
+        spec = self.connected.spec
+        dial = self.dial(plan, self._sources._patience.statement_seconds)
+        await stack.enter_async_context(self._sources._seats.seat(spec.key, at(plan), self._most, patience=spec.pool_timeout))
+        return await self.open_seated(plan, dial, stack)
+
+    async def open_seated(self, plan: ConnectionPlan, dial: Dial, stack: AsyncExitStack) -> SourceSession:
+        """A session that somebody holds a seat for."""
+        with guarded(policy_for(self.connected.spec, self._sources._around, plan)):
+            return await stack.enter_async_context(self.driver.open(dial))
+
+    async def more_seats(self, plan: ConnectionPlan, stack: AsyncExitStack) -> int:
+        """Seats for reading samples beside the catalogue, as many as are free now: the scan does not wait for them."""
+        spec = self.connected.spec
+        wanted = min(self._sources._patience.sample_connections, self._most - 1)
+        for found in range(wanted):
+            try:
+                await stack.enter_async_context(self._sources._seats.seat(spec.key, at(plan), self._most, patience=0.0))
+            except PoolExhausted:
+                return found
+        return wanted
+
+    def dial(self, plan: ConnectionPlan, statement_seconds: float) -> Dial:
+        spec = self.connected.spec
+        return dial_for(
             spec,
             plan,
-            self._sign_in.lookup(spec, plan),
-            application_name=f"pursight-discovery {trace_id}".strip(),
-            connect_seconds=self._patience.connect_seconds,
-            statement_seconds=self._patience.statement_seconds,
+            self._sources._sign_in.lookup(spec, plan),
+            application_name=f"pursight-discovery {self._trace_id}".strip(),
+            connect_seconds=self._sources._patience.connect_seconds,
+            statement_seconds=statement_seconds,
+            ssl=self._ssl,
         )
-        async with AsyncExitStack() as stack:
-            stack.enter_context(guarded(policy_for(spec, self._around)))
-            session = await stack.enter_async_context(driver_for(spec.engine).open(dial))
-            yield Line(stack, session, dial, spec.engine, self._patience, self._counting)
+
+    def sample_dial(self, plan: ConnectionPlan) -> Dial:
+        return self.dial(plan, self._sources._patience.sample_seconds)
 
 
 class Line:
-    """An open source: one session reads the catalogue, further ones, opened at first need, read samples."""
+    """An open source: one session reads the catalogue, further ones, opened at first need, read samples.
 
-    def __init__(
-        self, stack: AsyncExitStack, session: SourceSession, dial: Dial, engine: str, patience: Patience, counting: ThreadPoolExecutor
-    ) -> None:
-        self._stack, self._session, self._engine, self._patience, self._counting = stack, session, engine, patience, counting
-        self._dial = replace(dial, statement_seconds=patience.sample_seconds)
-        self._samplers: list[SourceSession] = []
+    `alone`: there is one session for both, in turns, and no transaction lasts longer than a group of tables. So it is where the pool has
+    no second seat, and behind a pooler that may have only one server connection for all its clients.
+    """
+
+    def __init__(self, stack: AsyncExitStack, opened: Opened, door: _Door, samplers: int, counting: ThreadPoolExecutor) -> None:
+        self._stack, self._session, self._plan, self._door, self._counting = stack, opened.session, opened.plan, door, counting
+        self._wanted, self._samplers = samplers, list[SourceSession]()
+        self._turn = asyncio.Lock()
+        self._spare: SourceSession | None = None
+
+    @property
+    def alone(self) -> bool:
+        return not self._wanted
+
+    @property
+    def address(self) -> str:
+        """Of the member that is read from."""
+        return at(self._plan)
 
     def whole(self, allowed: Scope) -> Scope:
         """All that the source covers."""
-        return driver_for(self._engine).whole(self._dial.database, allowed)
+        return self._door.driver.whole(self._plan.database, allowed)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
-        async with self._session.snapshot() as snapshot:
+        async with self._alone(), self._session.snapshot() as snapshot:
             yield snapshot
 
     async def prepare(self) -> None:
         """Open the lines for samples."""
-        driver = driver_for(self._engine)
-        for _ in range(self._patience.sample_connections):
-            self._samplers.append(await self._stack.enter_async_context(driver.open(self._dial)))
+        if self.alone:
+            self._samplers.append(self._session)
+        for _ in range(self._wanted):
+            dial = self._door.sample_dial(self._plan)
+            self._samplers.append(await self._door.open_seated(self._plan, dial, self._stack))
 
     async def sample(self, wanted: Sequence[tuple[str, TableFacts]], rows: int) -> list[Sample]:
-        """A sample for each table (asset key and facts), in their order, read over all lines at once."""
+        """A sample for each table (asset key and facts), in their order, read over all lines at once.
+
+        What a replica cancelled for its primary's sake is read again: there, then at the active endpoint.
+        """
         tasks = [_task(at, key, facts, rows) for at, (key, facts) in enumerate(wanted)]
         shares = [tasks[at :: len(self._samplers)] for at in range(len(self._samplers))]
-        found = await asyncio.gather(*(each.sample(share) for each, share in zip(self._samplers, shares, strict=True) if share))
-        return sorted((sample for some in found for sample in some), key=lambda sample: sample.token)
+        async with self._alone():
+            found = await asyncio.gather(*(each.sample(share) for each, share in zip(self._samplers, shares, strict=True) if share))
+            samples = {sample.token: sample for some in found for sample in some}
+            for reader in (self._samplers[0], None):
+                again = [tasks[token] for token, sample in samples.items() if sample.failure and sample.failure.code == CONFLICT]
+                if again:
+                    session = reader or await self._elsewhere()
+                    samples |= {sample.token: sample for sample in await session.sample(again)}
+        return [samples[token] for token in range(len(tasks))]
 
     async def count(self, samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
         """Values in, counts out, off the event loop."""
@@ -108,7 +180,26 @@ class Line:
 
     @property
     def statements(self) -> int:
-        return self._session.statements + sum(each.statements for each in self._samplers)
+        own = {id(each): each for each in (self._session, *self._samplers, *((self._spare,) if self._spare else ()))}
+        return sum(each.statements for each in own.values())
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        if not self.alone:
+            yield
+            return
+        async with self._turn:
+            yield
+
+    async def _elsewhere(self) -> SourceSession:
+        """A session with the active endpoint; the one there is where that is read from already, or cannot be reached."""
+        active = self._door.connected.plan
+        if self._spare is None and at(active) != self.address:
+            try:
+                self._spare = await self._door.open(active, self._stack)
+            except PurSightError:
+                return self._samplers[0]
+        return self._spare or self._samplers[0]
 
 
 def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:

@@ -66,6 +66,15 @@ METRICS: tuple[Metric, ...] = (
         ("provider", "identity"),
         AGE_BUCKETS,
     ),
+    Metric(
+        "pursight_source_sessions",
+        "gauge",
+        "sessions at a source, by what they do (in_use, idle, waiting for a seat)",
+        ("service", "source", "state"),
+    ),
+    Metric(
+        "pursight_source_wait_seconds", "histogram", "time that a session waited for a seat in its source's pool", ("service", "source")
+    ),
     Metric("pursight_failovers", "counter", "moves of a hybrid source to its other endpoint, and why", ("to", "cause")),
     Metric("pursight_inbox_removed", "counter", "inbox rows cleaned up after their topic's retention", ("service",)),
 )
@@ -99,6 +108,7 @@ LOG_EVENTS: dict[str, str] = {
     "scan.completed": "a scan's manifest was said: tables, changed, seconds",
     "source.failed_over": "a hybrid source is read from its other endpoint now, and why",
     "watch.broken": "the watch over a hybrid source met an error of ours and begins anew",
+    "scan.goes_on": "a scan's line broke; another member of its source is read",
     "scan.broken": "a scan met an error of ours too often and was answered with scan.failed",
     "spans.lost": "spans were lost",
     "service.started": "wired, migrated, listening",

@@ -23,6 +23,7 @@ from shared.contracts.connection import ConnectionPlan, Posture, Privileges, Ser
 from shared.contracts.source import DataSource, Scope
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
 
@@ -100,10 +101,13 @@ async def house_at(url: str, *, sample_seconds: float = 10.0, tries: int = 2) ->
     pool = await open_pool(url, schema="discovery", application_name="test")
     await migrate(pool, schema="discovery", folders=[FOLDER, MIGRATIONS])
     store, jobs = Store(pool), Jobs(pool, service="discovery")
-    sources = Sources(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0, sample_seconds, 2))
+    seats = Seats(url, service="discovery")
+    patience = Patience(5.0, 10.0, sample_seconds, 2)
+    sources = Sources(home=Path("/nonexistent"), around=Surroundings(local=True), patience=patience, seats=seats)
     try:
         yield House(pool, store, jobs, Scanner(store, jobs, sources, tries=tries))
     finally:
+        await seats.close()
         await pool.close()
 
 

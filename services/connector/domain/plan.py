@@ -26,7 +26,8 @@ def plan(spec: DataSource, active: str = "") -> ConnectionPlan:
     'verify-full'
     """
     first = Endpoint(host=spec.host, port=spec.port, role="primary" if watched(spec) else "single")
-    others = [_endpoint(spec, member, "replica") for member in spec.replica_config.replica_members]
+    members = () if spec.engine == "mongodb" else spec.replica_config.replica_members  # a replica set finds its members by itself
+    others = [_endpoint(spec, member, "replica") for member in members]
     if watched(spec):
         second = _endpoint(spec, spec.replica_config.secondary, "secondary")
         if where(second) == active:

@@ -5,8 +5,10 @@ It goes on after a crash by itself: each asset's row tells which scan looked at 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal
@@ -14,7 +16,7 @@ from typing import Literal
 from services.discovery.domain import document, event, plan
 from services.discovery.domain.document import Place
 from services.discovery.domain.scope import contains, covers_all, effective
-from services.discovery.gateway import Line, Sources
+from services.discovery.gateway import CONFLICT, Line, Sources
 from services.discovery.store import Scan, Store, Totals
 from services.discovery.worker.pipeline import flow
 from services.discovery.worker.tell import Cancelled, Found, Teller, say_removed
@@ -26,7 +28,7 @@ from shared.contracts.scan import LeftOut, ScanCompleted, ScanFailed
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.observe import tracing
-from shared.sources.base import Snapshot, TableMark
+from shared.sources.base import Snapshot, TableFacts, TableMark
 from shared.sources.failures import failure_of
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ _CHUNK = 100
 _REMOVE_CHUNK = 200
 _ONE_TRACE_ASSETS = 100
 _UNKNOWN_TRIES = 4
+_MEMBER_TRIES, _MEMBER_SECONDS = 6, 1.5  # longer than the connector needs to move to another endpoint
+_GROUP = 500  # tables that a line that is alone describes before it reads their samples
 
 
 @dataclass(slots=True)
@@ -47,6 +51,33 @@ class Run:
     kept_back: int = 0
     linked: bool = False
     statements: int = 0
+    address: str = ""
+    others: bool = False
+
+
+class Catalogue:
+    """The catalogue as one scan reads it: all of one instant, or, on a line that is alone, a group of tables at a time."""
+
+    def __init__(self, line: Line, snapshot: Snapshot, held: AsyncExitStack) -> None:
+        self._line, self._snapshot, self._held = line, snapshot, held
+
+    async def marks(self, scope: Scope, *, compare: bool) -> Sequence[TableMark]:
+        """A line that is alone always compares: it does not come back to this instant."""
+        found = await self._snapshot.marks(scope, compare=compare or self._line.alone)
+        if self._line.alone:
+            await self._held.aclose()
+        return found
+
+    async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
+        if not self._line.alone:
+            async for chunk in self._snapshot.describe(tables):
+                yield chunk
+            return
+        for start in range(0, len(tables), _GROUP):
+            async with self._line.snapshot() as snapshot:
+                facts = [chunk async for chunk in snapshot.describe(tables[start : start + _GROUP])]
+            for chunk in facts:
+                yield chunk
 
 
 class Scanner:
@@ -64,7 +95,9 @@ class Scanner:
 
     async def _attempt(self, job: Job, scan: Scan, cause: Cause) -> None:
         try:
-            await self._scan(job, scan, cause)
+            async with self._store.unit(keys=[scan.source]) as unit:
+                await unit.begin(scan.id)
+            await self._persistently(job, scan, cause)
         except (LostLease, Cancelled) as ended:
             if isinstance(ended, LostLease):
                 raise
@@ -80,26 +113,46 @@ class Scanner:
                 job, scan, cause, Diagnosis(code="internal", cause="the scan met an error of ours", remedy="See discovery's log.")
             )
 
-    async def _scan(self, job: Job, scan: Scan, cause: Cause) -> None:
-        started, run = perf_counter(), Run()
-        async with self._store.unit(keys=[scan.source]) as unit:
-            await unit.begin(scan.id)
+    async def _persistently(self, job: Job, scan: Scan, cause: Cause) -> None:
+        """Where the source has other members, a line that breaks is no end: another one goes on, at the latest when the connector says
+        which is active now. What was said already is not looked at again."""
+        avoid: frozenset[str] = frozenset()
+        for left in reversed(range(_MEMBER_TRIES)):
+            run = Run()
+            try:
+                return await self._scan(job, scan, cause, run, avoid)
+            except (LostLease, Cancelled):
+                raise
+            except PurSightError as error:
+                if not left or failure_of(error).lasting or not run.others:
+                    raise
+                avoid = frozenset({run.address}) if error.code == CONFLICT else frozenset()
+                log.warning("scan.goes_on", extra={"scan_id": scan.id, "error_code": error.code})
+                await asyncio.sleep(0.0 if avoid else _MEMBER_SECONDS)
+
+    async def _scan(self, job: Job, scan: Scan, cause: Cause, run: Run, avoid: frozenset[str]) -> None:
+        started = perf_counter()
         connected = await self._store.connected(scan.source)
         if connected is None:
             raise PurSightError("this source is not connected", code="source_not_connected", remedy="See the source's health.")
-        async with self._sources.open(connected, tracing.trace_id(cause.traceparent)) as line:
+        run.others = bool(connected.plan.others)
+        async with self._sources.open(connected, tracing.trace_id(cause.traceparent), avoid) as line:
             run.seconds["connect"] = perf_counter() - started
-            async with line.snapshot() as snapshot:
-                await self._look(job, scan, cause, connected, line, snapshot, run)
+            run.address = line.address
+            async with AsyncExitStack() as held:
+                snapshot = await held.enter_async_context(line.snapshot())
+                await self._look(job, scan, cause, connected, line, Catalogue(line, snapshot, held), run)
             run.statements = line.statements
         await self._complete(job, scan, cause, run, perf_counter() - started)
 
-    async def _look(self, job: Job, scan: Scan, cause: Cause, connected: SourceConnected, line: Line, snapshot: Snapshot, run: Run) -> None:
+    async def _look(
+        self, job: Job, scan: Scan, cause: Cause, connected: SourceConnected, line: Line, catalogue: Catalogue, run: Run
+    ) -> None:
         spec, started = connected.spec, perf_counter()
         allowed = line.whole(spec.scope)
         scope = effective(allowed, scan.scope)
         known = await self._store.known(scan.source)
-        run.marks = await snapshot.marks(scope, compare=bool(known))
+        run.marks = await catalogue.marks(scope, compare=bool(known))
         run.seconds["list"] = perf_counter() - started
         work = plan.plan(run.marks, known, scan_id=scan.id, mode=_mode(scan), sampling=spec.sampling == "sample")
         run.linked = len(work.look) + work.done > _ONE_TRACE_ASSETS
@@ -107,13 +160,13 @@ class Scanner:
             await unit.progress(scan.id, tables=len(run.marks))
         teller = Teller(self._store, self._jobs, job, scan, _frame(connected, scan), cause, sampling=spec.sampling, linked=run.linked)
         if work.look:
-            await self._tell(work, line, snapshot, run, teller, _place(connected), spec.sample_rows)
+            await self._tell(work, line, catalogue, run, teller, _place(connected), spec.sample_rows)
         if not known:
-            await self._remember(job, scan, await snapshot.marks(scope, compare=True))
+            await self._remember(job, scan, run.marks if line.alone else await catalogue.marks(scope, compare=True))
         if covers_all(scan.scope):
             await self._remove(scan, work.gone, len(known), allowed, teller, run)
 
-    async def _tell(self, work: plan.Work, line: Line, snapshot: Snapshot, run: Run, teller: Teller, place: Place, rows: int) -> None:
+    async def _tell(self, work: plan.Work, line: Line, catalogue: Catalogue, run: Run, teller: Teller, place: Place, rows: int) -> None:
         if work.sample:
             await line.prepare()
         tables = [run.marks[at] for at in work.look]
@@ -126,7 +179,7 @@ class Scanner:
             await _count(line, chunk, rows)
 
         stages = [("sample", sample), ("count", count), ("say", teller.tell)]
-        await flow(_described(snapshot, tables, sampled, place, run.seconds), stages, run.seconds)
+        await flow(_described(catalogue, tables, sampled, place, run.seconds), stages, run.seconds)
 
     async def _remember(self, job: Job, scan: Scan, marks: Sequence[TableMark]) -> None:
         """After a first scan, which needs no marks to know that all is new: what the next one compares with, of the same instant."""
@@ -199,10 +252,10 @@ async def _count(line: Line, chunk: list[Found], rows: int) -> None:
 
 
 async def _described(
-    snapshot: Snapshot, tables: Sequence[TableMark], sampled: set[int], place: Place, seconds: dict[str, float]
+    catalogue: Catalogue, tables: Sequence[TableMark], sampled: set[int], place: Place, seconds: dict[str, float]
 ) -> AsyncIterator[list[Found]]:
     started = perf_counter()
-    async for chunk in snapshot.describe(tables):
+    async for chunk in catalogue.describe(tables):
         found = []
         for facts in chunk:
             mark = facts.mark

@@ -22,6 +22,7 @@ from services.discovery.gateway import Sources
 from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
 from shared.contracts.connection import Posture, Privileges, ServerFacts, SourceConnected
 from shared.contracts.source import DataSource, SslConfig
+from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.errors import Failed
 from shared.secrets.sign_in import SignIn
@@ -172,7 +173,7 @@ def test_each_clouds_token_is_taken(database: Database, monkeypatch: pytest.Monk
     on_guarded_loop(work())
 
 
-def test_discovery_asks_for_each_physical_connection(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_discovery_asks_for_each_physical_connection(database: Database, postgres_url: str, tmp_path: Path) -> None:
     """Each of discovery's lines signs in by itself, following the connector's plan."""
 
     async def work() -> None:
@@ -187,10 +188,12 @@ def test_discovery_asks_for_each_physical_connection(database: Database, monkeyp
             privileges=Privileges(role="iam"),
             posture=Posture(),
         )
-        sources = Sources(home=tmp_path, around=Surroundings(local=True), patience=ScanPatience(5.0, 10.0, 5.0, 3))
+        seats = Seats(postgres_url, service="discovery")
+        sources = Sources(home=tmp_path, around=Surroundings(local=True), patience=ScanPatience(5.0, 10.0, 5.0, 3), seats=seats)
         async with sources.open(connected, "") as line:
             await line.prepare()
             assert database.seen() == ["iam"] * 4
+        await seats.close()
 
     on_guarded_loop(work())
 
