@@ -182,7 +182,6 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
     names, positions = names or (), positions or ()
     texts, sampled, textual = zip(*map(known.__getitem__, types), strict=True) if types else ((), (), ())
     told = dict(zip(comment_at, map(_scrub, comments), strict=True)) if comments else {}
-    by_position = dict(zip(positions, names, strict=True))
     constraints = orjson.loads(keys) if keys else ()
     return TableFacts(
         mark=mark,
@@ -201,19 +200,19 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
         primary_key=frozenset(at for _, kind, columns, *_ in constraints if kind == "p" for at in columns),
         unique=frozenset(singles or ()),
         indexed=frozenset(map(int, indexed.split())) if indexed else frozenset(),
-        keys=sorted(_key(each, by_position) for each in constraints),
+        keys=sorted(_key(each, positions, names) for each in constraints),
         view_definition=_masked(view) if view else "",
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
         sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
     )
 
 
-def _key(found: Sequence[Any], names: dict[int, str]) -> Key:
+def _key(found: Sequence[Any], positions: Sequence[int], names: Sequence[str]) -> Key:
     name, kind, columns, expression, target = found
     return Key(
         name=name,
         kind=_KEY_KINDS[kind],
-        columns=tuple(names[at] for at in columns or () if at in names),
+        columns=tuple(names[positions.index(at)] for at in columns or () if at in positions),
         target=(target[0], target[1]) if target else None,
         target_columns=tuple(target[2]) if target else (),
         expression=_masked(expression) if expression else "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
@@ -60,7 +60,7 @@ class Facts(Protocol):
     def keys(self) -> Sequence[KeyFacts]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """The database that a scan looks at: what is the same for all of its tables."""
 
@@ -71,15 +71,14 @@ class Place:
 
     def key(self, schema: str, table: str) -> str:
         """`AssetName.key`, with the parts that repeat encoded once. A test holds both together."""
-        return f"{_prefix(self)}.{_encoded(schema)}.{_encoded(table)}"
+        return f"{self._prefix}.{_encoded(schema)}.{_encoded(table)}"
+
+    @cached_property
+    def _prefix(self) -> str:
+        return f"{SourceName(self.tenant, self.source).key}/{encode(self.database)}"
 
 
 _encoded = lru_cache(maxsize=65_536)(encode)
-
-
-@lru_cache(maxsize=64)
-def _prefix(place: Place) -> str:
-    return f"{SourceName(place.tenant, place.source).key}/{encode(place.database)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +115,10 @@ class Document(NamedTuple):
 
 def document(place: Place, schema: str, table: str, kind: str, facts: Facts) -> Document:
     """The structure and its digest. Statistics and evidence are no part of the digest, nor is anything that a restore changes."""
-    pieces = _pieces(facts, _references(place, facts))
-    fixed = _fixed(place, facts)
+    fixed, pieces = _fixed(place, facts), _pieces(facts, _references(place, facts))
     constraints = orjson.dumps([_constraint(place, key) for key in facts.keys])
-    parts = (kind.encode(), orjson.dumps(fixed), *(["\x1f".join(pieces).encode()] if pieces else ()), constraints)
-    digest = sha256(b"\x1f".join(parts)).hexdigest()[:32]
+    whole = "\x1f".join((kind, orjson.dumps(fixed).decode(), *pieces, constraints.decode()))
+    digest = sha256(whole.encode()).hexdigest()[:32]
     return Document(place.key(schema, table), schema, table, kind, fixed, pieces, constraints, digest)
 
 
@@ -136,9 +134,9 @@ def _fixed(place: Place, facts: Facts) -> dict[str, Any]:
 
 
 def _references(place: Place, facts: Facts) -> dict[str, str]:
-    """By column: where a foreign key of that one column points."""
+    """By column: where a foreign key of that one column points, as the last member of its piece."""
     return {
-        key.columns[0]: f"{place.key(*key.target)}#{encode(key.target_columns[0])}"
+        key.columns[0]: f',"references":{_quoted(f"{place.key(*key.target)}#{_encoded(key.target_columns[0])}")}'
         for key in facts.keys
         if key.kind == "foreign_key" and key.target and len(key.columns) == 1 and key.target_columns
     }
@@ -152,20 +150,16 @@ def _quoted(text: str) -> str:
 
 def _pieces(facts: Facts, references: Mapping[str, str]) -> list[str]:
     """Most columns have little to say, so what only some have is put together apart."""
-    pointing = (
-        {at: references[name] for at, name in zip(facts.positions, facts.names, strict=True) if name in references} if references else {}
-    )
-    some = {*facts.indexed, *facts.defaults, *facts.comments, *pointing}
-    more = {at: _more(facts, at, pointing.get(at, "")) for at in some}
+    more = {at: _more(facts, at) for at in {*facts.indexed, *facts.defaults, *facts.comments}}
     columns = zip(facts.positions, facts.names, facts.types, facts.nullable, facts.generated, strict=True)
     return [
         f'{{"name":{_quoted(name)},"position":{at},"type":{_quoted(type_)}'
-        f"{'' if nullable else _NOT_NULL}{_GENERATED if generated else ''}{more.get(at, '')}"
+        f"{'' if nullable else _NOT_NULL}{_GENERATED if generated else ''}{more.get(at, '')}{references.get(name, '')}"
         for at, name, type_, nullable, generated in columns
     ]
 
 
-def _more(facts: Facts, at: int, reference: str) -> str:
+def _more(facts: Facts, at: int) -> str:
     """What only some columns have."""
     more = ""
     if default := facts.defaults.get(at):
@@ -178,7 +172,7 @@ def _more(facts: Facts, at: int, reference: str) -> str:
         more += ',"unique":true'
     if at in facts.indexed:
         more += ',"indexed":true'
-    return f'{more},"references":{_quoted(reference)}' if reference else more
+    return more
 
 
 def _constraint(place: Place, key: KeyFacts) -> dict[str, Any]:
