@@ -16,6 +16,7 @@ debian_packages() {
   [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="postgresql-15"
   command -v chromium >/dev/null || missing="$missing chromium"
   command -v mariadbd >/dev/null || missing="$missing mariadb-server"
+  command -v pgbouncer >/dev/null || missing="$missing pgbouncer"
   [ -n "$missing" ] || return
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null || echo "could not install:$missing"
 }

@@ -78,6 +78,11 @@ class Dialler:
                 session = await stack.enter_async_context(driver_for(spec.engine).open(dial))
             yield session
 
+    async def probed(self, spec: DataSource, wanted: ConnectionPlan, session: SourceSession) -> Probe:
+        """What a probe on an open line finds. Raises as the driver does."""
+        with guarded(policy_for(spec, self._around, wanted)):
+            return noted(spec, await session.probe())
+
     async def _dial(
         self, spec: DataSource, wanted: ConnectionPlan, password: str | None, trace_id: str, limits: Patience | None = None
     ) -> Dial:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from services.connector.domain.failover import Look
-from services.connector.gateway import Dialler, noted
+from services.connector.gateway import Dialler
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
 from shared.errors import PurSightError
@@ -44,7 +44,7 @@ class WarmLine:
         """All that a probe finds, on the open line. Raises PurSightError; TimeoutError where there is no line."""
         if self._session is None:
             raise TimeoutError
-        return noted(self._spec, await self._session.probe())
+        return await self._dialler.probed(self._spec, self.plan, self._session)
 
     async def close(self) -> None:
         """Leave no session behind."""
@@ -57,7 +57,7 @@ class WarmLine:
     async def _asked(self, session: SourceSession) -> Look:
         if isinstance(session, Member):
             return Look("", *await session.standing())
-        return Look("" if await session.probe() else "server_error")
+        return Look("" if await self._dialler.probed(self._spec, self.plan, session) else "server_error")
 
     async def _ready(self) -> bool:
         """Dialling goes on beside the looks: a slow sign-in is no reason to wait, and none to dial again."""

@@ -132,6 +132,25 @@ _ALL = (
     Failure("not_primary", "the members are choosing a new primary", "Wait a moment."),
     Failure("seed_list_missing", "the host has no DNS seed list", "Check host, or remove srv and name a member.", True),
     Failure("seed_list_refused", "the DNS seed list names servers of another domain", "Ask the owner of the domain.", True),
+    Failure(
+        "pooler_by_statement",
+        "the pooler shares server connections by statement, and every read here is a transaction",
+        "Set pool_mode to transaction or session for this user or database.",
+        True,
+    ),
+    Failure("not_a_store", "what answers there does not speak this store's protocol", "Check engine, host and port.", True),
+    Failure("no_such_bucket", "this bucket or container does not exist", "Correct database, region or account, or create it.", True),
+    Failure("no_such_folder", "this folder does not exist, or is none", "Correct path.", True),
+    Failure(
+        "folder_refused",
+        "folders are read only by a local stack, or where the operator allows them",
+        "Ask the operator for PURSIGHT_EGRESS_FOLDERS, or name a bucket.",
+        True,
+    ),
+    Failure("too_many_objects", "there are more objects than one scan lists", "Give path, and register several sources.", True),
+    Failure("unreadable_file", "the files are not what their names say, or are damaged", "Look at the newest file of this folder.", True),
+    Failure("archived", "the object is archived and cannot be read at once", "Restore it, or leave it out.", True),
+    Failure("clock_skew", "this machine's clock is too far from the store's", "Check time synchronisation."),
     Failure("too_old", "the server is older than what is supported", "Upgrade to PostgreSQL 12 or later.", True),
     Failure(
         "not_read_only",
@@ -194,6 +213,7 @@ _FRAGMENTS = (
     ("client certificate", "tls_client_certificate"),
     ("certificate authentication failed", "tls_client_certificate"),
     ("permission denied for database", "may_not_connect"),
+    ('database "', "no_such_database"),
     ("does not exist", "no_such_user"),
     ("is not permitted to log in", "no_such_user"),
     ("conflict with recovery", "recovery_conflict"),
@@ -206,10 +226,14 @@ _FRAGMENTS = (
     ("unsupported authentication", "sign_in_unsupported"),
     ("unsupported SASL", "sign_in_unsupported"),
     ("no password supplied", "password_missing"),
+    ("statement pooling mode", "pooler_by_statement"),  # PgBouncer's words, here and in the next three
+    ("SASL authentication failed", "wrong_password"),
+    ("max_client_conn", "too_many_connections"),
+    ("query_wait_timeout", "too_many_connections"),
     ("connection is closed", "connection_reset"),
     ("connection was closed", "connection_reset"),
 )
-_BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", ""}
+_BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", "08003", "08P01", ""}
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -6,9 +6,10 @@ Works through pgbouncer in transaction mode: no prepared statement outlives its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
+from types import MappingProxyType
 from typing import Literal
 
 import asyncpg
@@ -21,6 +22,7 @@ from shared.sources.cleartext import WatchedLoop
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.failures import BY_CODE, failed
 from shared.sources.postgres_catalog import PostgresSnapshot
+from shared.sources.postgres_standing import pooler
 from shared.sources.tls import context_for, verified
 
 _OLDEST = 120000
@@ -32,6 +34,7 @@ set local search_path = pg_catalog; set local jit = off; set local max_parallel_
 set local datestyle = iso; set local intervalstyle = iso_8601; set local extra_float_digits = 1"""
 _LINE = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _ERRORS = (asyncpg.PostgresError, UnicodeError, *_LINE)
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 Isolation = Literal["read_committed", "repeatable_read"]
 
 
@@ -70,29 +73,33 @@ async def _dial(dial: Dial) -> asyncpg.Connection:
 
 
 async def _connect(dial: Dial) -> asyncpg.Connection:
-    """`prefer` tries TLS and, where the server has none, goes on without; nothing else ever does."""
-    context = context_for(dial)
-    loop = asyncio.get_running_loop()
-    watched = None if verified(dial.tls_mode) else WatchedLoop(loop)
-    ssl = "prefer" if dial.tls_mode == "prefer" and not dial.cert else context or False
+    """Raises Failed with a code of `failures`."""
+    watched = None if verified(dial.tls_mode) else WatchedLoop(asyncio.get_running_loop())
     try:
-        connection = await asyncpg.connect(
-            host=dial.host,
-            port=dial.port,
-            database=dial.database,
-            user=dial.username or "postgres",
-            password=dial.password,  # never None: the driver would then look into the environment and into files
-            ssl=ssl,
-            loop=watched or loop,
-            timeout=dial.connect_seconds,
-            statement_cache_size=0,
-            server_settings={"application_name": dial.application_name[:63]},
-        )
+        connection = await _raw(dial, watched)
     except Exception as error:
         raise _refusal(watched) or failed(_told(error, dial)) from None
     if dial.keepalive:
         keep_alive(connection._transport.get_extra_info("socket"))
     return connection
+
+
+async def _raw(dial: Dial, watched: WatchedLoop | None, settings: Mapping[str, str] = _NO_SETTINGS) -> asyncpg.Connection:
+    """`prefer` tries TLS and, where the server has none, goes on without; nothing else ever does. Raises the driver's errors."""
+    context = context_for(dial)
+    ssl = "prefer" if dial.tls_mode == "prefer" and not dial.cert else context or False
+    return await asyncpg.connect(
+        host=dial.host,
+        port=dial.port,
+        database=dial.database,
+        user=dial.username or "postgres",
+        password=dial.password,  # never None: the driver would then look into the environment and into files
+        ssl=ssl,
+        loop=watched or asyncio.get_running_loop(),
+        timeout=dial.connect_seconds,
+        statement_cache_size=0,
+        server_settings={"application_name": dial.application_name[:63], **settings},
+    )
 
 
 def _refusal(watched: WatchedLoop | None) -> Failed | None:
@@ -134,9 +141,21 @@ class PostgresSession:
                 raise _failure("not_read_only")
 
     async def probe(self) -> Probe:
+        """Where a pooler stands between, two further lines are opened for a moment to tell how it shares its own."""
         async with self._reading("repeatable_read"):
             self.statements += postgres_facts.STATEMENTS
-            return await postgres_facts.probe(self._connection, self._dial, self._dialled_seconds)
+            found = await postgres_facts.probe(self._connection, self._dial, self._dialled_seconds)
+        name, mode = await pooler(self._connection, self._another)
+        return found._replace(server=found.server.model_copy(update={"pooler": name, "pooler_mode": mode})) if name else found
+
+    async def _another(self, settings: Mapping[str, str]) -> asyncpg.Connection:
+        """A further line with these startup parameters. Raises the driver's errors."""
+
+        async def connect(dial: Dial) -> asyncpg.Connection:
+            watched = None if verified(dial.tls_mode) else WatchedLoop(asyncio.get_running_loop())
+            return await _raw(dial, watched, settings)
+
+        return await signed_in(self._dial, connect)
 
     async def standing(self) -> Standing:
         """Raises Failed with a code of `failures`."""

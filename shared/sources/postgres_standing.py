@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import asyncpg
@@ -15,8 +16,9 @@ LAG = """case when not pg_is_in_recovery() then null
     else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end::float8"""
 _PROOF = "geqo_seed"  # a parameter that PgBouncer does not know and so refuses at the start of a connection
 _LOOKS = 3
+_SERVED_SECONDS = 3.0
 
-Dialled = Callable[[dict[str, str]], Awaitable[asyncpg.Connection]]
+Dialled = Callable[[Mapping[str, str]], Awaitable[asyncpg.Connection]]
 
 
 class Pooler(NamedTuple):
@@ -49,16 +51,22 @@ async def _name(dial: Dialled) -> str:
         other = await dial({_PROOF: "0"})
     except asyncpg.PostgresError as error:
         return "pgbouncer" if "unsupported startup parameter" in str(error) else "unknown"
-    await other.close()
+    other.terminate()
     return "unknown"
 
 
 async def _mode(connection: asyncpg.Connection, dial: Dialled) -> str:
-    other = await dial({})
     try:
-        for _ in range(_LOOKS):
-            if await connection.fetchval("select pg_backend_pid()") == await other.fetchval("select pg_backend_pid()"):
-                return "transaction"
+        other = await dial({})
+    except (asyncpg.PostgresError, OSError):
+        return ""  # no room for a second client just now
+    try:
+        async with asyncio.timeout(_SERVED_SECONDS):
+            for _ in range(_LOOKS):
+                if await connection.fetchval("select pg_backend_pid()") == await other.fetchval("select pg_backend_pid()"):
+                    return "transaction"
+    except TimeoutError:
+        pass  # the only server connection is kept for our first line
     finally:
-        await other.close()
+        other.terminate()
     return "session"

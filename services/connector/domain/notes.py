@@ -38,9 +38,6 @@ def _members(spec: DataSource, server: ServerFacts) -> Iterator[tuple[str, str, 
     if server.is_replica and server.replica_lag_seconds is None:
         remedy = "Grant it: REPLICATION CLIENT (MySQL), SLAVE MONITOR (MariaDB)." if spec.engine != "postgresql" else "Check replication."
         yield "lag_unknown", "how far this replica is behind is not told to this user", remedy
-    if server.pooler and server.pooler_mode == "statement":
-        cause = "the pooler shares server connections by statement, and every read here is a transaction"
-        yield "pooler_by_statement", cause, "Use pool_mode transaction or session for this user or database."
 
 
 def _warning(code: str, cause: str, remedy: str) -> Diagnosis:
