@@ -16,6 +16,7 @@ from services.connector.store import Store
 from services.connector.worker import KIND, Rhythm, Watch
 from shared.bus.jobs import work
 from shared.contracts.source import SourceRegistered, SourceRemoved
+from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
 
@@ -26,11 +27,13 @@ UNUSED_CHECKS = 5  # after so many times between two checks, a line that nobody 
 async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None]:
     """Handlers, routes, and the workers that dial."""
     settings, store, table = context.settings, Store(context.pool), Endpoints(context.pool)
-    dialler = Dialler(home=settings.home, around=_around(context), patience=Patience(settings.connect_seconds, settings.statement_seconds))
+    seats = Seats(settings.database_url.get_secret_value(), service=context.name)
+    patience = Patience(settings.connect_seconds, settings.statement_seconds)
+    dialler = Dialler(home=settings.home, around=_around(context), patience=patience, seats=seats)
     watch = Watch(store, context.jobs, dialler, Rhythm(settings.check_seconds, settings.probe_seconds))
     context.bus.on(SourceRegistered, partial(handlers.on_source_registered, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store), batch=100)
-    context.routes += endpoints_api.routes(store, table)
+    context.routes += endpoints_api.routes(store, table, seats)
     context.routes += api.routes(store, context.jobs, _preflight(store, dialler, settings))
     context.spawn(Guard(store, table, dialler, Pace(settings.watch_seconds, settings.watch_patience, settings.watch_failures)).run)
     context.spawn(partial(work, context.jobs, KIND, watch.work, concurrency=settings.dials_at_once))
@@ -39,6 +42,7 @@ async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None
         yield
     finally:
         await dialler.kept.close()
+        await seats.close()
 
 
 def _preflight(store: Store, dialler: Dialler, settings: ConnectorSettings) -> api.Preflight:

@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.connector.domain.plan import plan, where
+from services.connector.domain.plan import most, plan, where
 from services.connector.endpoints import Endpoints, want
 from services.connector.store import Store
 from shared.bus.received import Cause
 from shared.contracts.audit import AuditRecorded
 from shared.contracts.names import SourceName
 from shared.contracts.source import DataSource
+from shared.db.seats import Seats
 from shared.web.auth import actor_of
 from shared.web.body import body_of
 from shared.web.problems import problem
@@ -22,9 +23,9 @@ from shared.web.problems import problem
 _PATH = "/health/sources/{tenant}/{name:path}"
 
 
-def routes(store: Store, table: Endpoints) -> list[Route]:
+def routes(store: Store, table: Endpoints, seats: Seats) -> list[Route]:
     """To stand before the routes that would take the end of these paths for a name."""
-    door = Door(store, table)
+    door = Door(store, table, seats)
     return [
         Route(f"{_PATH}/endpoints", door.show, methods=["GET"]),
         Route(f"{_PATH}/failover", door.order, methods=["POST"]),
@@ -34,16 +35,18 @@ def routes(store: Store, table: Endpoints) -> list[Route]:
 class Door:
     """Endpoints as people see them."""
 
-    def __init__(self, store: Store, table: Endpoints) -> None:
-        self._store, self._table = store, table
+    def __init__(self, store: Store, table: Endpoints, seats: Seats) -> None:
+        self._store, self._table, self._seats = store, table, seats
 
     async def show(self, request: Request) -> Response:
-        """Which endpoint is active, since when and why; of each its role, lag, and what was wrong at the last look."""
+        """Which endpoint is active, since when and why; of each its role, lag, and what was wrong at the last look; the pool's use."""
         key = _key(request)
         row = await self._store.source(key)
         if row is None:
             return _unknown()
-        return JSONResponse({"source": key} | (await self._table.shown(key) or _single(row.spec)))
+        active = where(plan(row.spec, await self._store.active(key)))
+        pool = {"most": most(row.spec), "taken": await self._seats.taken(key, active, most(row.spec))}
+        return JSONResponse({"source": key, "pool": pool} | (await self._table.shown(key) or _single(row.spec)))
 
     async def order(self, request: Request) -> Response:
         """`{"to": "primary"}` or `"secondary"`: carried out at the next look, where that endpoint answers; otherwise nothing changes."""

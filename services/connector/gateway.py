@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from services.connector.domain.notes import notes
-from services.connector.domain.plan import plan
+from services.connector.domain.plan import most, plan, where
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource
+from shared.db.seats import Seats
 from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
 from shared.secrets.sign_in import SignIn
-from shared.sources.base import Dial, Probe, SourceSession
+from shared.sources.base import Dial, Probe, SourceDriver, SourceSession
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 from shared.sources.gates import Report, preflight, refused
@@ -40,16 +41,26 @@ class Limits(Patience):
 class Dialler:
     """Dials sources by their plan."""
 
-    def __init__(self, *, home: Path, around: Surroundings, patience: Patience) -> None:
-        self._sign_in, self._around, self._patience = SignIn(home), around, patience
+    def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats | None = None) -> None:
+        self._sign_in, self._around, self._patience, self._seats = SignIn(home), around, patience, seats
         self.kept = KeptLines()
 
     async def watch(self, spec: DataSource, version: int, *, active: str = "", trace_id: str = "") -> tuple[ConnectionPlan, Probe]:
-        """As `probe`, of a registered source; the line is kept for glances. `active`: as for `plan`. Raises as `probe` does."""
+        """Dial, sign in, look; the line is kept for glances, on a seat of the source's pool, where that has more than one.
+
+        `active`: as for `plan`. Raises PurSightError with a code of the failure catalogue, the egress guard, the secret stores or the
+        clouds, and PoolExhausted.
+        """
         wanted = plan(spec, active)
         dial = await self._dial(spec, wanted, None, trace_id)
+        driver: SourceDriver = driver_for(spec.engine)
+        if self._seats:
+            driver = Seated(driver, self._seats, spec, where(wanted), min(spec.pool_timeout, self._patience.connect_seconds))
         with guarded(policy_for(spec, self._around, wanted)):
-            return wanted, noted(spec, await self.kept.probe(spec.key, version, driver_for(spec.engine), dial))
+            found = await self.kept.probe(spec.key, version, driver, dial)
+            if most(spec) == 1:
+                await self.kept.drop(spec.key)
+        return wanted, noted(spec, found)
 
     async def glance(self, spec: DataSource, version: int) -> float | None:
         """Seconds of a round trip on the line that was kept, or None: then only a full look can tell."""
@@ -71,7 +82,7 @@ class Dialler:
 
     @asynccontextmanager
     async def line(self, spec: DataSource, wanted: ConnectionPlan) -> AsyncIterator[SourceSession]:
-        """An open line to one of the source's endpoints. Raises as `probe` does."""
+        """An open line to one of the source's endpoints, beside its pool. Raises as `watch` does."""
         dial = await self._dial(spec, wanted, None, "")
         async with AsyncExitStack() as stack:
             with guarded(policy_for(spec, self._around, wanted)):
@@ -95,6 +106,21 @@ class Dialler:
             statement_seconds=(limits or self._patience).statement_seconds,
             ssl=await self._sign_in.tls_files(spec),
         )
+
+
+class Seated:
+    """A driver whose sessions each have a seat of their source's pool."""
+
+    def __init__(self, driver: SourceDriver, seats: Seats, spec: DataSource, server: str, patience: float) -> None:
+        self.engine, self.whole, self._driver = driver.engine, driver.whole, driver
+        self._seats, self._spec, self._server, self._patience = seats, spec, server, patience
+
+    @asynccontextmanager
+    async def open(self, dial: Dial) -> AsyncIterator[SourceSession]:
+        """Raises as the driver does, and PoolExhausted."""
+        seat = self._seats.seat(self._spec.key, self._server, most(self._spec), patience=self._patience, use="idle")
+        async with seat, self._driver.open(dial) as session:
+            yield session
 
 
 def noted(spec: DataSource, probe: Probe) -> Probe:

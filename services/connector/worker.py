@@ -19,12 +19,14 @@ from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
 from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan, SourceConnected, SourceUnreachable
+from shared.db.seats import PoolExhausted
 from shared.errors import PurSightError
 from shared.observe import tracing
 from shared.sources.base import Probe
 from shared.sources.failures import failure_of
 
 KIND = "dial"
+_BUSY_SECONDS = 5.0  # until the next try for a session, where the source's pool had none
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Watch:
         with tracing.span("dial", row.traceparent) as own:
             try:
                 plan, probe = await self._dialler.watch(row.spec, row.version, active=active, trace_id=tracing.trace_id(own))
+            except PoolExhausted:
+                await self._busy(job, row)
             except PurSightError as error:
                 await self._failed(job, row, active, error, own)
             else:
@@ -79,6 +83,14 @@ class Watch:
             else:
                 await unit.tried(row.key, answer.circuit)
             return not answer.wait_seconds
+
+    async def _busy(self, job: Job, looked_at: Row) -> None:
+        """Our own scans have every session that the pool allows, so the source does answer: no failure, and no news."""
+        async with self._store.unit(keys=[looked_at.key]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            row = await unit.held(looked_at.key)
+            if row is not None and row.version == looked_at.version:
+                await self._later(unit, row, _BUSY_SECONDS)
 
     async def _glanced(self, job: Job, looked_at: Row, seconds: float) -> None:
         async with self._store.unit(keys=[looked_at.key]) as unit:

@@ -63,7 +63,8 @@ async def chosen(connected: SourceConnected, open_: Open, avoid: frozenset[str])
 
 
 def at(endpoint: Endpoint | ConnectionPlan) -> str:
-    return f"{endpoint.host}:{endpoint.port}"
+    """An endpoint's address, as the connector writes it."""
+    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
 
 
 def plan_at(plan: ConnectionPlan, endpoint: Endpoint) -> ConnectionPlan:

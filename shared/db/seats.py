@@ -21,6 +21,9 @@ from shared.db.pool import away
 from shared.errors import Transient
 from shared.observe.names import gauge, histogram
 
+_TAKEN = """select count(*) from pg_locks join unnest($1::int8[]) n on ((classid::int8 << 32) | objid::int8) = n
+    where locktype = 'advisory' and objsubid = 1 and granted
+        and database = (select oid from pg_database where datname = current_database())"""
 _POLL_SECONDS = (0.02, 0.2)  # between two tries for a seat that somebody else has
 
 
@@ -47,8 +50,11 @@ class Seats:
         self._held: set[int] = set()
 
     @asynccontextmanager
-    async def seat(self, source: str, server: str, most: int, *, patience: float) -> AsyncIterator[None]:
-        """One of `most` seats at `server`, waited for in the order of asking. Raises PoolExhausted after `patience` seconds."""
+    async def seat(self, source: str, server: str, most: int, *, patience: float, use: str = "in_use") -> AsyncIterator[None]:
+        """One of `most` seats at `server`, waited for in the order of asking. `use`: as what it is counted.
+
+        Raises PoolExhausted after `patience` seconds.
+        """
         began = monotonic()
         self._tell(source, "waiting", 1)
         try:
@@ -58,12 +64,18 @@ class Seats:
         histogram("pursight_source_wait_seconds", self._service, source).observe(monotonic() - began)
         if seat is None:
             raise PoolExhausted(most)
-        self._tell(source, "in_use", 1)
+        self._tell(source, use, 1)
         try:
             yield
         finally:
-            self._tell(source, "in_use", -1)
+            self._tell(source, use, -1)
             await asyncio.shield(self._give_back(seat))
+
+    async def taken(self, source: str, server: str, most: int) -> int:
+        """How many of these seats somebody has, in whatever process."""
+        async with self._turn:
+            connection = await self._connected()
+            return int(await connection.fetchval(_TAKEN, _numbers(source, server, most)))
 
     async def close(self) -> None:
         """Give all seats back."""

@@ -32,6 +32,7 @@ from shared.contracts.connection import SourceConnected, SourceFailedOver
 from shared.contracts.source import DataSource, SourceRegistered, SourceRemoved
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
 from tests.pg_pair import PASSWORD, PgPair
@@ -113,6 +114,7 @@ class House:
     store: Store
     jobs: Jobs
     pair: PgPair
+    seats: Seats
     version: int = 0
     guard: asyncio.Task[None] | None = None
     heard: list[tuple[str, Any]] = field(default_factory=list)
@@ -137,7 +139,7 @@ class House:
 
     async def ask(self, method: str, what: str, document: Any = None) -> dict[str, Any]:
         """The connector's edge."""
-        app = Starlette(routes=endpoints_api.routes(self.store, self.table))
+        app = Starlette(routes=endpoints_api.routes(self.store, self.table, self.seats))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
             return dict((await client.request(method, f"/health/sources/default/shop/{what}", json=document)).json())
 
@@ -167,8 +169,9 @@ async def house_at(url: str, pair: PgPair, pace: Pace) -> AsyncIterator[House]:
     pool = await open_pool(url, schema="connector", application_name="test")
     await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
     store, table, jobs = Store(pool), Endpoints(pool), Jobs(pool, service="connector")
-    dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0))
-    house = House(pool, table, store, jobs, pair)
+    seats = Seats(url, service="connector")
+    dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0), seats=seats)
+    house = House(pool, table, store, jobs, pair, seats)
     house.guard = asyncio.create_task(Guard(store, table, dialler, pace).run())
     try:
         yield house
@@ -176,6 +179,7 @@ async def house_at(url: str, pair: PgPair, pace: Pace) -> AsyncIterator[House]:
         house.guard.cancel()
         with suppress(asyncio.CancelledError):
             await house.guard
+        await seats.close()
         await pool.close()
 
 

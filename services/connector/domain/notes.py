@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from services.connector.domain.plan import most
 from shared.contracts.choices import tls
 from shared.contracts.connection import Diagnosis, ServerFacts
 from shared.contracts.source import DataSource
@@ -19,9 +20,9 @@ def notes(spec: DataSource, server: ServerFacts, now: datetime) -> tuple[Diagnos
 
 
 def _pool(spec: DataSource, server: ServerFacts) -> Iterator[tuple[str, str, str]]:
-    most, room = spec.pool_size + spec.max_overflow, server.max_connections - _KEPT_BACK
-    if server.max_connections and most > room and not server.pooler:
-        cause = f"pool_size and max_overflow allow {most} sessions, and the server has room for {max(room, 0)} in all"
+    room = server.max_connections - _KEPT_BACK
+    if server.max_connections and most(spec) > room and not server.pooler:
+        cause = f"pool_size and max_overflow allow {most(spec)} sessions, and the server has room for {max(room, 0)} in all"
         yield "pool_too_large", cause, "Lower them, or raise the server's max_connections."
 
 

@@ -56,6 +56,11 @@ def where(endpoint: Endpoint | ConnectionPlan) -> str:
     return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
 
 
+def most(spec: DataSource) -> int:
+    """How many sessions its pool allows at one server."""
+    return spec.pool_size + spec.max_overflow
+
+
 def secondary(spec: DataSource) -> str:
     """The address of a hybrid source's secondary."""
     return where(_endpoint(spec, spec.replica_config.secondary, "secondary"))
