@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from services.registry.domain.ledger import first_fault
-from services.registry.gateway import OwnSecrets
-from services.registry.store import Row, Store
+from services.registry.domain.ledger import Entry, Verdict, csv_rows
+from services.registry.gateway import Anchors, OwnSecrets
+from services.registry.store import Row, Store, Wanted
 from shared.access.gate import denied
 from shared.access.proof import Proofs
 from shared.bus.unit import Cause
@@ -33,9 +36,10 @@ from shared.web.problems import problem
 MAX_ENTRIES = 1000
 
 
-def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs) -> list[Route]:
+def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs, anchors: Anchors) -> list[Route]:
     """Everything under /sources, /scans, /secrets and /audit."""
     sources, secrets = Sources(store, own, proofs), Secrets(store, vault)
+    audit = Audit(store, anchors)
     return [
         Route("/sources", sources.list, methods=["GET"]),
         Route("/sources", sources.register, methods=["POST"]),
@@ -45,7 +49,9 @@ def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs) -> 
         Route("/sources/{tenant}/{name:path}", sources.show, methods=["GET"]),
         Route("/sources/{tenant}/{name:path}", sources.remove, methods=["DELETE"]),
         Route("/scans", sources.scan, methods=["POST"]),
-        Route("/audit/{tenant}", Audit(store).show, methods=["GET"]),
+        Route("/audit/{tenant}", audit.show, methods=["GET"]),
+        Route("/audit/{tenant}/verify", audit.verify, methods=["GET"]),
+        Route("/audit/{tenant}/export", audit.export, methods=["GET"]),
         Route("/secrets", secrets.list, methods=["GET"]),
         Route("/secrets/{name:path}", secrets.put, methods=["PUT"]),
         Route("/secrets/{name:path}", secrets.remove, methods=["DELETE"]),
@@ -159,20 +165,52 @@ class Sources:
 class Audit:
     """The ledger, and whether it is whole."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, anchors: Anchors) -> None:
+        self._store, self._anchors = store, anchors
 
     async def show(self, request: Request) -> Response:
-        """The newest entries; with `?verify=true`, the whole chain is checked."""
-        tenant = request.path_params["tenant"]
-        if request.query_params.get("verify") == "true":
-            entries = await self._store.ledger(tenant)
-            fault = first_fault(entries)
-            return JSONResponse({"tenant": tenant, "entries": len(entries), "whole": fault is None, "first_fault": fault})
-        entries = await self._store.ledger(tenant, newest=_limit(request))
-        return JSONResponse(
-            {"entries": [{"number": e.number, "at": e.at, "hash": e.hash, **e.body.model_dump()} for e in reversed(entries)]}
-        )
+        """The newest entries, the newest first."""
+        entries = await self._store.newest(request.path_params["tenant"], _limit(request))
+        return JSONResponse({"entries": [entry.document() for entry in entries]})
+
+    async def verify(self, request: Request) -> Response:
+        """Whether every entry is as it was written, in its place, and none is missing; by the chain, and by the anchor on the broker."""
+        tenant, verdict = request.path_params["tenant"], Verdict()
+        anchor = await self._anchors.newest(tenant)
+        async for entries in self._store.ledger(tenant):
+            verdict.look(entries, anchor)
+        verdict.end(anchor)
+        told = {"tenant": tenant, "entries": verdict.entries, "head": verdict.head, "anchored": anchor.number if anchor else 0}
+        return JSONResponse({**told, "whole": verdict.fault is None, "first_fault": verdict.fault, "why": verdict.why})
+
+    async def export(self, request: Request) -> Response:
+        """Entries as JSON lines, or with `format=csv` as a table; `since` and `until` (ISO 8601), `actor`, `object` narrow them."""
+        given, tenant = request.query_params, request.path_params["tenant"]
+        wanted = Wanted(_moment(request, "since"), _moment(request, "until"), given.get("actor", ""), given.get("object", ""))
+        parts = self._store.ledger(tenant, wanted)
+        if given.get("format") == "csv":
+            return StreamingResponse(_table(parts), media_type="text/csv")
+        return StreamingResponse(_lines(parts), media_type="application/jsonl")
+
+
+async def _lines(parts: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
+    async for entries in parts:
+        yield "".join(json.dumps(entry.document(), ensure_ascii=False) + "\n" for entry in entries)
+
+
+async def _table(parts: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
+    yield csv_rows((), head=True)
+    async for entries in parts:
+        yield csv_rows(entries, head=False)
+
+
+def _moment(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name, "").replace(" ", "+")
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise UsageError(f"{name} is not a time", remedy="Write it as 2026-01-31 or 2026-01-31T12:00:00+01:00.", code="bad_time") from None
+    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
 
 
 class Secrets:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from services.registry import api, handlers, worker
-from services.registry.gateway import FORGET, OwnSecrets
+from services.registry.gateway import FORGET, Anchors, OwnSecrets
 from services.registry.settings import RegistrySettings
 from services.registry.store import Store
 from shared.access.actor import everybody
@@ -32,7 +32,7 @@ async def wire(context: ServiceContext[RegistrySettings]) -> AsyncIterator[None]
     context.bus.on(SourceSubmitted, partial(handlers.on_source_submitted, store=store, gate=context.gate), batch=100)
     context.bus.on(SourceWithdrawn, partial(handlers.on_source_withdrawn, store=store, own=own, gate=context.gate), batch=100)
     context.bus.on(AuditRecorded, partial(handlers.on_audit_recorded, store=store))
-    context.routes += api.routes(store, vault, own, context.proofs)
+    context.routes += api.routes(store, vault, own, context.proofs, Anchors(context.bus_settings))
     context.spawn(partial(work, context.jobs, FORGET, partial(worker.forget_secret, store=store, own=own), concurrency=1))
     context.every(context.settings.schedule_check_seconds, partial(_scheduled_scans, store, context.proofs))
     yield

@@ -8,25 +8,43 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from services.registry.domain.ledger import GENESIS, Entry, chain
+from services.registry.domain.ledger import GENESIS, Entry, chain, storable
 from shared.access.actor import Actor
 from shared.access.proof import Proofs
 from shared.bus.deadletters import forget_source
 from shared.bus.received import Received
 from shared.bus.unit import Cause, Unit, unit
-from shared.contracts.audit import AuditRecorded
+from shared.contracts.audit import AuditAnchored, AuditRecorded
 from shared.contracts.judging.schedule import next_after
 from shared.contracts.judging.source import changed_fields
 from shared.contracts.names import SourceName
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import DataSource, SourceRegistered, SourceRemoved
+from shared.observe import tracing
 
 SERVICE = "registry"
+LEDGER_PART = 2000  # entries that are read at a time
 AnyCause = Received[Any] | Cause
+_LEDGER = """select * from ledger where tenant = $1 and number > $2
+    and ($4::timestamptz is null or at::timestamptz >= $4) and ($5::timestamptz is null or at::timestamptz < $5)
+    and ($6 = '' or strpos(body ->> 'actor', $6) > 0) and ($7 = '' or starts_with(body ->> 'object', $7))
+    order by number limit $3"""
+
+
+class Wanted(NamedTuple):
+    """Which entries of a ledger: from `since` on, before `until`, with this in the actor, with an object that begins so."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    actor: str = ""
+    object: str = ""
+
+
+EVERYTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +168,21 @@ class RegistryUnit:
         self.bus.emit(entry, key=tenant, cause=cause)
 
     async def append(self, entries: Iterable[Received[AuditRecorded]]) -> None:
-        """Add to the ledger, in order, each tenant's chain on its own. The caller's unit has locked the tenants' keys."""
+        """Add to the ledger, in order, each tenant's chain on its own, and say how far it came. The caller's unit has locked the
+        tenants' keys."""
         heads: dict[str, tuple[int, str]] = {}
-        rows: list[tuple[str, int, str, str, str, str]] = []
+        newest: dict[str, Received[AuditRecorded]] = {}
+        rows: list[tuple[str, int, str, str, str, str, str]] = []
         for received in entries:
             tenant = received.event.tenant
             number, previous = heads.get(tenant) or await self._head(tenant)
-            at = received.time.isoformat()
-            fresh = chain(previous, number + 1, at, received.id, received.event)
-            heads[tenant] = (number + 1, fresh)
-            rows.append((tenant, number + 1, at, received.id, received.event.model_dump_json(), fresh))
-        await self._db.executemany("insert into ledger values ($1, $2, $3, $4, $5, $6)", rows)
+            body, at, trace_id = storable(received.event), received.time.isoformat(), tracing.trace_id(received.traceparent)
+            fresh = chain(previous, number + 1, at, received.id, body, trace_id)
+            heads[tenant], newest[tenant] = (number + 1, fresh), received
+            rows.append((tenant, number + 1, at, received.id, body.model_dump_json(), fresh, trace_id))
+        await self._db.executemany("insert into ledger values ($1, $2, $3, $4, $5, $6, $7)", rows)
+        for tenant, (number, head) in heads.items():
+            self.bus.emit(AuditAnchored(tenant=tenant, number=number, hash=head), key=tenant, cause=newest[tenant])
 
     async def _head(self, tenant: str) -> tuple[int, str]:
         record = await self._db.fetchrow("select number, hash from ledger where tenant = $1 order by number desc limit 1", tenant)
@@ -211,9 +233,19 @@ class Store:
         )
         return [{**record, "at": record["at"].isoformat()} for record in records]
 
-    async def ledger(self, tenant: str, *, newest: int | None = None) -> list[Entry]:
-        """The tenant's entries in order; with `newest`, only that many from the end."""
-        records = await self._pool.fetch(
-            "select * from (select * from ledger where tenant = $1 order by number desc limit $2) newest order by number", tenant, newest
-        )
-        return [Entry(r["number"], r["at"], r["event_id"], AuditRecorded.model_validate(json.loads(r["body"])), r["hash"]) for r in records]
+    async def newest(self, tenant: str, most: int) -> list[Entry]:
+        """The tenant's newest entries, the newest first."""
+        records = await self._pool.fetch("select * from ledger where tenant = $1 order by number desc limit $2", tenant, most)
+        return [_entry(record) for record in records]
+
+    async def ledger(self, tenant: str, wanted: Wanted = EVERYTHING) -> AsyncIterator[list[Entry]]:
+        """The tenant's entries in order, those that are wanted, in parts."""
+        after = 0
+        while records := await self._pool.fetch(_LEDGER, tenant, after, LEDGER_PART, *wanted):
+            yield [_entry(record) for record in records]
+            after = records[-1]["number"]
+
+
+def _entry(record: asyncpg.Record) -> Entry:
+    body = AuditRecorded.model_validate(json.loads(record["body"]))
+    return Entry(record["number"], record["at"], record["event_id"], body, record["hash"], record["trace_id"])

@@ -66,6 +66,18 @@ class Edge:
         headers = {} if version is None else {"If-Match": f'"{version}"'}
         return self._ask(method, path, json=document, headers=headers)
 
+    def stream(self, path: str, **query: Any) -> Iterator[str]:
+        """The text at `path`, in parts as they come. Raises PurSightError with what the service said."""
+        wanted = {key: value for key, value in query.items() if value not in (None, "")}
+        try:
+            with self._http.stream("GET", path, params=wanted) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise problem_of(answer)
+                yield from answer.iter_text()
+        except httpx.TransportError:
+            raise Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer") from None
+
     def _ask(self, method: str, path: str, **how: Any) -> Any:
         try:
             answer = self._http.request(method, path, **how)

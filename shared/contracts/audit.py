@@ -10,12 +10,20 @@ from shared.contracts.base import Contract, Known
 
 
 class AuditRecorded(Contract):
-    """One entry for the ledger, which the registry keeps."""
+    """One entry for the ledger, which the registry keeps. `action` is a permission, or what a service does by itself."""
 
     tenant: str
-    actor: str = Field(examples=["token:local", "service:tagger"])
-    action: str = Field(examples=["source.register", "tags.apply"])
+    actor: str = Field(examples=["token:local", "person:7f3a (eva)", "machine:ci", "service:tagger", "event:upstream"])
+    action: str = Field(examples=["source.create", "tags.apply"])
     object: str
     result: Known[Literal["allowed", "denied", "failed"]]
     detail: str = ""
     service: str = ""
+
+
+class AuditAnchored(Contract):
+    """How far a tenant's ledger has come, said outside the database that holds it: what is missing or different there shows."""
+
+    tenant: str
+    number: int = Field(ge=1, description="of the newest entry")
+    hash: str = Field(description="of that entry; it covers all before it")

@@ -244,6 +244,7 @@ EXAMPLES: tuple[Contract, ...] = (
         attempts=1,
         asset=ASSET,
     ),
-    audit.AuditRecorded(tenant="acme", actor="token:local", action="source.register", object=SOURCE, result="allowed", service="registry"),
+    audit.AuditRecorded(tenant="acme", actor="token:local", action="source.create", object=SOURCE, result="allowed", service="registry"),
+    audit.AuditAnchored(tenant="acme", number=42, hash=DIGEST),
 )
 BY_EVENT: dict[type[Contract], Contract] = {type(example): example for example in EXAMPLES}

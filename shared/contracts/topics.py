@@ -102,6 +102,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("tags.failed", tags.TagsFailed, "resource", ("tagger",), ("catalog", "on call"), SOME, _MONTH),
     Topic("event.dead_lettered", scan.EventDeadLettered, "source", SERVICES, ("catalog", "on call"), FEW, _MONTH),
     Topic("audit.recorded", audit.AuditRecorded, "tenant", SERVICES, ("registry",), FEW, _YEAR),
+    Topic("audit.anchored", audit.AuditAnchored, "tenant", ("registry",), ("on call",), 1, compacted=True),
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

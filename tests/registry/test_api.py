@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 import services.registry
 from services.registry import api, handlers
 from services.registry.commands.files import written
-from services.registry.gateway import OwnSecrets
+from services.registry.gateway import Anchors, OwnSecrets
 from services.registry.store import Store
 from shared.access.actor import EVERYWHERE, Actor
 from shared.access.gate import shipped
@@ -33,6 +33,7 @@ from shared.contracts.source import SourceSubmitted
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.secrets.vault import LocalVault
+from shared.settings import BusSettings
 from shared.web.server import edge_app
 
 MIGRATIONS = Path(services.registry.__file__ or "").parent / "migrations"
@@ -72,7 +73,9 @@ async def registry(fresh_database_url: str, tmp_path: Path) -> AsyncIterator[Reg
     pool = await open_pool(fresh_database_url, schema="registry", application_name="test")
     await migrate(pool, schema="registry", folders=[FOLDER, MIGRATIONS])
     store, vault = Store(pool), LocalVault(tmp_path / "secrets")
-    app = edge_app(list(api.routes(store, vault, OwnSecrets(vault, Jobs(pool, service="registry")), Proofs("t"))), token="t")
+    app = edge_app(
+        list(api.routes(store, vault, OwnSecrets(vault, Jobs(pool, service="registry")), Proofs("t"), Anchors(BusSettings()))), token="t"
+    )
     headers = {"Authorization": "Bearer t"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry", headers=headers) as http:
         yield Registry(pool, store, http)

@@ -17,7 +17,7 @@ import services.registry
 from services.registry import api
 from services.registry.commands import app
 from services.registry.commands.files import written
-from services.registry.gateway import OwnSecrets
+from services.registry.gateway import Anchors, OwnSecrets
 from services.registry.store import Store
 from shared.access.proof import Proofs
 from shared.bus.jobs import Jobs
@@ -26,6 +26,7 @@ from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.errors import PurSightError, UsageError
 from shared.secrets.vault import LocalVault
+from shared.settings import BusSettings
 from shared.web.body import body_of
 from shared.web.server import bind, edge_app, server
 
@@ -77,7 +78,7 @@ async def edge(fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.Monk
     pool = await open_pool(fresh_database_url, schema="registry", application_name="test")
     await migrate(pool, schema="registry", folders=[FOLDER, MIGRATIONS])
     vault, listener = LocalVault(tmp_path / "secrets"), bind("127.0.0.1", 0)
-    routes = api.routes(Store(pool), vault, OwnSecrets(vault, Jobs(pool, service="registry")), Proofs("t"))
+    routes = api.routes(Store(pool), vault, OwnSecrets(vault, Jobs(pool, service="registry")), Proofs("t"), Anchors(BusSettings()))
     http = server(edge_app([*routes, Route("/preflight", preflight, methods=["POST"])], token="t"))
     running = asyncio.create_task(http.serve(sockets=[listener]))
     monkeypatch.setenv("PURSIGHT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -13,7 +13,7 @@ import pytest
 
 import services.registry
 from services.registry import api, handlers
-from services.registry.gateway import FORGET, OwnSecrets
+from services.registry.gateway import FORGET, Anchors, OwnSecrets
 from services.registry.store import Store
 from services.registry.worker import forget_secret
 from shared.access.actor import LOCAL_TOKEN
@@ -29,6 +29,7 @@ from shared.contracts.source import SourceWithdrawn
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.secrets.vault import LocalVault
+from shared.settings import BusSettings
 from shared.web.server import edge_app
 
 MIGRATIONS = Path(services.registry.__file__ or "").parent / "migrations"
@@ -127,7 +128,7 @@ async def test_a_removal_by_http_lets_it_go_as_well(house: House) -> None:
     """The same over the registry's edge."""
     house.vault.put("default.crm", "x")
     await house.register("crm", "local:default.crm")
-    app = edge_app(list(api.routes(house.store, house.vault, house.own, Proofs("t"))), token="t")
+    app = edge_app(list(api.routes(house.store, house.vault, house.own, Proofs("t"), Anchors(BusSettings()))), token="t")
     headers = {"Authorization": "Bearer t"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry", headers=headers) as client:
         assert (await client.delete("/sources/default/crm")).status_code == 202
