@@ -30,7 +30,10 @@ FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="exit
 def scan_(
     url: Annotated[
         str,
-        typer.Argument(help="postgresql://, mysql:// or mariadb://USER@HOST:PORT/DATABASE; password: PGPASSWORD, ~/.pgpass or MYSQL_PWD"),
+        typer.Argument(
+            help="postgresql://, mysql://, mariadb:// or mongodb://USER@HOST:PORT/DATABASE (password: PGPASSWORD, ~/.pgpass or MYSQL_PWD), "
+            "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://ACCOUNT/CONTAINER/PREFIX or file:///FOLDER"
+        ),
     ],
     name: Annotated[str, typer.Option(help="the source's name; made from the URL where not given")] = "",
     tenant: Annotated[str, typer.Option(help="whose source it is")] = "",

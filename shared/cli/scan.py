@@ -212,7 +212,7 @@ def _raise_where_it_ends(now: dict[str, Any]) -> None:
 
 def ask_password(target: Target) -> Target:
     """Ask a person for the password where none was found and somebody is there to answer."""
-    if target.password is None and sys.stdin.isatty() and sys.stderr.isatty():
+    if target.password is None and "username" in target.document and sys.stdin.isatty() and sys.stderr.isatty():
         given = typer.prompt(
             f"Password for {target.document['username'] or 'the database'} (empty for none)",
             default="",

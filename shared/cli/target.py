@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from shared.cli import places
+from shared.cli.places import bad_url
 from shared.contracts.engines import ENGINES, engine_of
 from shared.errors import UsageError
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
+KNOWN = "postgresql://, mysql://, mariadb:// or mongodb://USER@HOST:PORT/DATABASE, s3://, gs:// or az://… for a bucket, file:///FOLDER"
 RDS = re.compile(r"[\w.-]+\.(?P<region>[a-z]{2}-[a-z-]+-\d)\.rds\.amazonaws\.com")
 QUERY_FIELDS = {
     "sslmode": ("ssl_config", "mode"),
@@ -36,23 +39,53 @@ class Target:
 def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
     """Read a database URL. Raises UsageError, without the password, where it cannot be one."""
     if not _is_utf8(url):
-        raise _not_a_url("it is not UTF-8")
+        raise bad_url("it is not UTF-8")
     try:
-        parts = urlsplit(url)
-        port = parts.port or engine_of(SCHEMES.get(parts.scheme)).port
+        return _parsed(url, name, tenant)
     except ValueError:
-        raise _not_a_url("the address or the port cannot be read") from None
+        raise bad_url("the address or the port cannot be read") from None
+
+
+def _parsed(url: str, name: str, tenant: str) -> Target:
+    parts = urlsplit(url)
+    if parts.scheme in ("mongodb", "mongodb+srv"):
+        _one_piece(parts)
+        document, password = places.mongo(url)
+        return Target(_named(document, name, tenant), password if password is None else _utf8(password, "the URL"))
+    if parts.scheme in places.STORES:
+        return Target(_named(places.store(url), name, tenant), None)
     if parts.scheme not in SCHEMES:
         raise UsageError(
             f"{parts.scheme or 'this'} is not a kind of source that can be scanned yet",
-            remedy="Write postgresql://USER@HOST:PORT/DATABASE, mysql://… or mariadb://….",
+            remedy=f"Write {KNOWN}.",
             code="unknown_scheme",
         )
+    return _of_server(parts, name, tenant)
+
+
+def _named(document: dict[str, Any], name: str, tenant: str) -> dict[str, Any]:
+    """With a name of its own where none is given: short for what is on this machine, or has a name that is unique in the world."""
+    engine, host = ENGINES[document["engine"]], str(document.get("host", ""))
+    usual = name or _name(host or "localhost", document.get("port", engine.port), _place_name(document), engine.port)
+    return {"name": usual, **({"tenant": tenant} if tenant else {}), "location": "on_prem", **document}
+
+
+def _place_name(document: dict[str, Any]) -> str:
+    inner = str(document.get("path", "")).strip("/") if document["engine"] != "folder" else ""
+    return "-".join(part for part in (str(document["database"]), *inner.split("/")) if part)
+
+
+def _one_piece(parts: SplitResult) -> None:
     if "@" in parts.path or parts.fragment or ("@" in parts.query and "@" not in parts.netloc):
-        raise _not_a_url("a /, ? or # in the user or the password is written %2F, %3F or %23")  # else a piece of it becomes a name
+        raise bad_url("a /, ? or # in the user or the password is written %2F, %3F or %23")  # else a piece of it becomes a name
+
+
+def _of_server(parts: SplitResult, name: str, tenant: str) -> Target:
+    _one_piece(parts)
+    port = parts.port or engine_of(SCHEMES[parts.scheme]).port
     database = unquote(parts.path.lstrip("/"))
     if not database:
-        raise _not_a_url("the database is missing after the host")
+        raise bad_url("the database is missing after the host")
     host, engine = unquote(parts.hostname or "") or "localhost", SCHEMES[parts.scheme]
     document = {
         "name": name or _name(host, port, database, ENGINES[engine].port),
@@ -66,10 +99,6 @@ def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
     }
     document.update(_query(parts.query))
     return Target(document, _password(parts.password, document))
-
-
-def _not_a_url(why: str) -> UsageError:
-    return UsageError("the database URL cannot be used", why=why, remedy="Write postgresql://USER@HOST:PORT/DATABASE.", code="bad_url")
 
 
 def _name(host: str, port: int, database: str, usual_port: int) -> str:

@@ -97,3 +97,67 @@ def test_what_cannot_be_scanned_is_one_line(url: str) -> None:
         parse(url)
     assert "\n" not in refused.value.line()
     assert "pw" not in refused.value.line()
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted", "password"),
+    [
+        (
+            "mongodb://jo:p%40w@h1:1,h2:2/shop?replicaSet=rs0&tls=true&tlsCAFile=/ca.pem&authSource=people&w=majority",
+            {
+                "name": "h1-shop-1",
+                "host": "h1",
+                "port": 1,
+                "replica_config": {"replica_members": ["h2:2"], "replica_set": "rs0"},
+                "ssl_config": {"mode": "verify-full", "ca": "/ca.pem"},
+                "auth_database": "people",
+            },
+            "p@w",
+        ),
+        ("mongodb+srv://jo@c.example.net/shop", {"srv": True, "ssl_config": {"mode": "verify-full"}, "username": "jo"}, None),
+        ("mongodb://h/shop?tls=true&tlsAllowInvalidCertificates=true", {"ssl_config": {"mode": "require"}}, None),
+        (
+            "s3://lake/a/b?region=eu-central-1",
+            {
+                "engine": "s3",
+                "name": "lake-a-b",
+                "path": "a/b",
+                "location": "cloud",
+                "cloud_config": {"provider": "aws", "region": "eu-central-1"},
+            },
+            None,
+        ),
+        (
+            "s3://lake?endpoint=http://127.0.0.1:9000",
+            {"host": "127.0.0.1", "port": 9000, "location": "on_prem", "ssl_config": {"mode": "disable"}},
+            None,
+        ),
+        ("gs://lake/x", {"engine": "gcs", "database": "lake", "cloud_config": {"provider": "gcp"}}, None),
+        ("az://acc/cont/x", {"engine": "azure_blob", "database": "cont", "path": "x"}, None),
+        ("file:///srv/drop", {"engine": "folder", "path": "/srv/drop", "database": "drop"}, None),
+    ],
+)
+def test_a_url_of_documents_or_files(url: str, wanted: dict[str, object], password: str | None) -> None:
+    """Sets of MongoDB, buckets of three clouds, a folder: each has the spelling that its own tools know."""
+    target = parse(url)
+    assert ({name: target.document.get(name) for name in wanted}, target.password) == (wanted, password)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://h",
+        "mongodb:///d",
+        "mongodb://h/d?tlsPinned=1",
+        "mongodb://u:12/pw@h/d",
+        "s3:///a",
+        "az://acc",
+        "file://far/a",
+        "file:///?a=1",
+    ],
+)
+def test_what_is_no_such_url_is_one_line(url: str) -> None:
+    """A parameter that we do not know could weaken TLS, so it is refused."""
+    with pytest.raises(UsageError) as refused:
+        parse(url)
+    assert "pw" not in refused.value.line()
