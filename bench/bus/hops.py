@@ -84,16 +84,19 @@ async def stateless(given: Parameters, meter: Meter) -> None:
     pool = await _pool(given)
     bus = Bus("tagger", settings=settings, pool=pool, schema="tagger")
 
-    async def handler(batch: Sequence[Received[ScanCompleted]]) -> None:
+    def step(received: Received[ScanCompleted]) -> list[tuple[str, ScanFailed]]:
         meter.begin()
-        composer = bus.composer()
-        for received in batch:
-            said = answer(received.event, received.id)
-            composer.say(said, key=received.key, cause=received.id, parent=received.traceparent, tenant=received.tenant)
-        await bus.send(composer.records)
-        meter.add(len(batch))
+        return [(received.key, answer(received.event, received.id))]
 
-    bus.on(ScanCompleted, handler, batch=given["batch"])
+    shipped = bus._sender.ship
+
+    async def ship(load: Any) -> list[Exception | None]:
+        results = await shipped(load)
+        meter.add(sum(error is None for error in results))
+        return results
+
+    bus._sender.ship = ship  # type: ignore[method-assign]
+    bus.hop(ScanCompleted, step)
     await bus.start()
     await meter.done.wait()
     await bus.stop()

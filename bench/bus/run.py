@@ -29,7 +29,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bench.bars import say
 from bench.bus.hops import IN, OUT
-from shared.bus.outgoing import Composer
+from shared.bus.outgoing import Composer, Outgoing
 from shared.bus.sender import Sender
 from shared.bus.topics import wanted_topics
 from shared.contracts.scan import LeftOut, ScanCompleted
@@ -109,13 +109,14 @@ async def fill(settings: BusSettings, count: int, sampled: bool) -> int:
     await sender.start()
     size = 0
     for first in range(0, count, 2_000):
-        composer = Composer("discovery", datetime.now(UTC), 0)
+        records: list[Outgoing] = []
+        composer = Composer("discovery", datetime.now(UTC), 0, records.append)
         for number in range(first, min(count, first + 2_000)):
             one = event(number)
             parent = f"00-{number + 1:032x}-{number + 1:016x}-{'01' if sampled else '00'}"
             composer.say(one, key=one.source, cause=f"bench-{number}", parent=parent, tenant="bench")
-        size = len(composer.records[0].body or b"")
-        assert not any(await sender.send(composer.records))
+        size = len(records[0].body or b"")
+        assert not any(await sender.send(records))
     await sender.stop()
     return size
 

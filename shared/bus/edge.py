@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from shared.bus.hear import Heard, Hearing
 from shared.bus.kafka import client_options
-from shared.bus.outgoing import Composer
+from shared.bus.outgoing import Composer, Outgoing
 from shared.bus.received import Cause, Received
 from shared.bus.sender import Sender
 from shared.bus.topics import topic_of
@@ -60,13 +60,13 @@ class Publisher:
         The same `cause` gives the same id, so that a repeated command changes nothing twice.
         """
         because = cause or Cause.new(tenant=key.partition("/")[0])
-        composer = Composer(self._source, datetime.now(UTC), time_ns())
+        records: list[Outgoing] = []
+        composer = Composer(self._source, datetime.now(UTC), time_ns(), records.append)
         id = composer.say(event, key=key, cause=because.id, parent=because.traceparent, tenant=because.tenant)
-        record = composer.records[0]
-        (error,) = await self._sender.send([record])
+        (error,) = await self._sender.send(records)
         if error is not None:
             raise Transient("Kafka did not acknowledge", why=type(error).__name__, code="kafka_away")
-        return Said(id, tracing.trace_id(record.traceparent))
+        return Said(id, tracing.trace_id(records[0].traceparent))
 
 
 async def tail(settings: BusSettings, topics: Sequence[str] = (), *, from_start: bool = False) -> AsyncIterator[Received[Any] | Heard]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from opentelemetry.trace import SpanKind
 
@@ -19,21 +20,23 @@ def meter(topic: str, group: str, batch: Sequence[Heard], seen: set[str], start_
         counter("pursight_events", topic, group, "ok").inc(fresh)
     if repeated:
         counter("pursight_events", topic, group, "duplicate").inc(repeated)
+    traced = [heard for heard in batch if tracing.sampled(heard.received.traceparent)] if tracing.recording() else ()
+    observe(topic, group, [heard.received.time for heard in batch], traced, start_ns, end_ns)
+
+
+def observe(topic: str, group: str, times: Sequence[datetime], traced: Sequence[Heard], start_ns: int, end_ns: int) -> None:
+    """Durations and ages of events that were true at `times`, and a consumer span of each that is traced."""
     now, labels = end_ns / 1e9, (topic, group)
-    last = batch[-1].received.traceparent
-    exemplar = tracing.trace_id(last) if tracing.recording() and tracing.sampled(last) else ""
-    observe_many("pursight_event_duration_seconds", labels, [(end_ns - start_ns) / 1e9] * len(batch), exemplar)
-    observe_many("pursight_event_age_seconds", labels, [max(0.0, now - heard.received.time.timestamp()) for heard in batch], exemplar)
-    if tracing.recording():
-        _spans(topic, group, batch, start_ns, end_ns)
+    exemplar = tracing.trace_id(traced[-1].received.traceparent) if traced else ""
+    observe_many("pursight_event_duration_seconds", labels, [(end_ns - start_ns) / 1e9] * len(times), exemplar)
+    observe_many("pursight_event_age_seconds", labels, [max(0.0, now - time.timestamp()) for time in times], exemplar)
+    _spans(topic, group, traced, len(times), start_ns, end_ns)
 
 
-def _spans(topic: str, group: str, batch: Sequence[Heard], start_ns: int, end_ns: int) -> None:
+def _spans(topic: str, group: str, traced: Sequence[Heard], size: int, start_ns: int, end_ns: int) -> None:
     name = f"process {topic}"
-    for heard in batch:
+    for heard in traced:
         received = heard.received
-        if not tracing.sampled(received.traceparent):
-            continue
         tracing.record(
             name,
             received.traceparent,
@@ -52,7 +55,7 @@ def _spans(topic: str, group: str, batch: Sequence[Heard], start_ns: int, end_ns
                 "messaging.message.id": received.id,
                 "pursight.key": received.key,
                 "pursight.tenant": received.tenant,
-                "pursight.batch.size": len(batch),
+                "pursight.batch.size": size,
             },
             links=(heard.link,) if heard.link else (),
             error=heard.code,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -40,13 +40,14 @@ class Outgoing:
 
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-_SPACE = NAMESPACE.bytes
+_SPACE = sha1(NAMESPACE.bytes, usedforsecurity=False)
 
 
 def fast_event_id(service: str, cause: str, topic: str, key: str, ordinal: int) -> str:
     """`contracts.envelope.event_id`, several times faster (uuid5 without the UUID object). A test holds both together."""
-    text = f"{service}\x1f{cause}\x1f{topic}\x1f{key}\x1f{ordinal}"
-    hexed = sha1(_SPACE + text.encode(), usedforsecurity=False).hexdigest()
+    digest = _SPACE.copy()
+    digest.update(f"{service}\x1f{cause}\x1f{topic}\x1f{key}\x1f{ordinal}".encode())
+    hexed = digest.hexdigest()
     return f"{hexed[:8]}-{hexed[8:12]}-5{hexed[13:16]}-{_VARIANT[hexed[16]]}{hexed[17:20]}-{hexed[20:32]}"
 
 
@@ -99,12 +100,15 @@ def unpack_headers(packed: bytes) -> HeaderList:
 
 
 class Composer:
-    """Makes events into records. One per transaction: it counts ordinals per (cause, topic, key)."""
+    """Makes events into records and gives each to `put`. One per transaction: it counts ordinals per (cause, topic, key)."""
 
-    def __init__(self, service: str, now: datetime, now_ns: int) -> None:
-        self._service, self._time, self._now_ns = service, now.isoformat().encode(), now_ns
+    def __init__(self, service: str, now: datetime, now_ns: int, put: Callable[[Outgoing], None]) -> None:
+        self._service, self._time, self._now_ns, self._put = service, now.isoformat().encode(), now_ns, put
         self._ordinals: dict[tuple[str, str, str], int] = {}
-        self.records: list[Outgoing] = []
+
+    def begin(self) -> None:
+        """What follows is said because of another event, which may be an earlier one that comes again: ordinals count anew."""
+        self._ordinals.clear()
 
     def say(self, event: Contract, *, key: str, cause: str, parent: str, tenant: str, after: str = "") -> str:
         """Add an event; returns its id. `after`: the event that the envelope names as the cause, where it is not `cause`."""
@@ -129,5 +133,5 @@ class Composer:
         trace = tracing.child(parent)
         headers = headers_of(self._service, topic, id, self._time, tenant, after or cause, trace)
         span = parent if trace != parent and tracing.recording() else ""
-        self.records.append(Outgoing(topic, key.encode(), body, headers, span, self._now_ns))
+        self._put(Outgoing(topic, key.encode(), body, headers, span, self._now_ns))
         return id

@@ -10,37 +10,30 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property, partial
-from time import time_ns
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
-from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
 
 from shared.bus import housekeeping, topics
 from shared.bus.consume import Timing, Turn, subscribe
 from shared.bus.deadletters import forget_source
-from shared.bus.hear import Believe, Heard, Hearing
+from shared.bus.ear import Ear, Hop, HopEar
+from shared.bus.hear import Believe, Hearing
 from shared.bus.kafka import security
-from shared.bus.meter import meter
-from shared.bus.outgoing import Composer, Outgoing
 from shared.bus.received import Received
 from shared.bus.relay import Relay
-from shared.bus.reliable import Abandoned, Reliable, delay
+from shared.bus.reliable import Reliable, delay
 from shared.bus.seal import Seal
 from shared.bus.sender import Sender
-from shared.bus.unit import duplicates
-from shared.contracts.base import E
+from shared.contracts.base import Contract, E
 from shared.contracts.source import SourceRemoved
 from shared.contracts.topics import BY_EVENT, Topic, group_of, retry_topic_of
 from shared.errors import Transient, UsageError
-from shared.observe.names import counter
 from shared.settings import BusSettings
 
 HEALTH_SECONDS, CLEAN_SECONDS, LAG_SECONDS, LEAVE_SECONDS = 5.0, 3600.0, 5.0, 10.0
@@ -61,35 +54,6 @@ def calm_collector() -> None:
     gc.set_threshold(200_000, 20, 50)
 
 
-@dataclass(slots=True)
-class _Ear:
-    """One topic that this service hears: its batches from raw records to spans and metrics."""
-
-    topic: Topic
-    reliable: Reliable
-    hearing: Hearing
-    batch: int
-    turn: Turn
-
-    def hear(self, records: Sequence[ConsumerRecord]) -> tuple[int, list[Heard]]:
-        """When the batch began, and its records as events."""
-        return time_ns(), [self.hearing(record) for record in records]
-
-    async def handle(self, heard: tuple[int, list[Heard]], turn: Turn) -> None:
-        """Handle, then count. Raises Abandoned."""
-        start, batch = heard
-        seen: set[str] = set()
-        token = duplicates.set(seen)
-        try:
-            await self.reliable(batch, turn)
-        except Abandoned:
-            counter("pursight_events", self.topic.name, turn.group, "retried").inc(len(batch))
-            raise
-        finally:
-            duplicates.reset(token)
-        meter(self.topic.name, turn.group, batch, seen, start, time_ns())
-
-
 class Bus:
     """Everything a service has to do with Kafka. `settings` say where it is; `timing` is for tests."""
 
@@ -108,7 +72,7 @@ class Bus:
         self._settings, self._pool, self._timing = settings, pool, timing or Timing()
         self._sender = Sender(settings, f"pursight-{service}")
         self._relay = Relay(pool, self._sender, service)
-        self._ears: list[_Ear] = []
+        self._ears: list[Ear] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._broker: KafkaBroker | None = None
         self._threads, self._believe = threads, believe
@@ -122,16 +86,32 @@ class Bus:
 
         Raises UsageError where this service is not among the topic's readers, because then it has no retry topic.
         """
+        topic = self._heard(event)
+        if event is SourceRemoved:
+            handler = partial(self._forgetting, handler)
+        reliable = Reliable(self.service, topic, handler, self._pool, lambda: self._seal)
+        self._ears.append(Ear(topic, reliable, Hearing(topic, witness=witness, believe=self._believe), batch, self._turn(topic)))
+
+    def hop(self, event: type[E], step: Callable[[Received[E]], Iterable[tuple[str, Contract]]], *, batch: int = 2_000) -> None:
+        """Answer each event of this topic by `step` alone, which returns what is to be said, each event with its key.
+
+        For hops that keep no state and wait for nothing: at least once, in order per key, with ids that derive from what was heard. To
+        be called before `start`. Raises UsageError where this service is not among the topic's readers.
+        """
+        topic, hop = self._heard(event), Hop(self.service, step, self._sender)
+        reliable = Reliable(self.service, topic, hop, self._pool, lambda: self._seal)
+        self._ears.append(HopEar(topic, reliable, Hearing(topic, believe=self._believe), batch, self._turn(topic), hop))
+
+    def _heard(self, event: type[E]) -> Topic:
         topic = BY_EVENT[event]
         if self.service not in topic.readers:
             raise UsageError(
                 f"{self.service} is not a reader of {topic.name}", remedy="Add it in contracts/topics.py.", code="not_a_reader"
             )
-        if event is SourceRemoved:
-            handler = partial(self._forgetting, handler)
-        reliable = Reliable(self.service, topic, handler, self._pool, lambda: self._seal)
-        turn = Turn(group_of(self.service, topic.name), self.service, self._timing)
-        self._ears.append(_Ear(topic, reliable, Hearing(topic, witness=witness, believe=self._believe), batch, turn))
+        return topic
+
+    def _turn(self, topic: Topic) -> Turn:
+        return Turn(group_of(self.service, topic.name), self.service, self._timing)
 
     async def _forgetting(self, handler: Callable[[Sequence[Any]], Awaitable[None]], batch: Sequence[Received[SourceRemoved]]) -> None:
         """A removed source's dead letters go with it, in every service."""
@@ -196,19 +176,6 @@ class Bus:
     def wake_relay(self) -> None:
         """Something was put into the outbox by other means than a unit of this process."""
         self._relay.bell.set()
-
-    def composer(self) -> Composer:
-        """For hops without state: `say` events because of received ones, then `send(composer.records)`."""
-        return Composer(self.service, datetime.now(UTC), time_ns())
-
-    async def send(self, records: Sequence[Outgoing]) -> None:
-        """Send prepared records without an outbox, acknowledged when this returns. Raises Transient where one was not.
-
-        Only for hops that keep no state: after an error the batch comes again and says the same ids.
-        """
-        errors = [error for error in await self._sender.send(records) if error is not None]
-        if errors:
-            raise Transient("Kafka did not acknowledge", why=type(errors[0]).__name__, code="kafka_away")
 
     async def _connect(self) -> None:
         """Until everything is connected. Raises UsageError only."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic, time_ns
 from typing import Any
@@ -24,7 +24,47 @@ from shared.settings import BusSettings
 
 ACK_SECONDS = 30.0  # longer than the producer's own request timeout: what is still unknown then will never be sent late
 UNKNOWN_SECONDS = 5.0
+_UNKNOWN = (0, 0.0)
 Place = tuple[str, int]
+
+
+class Load:
+    """Records packed into one batch per partition as they come, so that nothing but their bytes is kept of them.
+
+    `counts` says how many partitions a topic has and until when that holds; what is of other topics waits for its place.
+    """
+
+    def __init__(self, counts: Mapping[str, tuple[int, float]], producer: Any) -> None:
+        self.size = 0
+        self.places: dict[Place, list[tuple[Any, list[int]]]] = {}
+        self.unplaced: dict[str, list[tuple[int, Outgoing]]] = {}
+        self.traced: list[tuple[int, Outgoing]] = []
+        self.producer, self._counts = producer, counts
+
+    def put(self, record: Outgoing) -> None:
+        """Add a record behind the others of its partition."""
+        index, self.size = self.size, self.size + 1
+        count = self._counts.get(record.topic, _UNKNOWN)[0]
+        if count and self.producer and record.topic not in self.unplaced:
+            self.append(index, record, count)
+        else:
+            self.unplaced.setdefault(record.topic, []).append((index, record))
+        if record.parent:
+            self.traced.append((index, record))
+
+    def append(self, index: int, record: Outgoing, count: int) -> None:
+        """Put it into the batch of its partition, one of `count`."""
+        key, body, headers = record.key, record.body, record.headers
+        partition = key_hash(key) % count if key else random.randrange(count)
+        queue = self.places.get((record.topic, partition))
+        if queue is None:
+            queue = self.places[record.topic, partition] = [(self.producer.create_batch(), [])]
+        builder, indices = queue[-1]
+        if builder.append(timestamp=None, key=key, value=body, headers=headers) is None:
+            builder, indices = self.producer.create_batch(), []
+            queue.append((builder, indices))
+            builder.append(timestamp=None, key=key, value=body, headers=headers)
+        indices.append(index)
 
 
 class Sender:
@@ -62,41 +102,41 @@ class Sender:
             return False
         return True
 
+    def load(self) -> Load:
+        """An empty load for this sender."""
+        return Load(self._counts, self._producer)
+
     async def send(self, records: Sequence[Outgoing]) -> list[Exception | None]:
         """Send all, in order per partition; one entry per record: None where Kafka acknowledged it, else why not.
 
         Where a record of a partition failed, the later ones of that partition are not sent. A failed one may still have arrived.
         """
+        load = self.load()
+        for record in records:
+            load.put(record)
+        return await self.ship(load)
+
+    async def ship(self, load: Load) -> list[Exception | None]:
+        """`send` for records that were put into a load one by one."""
+        results: list[Exception | None] = [None] * load.size
         if self._producer is None:
-            return [KafkaTimeoutError() for _ in records]
-        results: list[Exception | None] = [None] * len(records)
-        waves = await self._batches(self._producer, records, results)
-        while waves:
-            await self._wave(self._producer, waves, results)
-        _trace(records, results)
+            return [KafkaTimeoutError()] * load.size
+        load.producer = self._producer
+        await self._place(self._producer, load, results)
+        while load.places:
+            await self._wave(self._producer, load.places, results)
+        _trace(load.traced, results)
         return results
 
-    async def _batches(
-        self, producer: AIOKafkaProducer, records: Sequence[Outgoing], results: list[Exception | None]
-    ) -> dict[Place, list[tuple[Any, list[int]]]]:
-        counts = {topic: await self._partitions(producer, topic) for topic in {record.topic for record in records}}
-        places: dict[Place, list[tuple[Any, list[int]]]] = {}
-        for index, record in enumerate(records):
-            count = counts[record.topic]
-            if not count:
-                results[index] = UnknownTopicOrPartitionError(record.topic)
-                continue
-            partition = key_hash(record.key) % count if record.key else random.randrange(count)
-            queue = places.get((record.topic, partition))
-            if queue is None:
-                queue = places[record.topic, partition] = [(producer.create_batch(), [])]
-            builder, indices = queue[-1]
-            if builder.append(timestamp=None, key=record.key, value=record.body, headers=record.headers) is None:
-                builder, indices = producer.create_batch(), []
-                queue.append((builder, indices))
-                builder.append(timestamp=None, key=record.key, value=record.body, headers=record.headers)
-            indices.append(index)
-        return places
+    async def _place(self, producer: AIOKafkaProducer, load: Load, results: list[Exception | None]) -> None:
+        """Find the places of those whose topic was not known, and see that it is known still when the next load comes."""
+        for topic in {topic for topic, _ in load.places} | load.unplaced.keys():
+            count = await self._partitions(producer, topic)
+            for index, record in load.unplaced.pop(topic, ()):
+                if count:
+                    load.append(index, record, count)
+                else:
+                    results[index] = UnknownTopicOrPartitionError(topic)
 
     async def _wave(
         self, producer: AIOKafkaProducer, places: dict[Place, list[tuple[Any, list[int]]]], results: list[Exception | None]
@@ -135,7 +175,7 @@ class Sender:
 
     async def _partitions(self, producer: AIOKafkaProducer, topic: str) -> int:
         """How many partitions `topic` has; 0 where the broker does not know it (remembered for some seconds)."""
-        count, until = self._counts.get(topic, (0, 0.0))
+        count, until = self._counts.get(topic, _UNKNOWN)
         if monotonic() < until:
             return count
         try:
@@ -151,16 +191,12 @@ def _as_error(future: asyncio.Future[Any]) -> Exception:
     return error if isinstance(error, Exception) else KafkaError(repr(error))
 
 
-def _traced(records: Sequence[Outgoing], results: Sequence[Exception | None]) -> Iterator[Outgoing]:
-    return (record for record, error in zip(records, results, strict=True) if error is None and record.parent)
-
-
-def _trace(records: Sequence[Outgoing], results: Sequence[Exception | None]) -> None:
+def _trace(records: Sequence[tuple[int, Outgoing]], results: Sequence[Exception | None]) -> None:
     """One producer span per acknowledged event: from when it was said to now."""
-    if not tracing.recording():
-        return
     end = time_ns()
-    for record in _traced(records, results):
+    for index, record in records:
+        if results[index] is not None:
+            continue
         attributes = {
             "messaging.system": "kafka",
             "messaging.operation.name": "send",

@@ -60,7 +60,8 @@ class Unit:
 
     def __init__(self, connection: asyncpg.Connection, service: str, now: datetime, is_new: Sequence[bool]) -> None:
         self.connection, self.now, self.is_new = connection, now, is_new
-        self._composer = Composer(service, now, time_ns())
+        self._said: list[Outgoing] = []
+        self._composer = Composer(service, now, time_ns(), self._said.append)
 
     def emit(self, event: Contract, *, key: str, cause: AnyCause, trace: str | None = None) -> str:
         """Say `event` when this transaction commits; returns its id, which derives from service, cause, topic, key and ordinal.
@@ -75,7 +76,7 @@ class Unit:
     def ask(self, event: Contract, *, key: str, cause: AnyCause, seal: SealOf) -> str:
         """`emit` for a request, with the headers that prove who asks."""
         id = self.emit(event, key=key, cause=cause)
-        record = self._composer.records[-1]
+        record = self._said[-1]
         record.headers += seal(record.topic, record.key, record.headers, record.body)
         return id
 
@@ -90,13 +91,11 @@ class Unit:
 
     def forward(self, record: Outgoing) -> None:
         """Say a finished record as it is (replays)."""
-        self._composer.records.append(record)
+        self._said.append(record)
 
-    async def _flush(self) -> bool:
-        said, self._composer.records = self._composer.records, []
-        if said:
-            await self.connection.execute(OUTBOX, *columns(said))
-        return bool(said)
+    async def _flush(self) -> None:
+        if self._said:
+            await self.connection.execute(OUTBOX, *columns(self._said))
 
 
 def _after(cause: AnyCause) -> str:

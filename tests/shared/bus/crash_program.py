@@ -18,6 +18,7 @@ import asyncpg
 from shared.bus import failpoints
 from shared.bus import unit as unit_module
 from shared.bus.consume import Timing
+from shared.bus.ear import Hop
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
 from shared.bus.runtime import Bus
@@ -48,10 +49,7 @@ class Program:
                 if BROKEN != "outbox":
                     work.emit(answer(received), key=received.key, cause=received)
         if BROKEN == "outbox":  # the dual write: state first, then straight to the broker
-            composer = self._bus.composer()
-            for received in fresh:
-                composer.say(answer(received), key=received.key, cause=received.id, parent="", tenant=received.tenant)
-            await self._bus.send(composer.records)
+            await Hop("discovery", lambda received: [(received.key, answer(received))], self._bus._sender)(fresh)
 
     async def done(self, wanted: int) -> bool:
         count = await self._pool.fetchval("select count(*) from tally")

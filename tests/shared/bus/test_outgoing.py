@@ -62,7 +62,7 @@ def test_ordinals_make_ids_differ_and_a_second_run_gives_the_same_ids() -> None:
     """Two events of one cause, topic and key have two ids; the same work done again has the same ids."""
 
     def ids() -> list[str]:
-        composer = Composer("discovery", NOW, 0)
+        composer = Composer("discovery", NOW, 0, lambda _: None)
         event = ScanRequested(source="a/b")
         return [composer.say(event, key="a/b", cause="c", parent=TRACE, tenant="a") for _ in range(3)]
 
@@ -72,7 +72,7 @@ def test_ordinals_make_ids_differ_and_a_second_run_gives_the_same_ids() -> None:
 
 def test_a_tombstone_needs_a_compacted_topic() -> None:
     """A null body anywhere else would be poison for every reader."""
-    composer = Composer("registry", NOW, 0)
+    composer = Composer("registry", NOW, 0, lambda _: None)
     composer.clear(SourceRegistered, key="a/b", cause="c", parent=TRACE, tenant="a")
     with pytest.raises(ValueError, match="not compacted"):
         composer.clear(ScanFailed, key="a/b", cause="c", parent=TRACE, tenant="a")
