@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from services.connector.domain.notes import notes
 from services.connector.domain.plan import most, plan, where
-from shared.contracts.connection import ConnectionPlan
+from shared.cloud.posture import merged
+from shared.contracts.connection import ConnectionPlan, Diagnosis, Posture
 from shared.contracts.source import DataSource
 from shared.db.seats import Seats
 from shared.egress import Surroundings, guarded
@@ -21,6 +24,8 @@ from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 from shared.sources.gates import Report, preflight, refused
 from shared.sources.kept import KeptLines
+
+CloudWord = tuple[Posture | None, Diagnosis | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +61,21 @@ class Dialler:
         driver: SourceDriver = driver_for(spec.engine)
         if self._seats:
             driver = Seated(driver, self._seats, spec, where(wanted), min(spec.pool_timeout, self._patience.connect_seconds))
-        with guarded(policy_for(spec, self._around, wanted)):
-            found = await self.kept.probe(spec.key, version, driver, dial)
-            if most(spec) == 1:
-                await self.kept.drop(spec.key)
-        return wanted, noted(spec, found)
+        async with self._cloud_facts(spec) as cloud:
+            with guarded(policy_for(spec, self._around, wanted)):
+                found = await self.kept.probe(spec.key, version, driver, dial)
+                if most(spec) == 1:
+                    await self.kept.drop(spec.key)
+            return wanted, noted(spec, with_cloud(found, *await cloud))
+
+    @asynccontextmanager
+    async def _cloud_facts(self, spec: DataSource) -> AsyncIterator[asyncio.Task[CloudWord]]:
+        """What the cloud says of the source, asked for meanwhile; by addresses that are the provider's, so no source's policy counts."""
+        asked = asyncio.create_task(self._sign_in.posture.told(spec), context=Context())
+        try:
+            yield asked
+        finally:
+            asked.cancel()
 
     async def glance(self, spec: DataSource, version: int) -> float | None:
         """Seconds of a round trip on the line that was kept, or None: then only a full look can tell."""
@@ -73,11 +88,12 @@ class Dialler:
             dial = await self._dial(spec, wanted, password, "", limits)
         except PurSightError as error:
             return refused(error)
-        with guarded(policy):
-            most = spec.replica_config.max_lag_seconds
-            found = await preflight(spec, dial, driver, max_lag_seconds=most, patience=limits.preflight_seconds)
-        if found.probe:
-            found.probe = noted(spec, found.probe)
+        async with self._cloud_facts(spec) as cloud:
+            with guarded(policy):
+                lag = spec.replica_config.max_lag_seconds
+                found = await preflight(spec, dial, driver, max_lag_seconds=lag, patience=limits.preflight_seconds)
+            if found.probe:
+                found.probe = noted(spec, with_cloud(found.probe, *await cloud))
         return found
 
     @asynccontextmanager
@@ -126,3 +142,9 @@ class Seated:
 def noted(spec: DataSource, probe: Probe) -> Probe:
     """With what the source's own settings say beside it."""
     return probe._replace(warnings=(*probe.warnings, *notes(spec, probe.server, datetime.now(UTC))))
+
+
+def with_cloud(found: Probe, facts: Posture | None, finding: Diagnosis | None) -> Probe:
+    """The probe with what the cloud told, and with why it told nothing."""
+    posture = merged(found.posture, facts) if facts else found.posture
+    return found._replace(posture=posture, warnings=(*found.warnings, finding) if finding else found.warnings)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from shared.cloud.posture import CloudPosture
 from shared.cloud.tokens import BY_TOKEN, Endpoint, Tokens
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource, SslConfig
@@ -20,6 +21,7 @@ class SignIn:
     def __init__(self, home: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._secrets = Secrets(home)
         self._tokens = Tokens(self._secrets.resolve, clock=clock)
+        self.posture = CloudPosture(self._tokens, self._secrets.resolve)
 
     def lookup(self, spec: DataSource, plan: ConnectionPlan, *, password: str | None = None) -> Lookup:
         """Username and password for a host and port; `again` where the last ones were refused.
@@ -29,7 +31,7 @@ class SignIn:
         """
 
         async def asked(host: str, port: int, again: bool) -> tuple[str, str]:
-            if plan.sign_in in BY_TOKEN and spec.cloud_config:
+            if plan.sign_in in (*BY_TOKEN, "aws_keys") and spec.cloud_config:
                 endpoint = Endpoint(spec.key, spec.engine, host, port, plan.username)
                 token = await self._tokens.database(spec.cloud_config, endpoint, again=again)
                 return token.account or plan.username, token.value

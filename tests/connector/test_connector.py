@@ -24,7 +24,7 @@ from services.connector.worker import Rhythm, Watch
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
-from shared.contracts.connection import SourceConnected, SourceUnreachable
+from shared.contracts.connection import Posture, SourceConnected, SourceUnreachable
 from shared.contracts.source import AwsConfig, DataSource, SourceRegistered, SourceRemoved, SslConfig
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
@@ -216,5 +216,29 @@ def test_an_open_circuit_lets_nobody_through(in_house: Any) -> None:
             await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
         await house.dial()
         assert await house.pool.fetchval("select attempts from source") == 2
+
+    in_house(work)
+
+
+def test_the_clouds_facts_ride_on_the_connection_and_never_fail_it(in_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encryption, backups and zones come with the server's own facts; a cloud that does not answer leaves one finding for information."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    arn = "arn:aws:rds:eu-central-1:123456789012:db:shop"
+    managed = {"location": "cloud", "ssl_config": SslConfig(mode="disable"), "cloud_config": AwsConfig(provider="aws", resource_arn=arn)}
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec | managed)
+        found = SourceConnected.model_validate(dict(await house.dial())["source.connected"])
+        assert (found.posture.encrypted_at_rest, found.posture.superuser_used) == (None, True)
+        assert [each.severity for each in found.warnings if each.code == "cloud_facts_unknown"] == ["info"]
+
+        async def told(_: DataSource) -> Any:
+            return Posture(encrypted_at_rest=True, backup_retention_days=7, region="eu-central-1"), None
+
+        monkeypatch.setattr(house.dialler._sign_in.posture, "told", told)
+        await house.register(2, **spec | managed)
+        found = SourceConnected.model_validate(dict(await house.dial())["source.connected"])
+        assert (found.posture.encrypted_at_rest, found.posture.backup_retention_days, found.posture.superuser_used) == (True, 7, True)
 
     in_house(work)

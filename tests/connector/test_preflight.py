@@ -128,7 +128,10 @@ def test_the_first_shut_gate_ends_the_walk(ask: Ask, plain: dict[str, Any], chan
     answer = ask(plain["source"] | change, password=password)
     names = list(GATES)
     assert results(answer)[gate] == code
-    assert {results(answer)[name] for name in names[: names.index(gate)]} <= {"passed", "tls_unverified" if code != "secret_missing" else "skipped"}
+    assert {results(answer)[name] for name in names[: names.index(gate)]} <= {
+        "passed",
+        "tls_unverified" if code != "secret_missing" else "skipped",
+    }
     assert {results(answer)[name] for name in names[names.index(gate) + 1 :]} == {"skipped"}
     assert (answer["reachable"], answer["diagnosis"]["code"], bool(answer["diagnosis"]["remedy"])) == (False, code, True)
 

@@ -18,6 +18,7 @@ _SLOW_SECONDS = 1.0
 _MANY_ERRORS = 0.2
 _SLOWER, _FASTER, _NOTICEABLE_SECONDS = 1.5, 0.67, 0.01
 _MORE_ERRORS = 0.05
+_MOVING = ("clock_skew", "cloud_facts_unknown")  # warnings that come and go by themselves
 _ENOUGH = 20  # checks on each side of a trend
 _CERTIFICATE_DAYS = 30.0
 _FULL = 0.8  # of the server's connections
@@ -204,6 +205,6 @@ def worth_saying(event: SourceConnected) -> str:
         update={"round_trip_seconds": 0.0, "clock_skew_seconds": 0.0, "database_bytes": 0, "connections": None, "replica_lag_seconds": None}
     )
     privileges = event.privileges.model_copy(update={"tables_visible": 0, "tables_readable": 0, "schemas_visible": 0})
-    codes = tuple(sorted(warning.code for warning in event.warnings if warning.code != "clock_skew"))
+    codes = tuple(sorted(warning.code for warning in event.warnings if warning.code not in _MOVING))
     steady = event.model_copy(update={"server": server, "privileges": privileges, "sequence": 1, "warnings": ()})
     return sha256(steady.to_json() + repr(codes).encode()).hexdigest()

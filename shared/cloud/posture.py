@@ -1,0 +1,291 @@
+"""What the cloud itself says of the managed database that a source is: encryption, public access, backups, zones, sign-in, region.
+
+AWS by `DescribeDBInstances` and `DescribeDBClusters` (rds:DescribeDBInstances, rds:DescribeDBClusters), Azure by Resource Manager
+(Microsoft.DBforPostgreSQL and DBforMySQL flexibleServers/read), Google by the Cloud SQL Admin API (cloudsql.instances.get). All answers
+become the same facts; what an answer does not tell stays None. Addresses are the providers' own, whatever the source says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from shared.cloud.aws import AwsSessions, AwsSignIn, Resolve, region_of
+from shared.cloud.failures import failure, refusal
+from shared.cloud.gcp import CLOUD_SCOPE
+from shared.cloud.tokens import Tokens
+from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
+from shared.contracts.connection import Diagnosis, Posture
+from shared.contracts.source import DataSource
+from shared.errors import Failed, PurSightError, Transient
+
+SECONDS = 8.0  # for all that one look asks
+GOOGLE = "https://sqladmin.googleapis.com"
+AZURE = "https://management.azure.com"
+# Resource Manager of the operator's cloud, by the authority that he signs in at.
+_AZURES = {
+    "login.microsoftonline.us": "https://management.usgovcloudapi.net",
+    "login.chinacloudapi.cn": "https://management.chinacloudapi.cn",
+}
+_AZURE_KINDS = {
+    "postgresql": ("Microsoft.DBforPostgreSQL", "2024-08-01", ".postgres.database."),
+    "mysql": ("Microsoft.DBforMySQL", "2023-12-30", ".mysql.database."),
+}
+_AZURE_ID = re.compile(r"/subscriptions/[\w\-]+/resourceGroups/[\w\-.()]+/providers/Microsoft\.DBfor\w+/flexibleServers/[\w\-]+", re.I)
+_AWS_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9\-]{0,62}")
+_AWS_ARN = re.compile(r"arn:aws[\w\-]*:rds:([a-z0-9\-]+):\d*:(db|cluster):([a-zA-Z][a-zA-Z0-9\-]{0,62})")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
+_PAGES = 20
+_KEPT = 1000  # sources
+_RIGHTS = {
+    "aws": "Allow our identity rds:DescribeDBInstances and rds:DescribeDBClusters.",
+    "azure": "Give our identity the role Reader on the server, or on its subscription.",
+    "gcp": "Give our identity the role Cloud SQL Viewer (cloudsql.instances.get), and enable the Cloud SQL Admin API.",
+}
+_IAM_FLAGS = ("cloudsql.iam_authentication", "cloudsql_iam_authentication")
+
+
+class CloudPosture:
+    """Asks the clouds, signed in as each source says. Used within one event loop."""
+
+    def __init__(self, tokens: Tokens, resolve: Resolve) -> None:
+        self._tokens, self._resolve, self._aws = tokens, resolve, AwsSessions()
+        self._last: OrderedDict[str, Posture] = OrderedDict()
+
+    async def facts(self, spec: DataSource) -> Posture | None:
+        """What the cloud says; None where the source names no managed database of its cloud.
+
+        Raises PurSightError: Failed or Transient with a code of `failures`, within `SECONDS`.
+        """
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self._asked(spec)
+        except TimeoutError:
+            raise failure("unreachable") from None
+
+    async def told(self, spec: DataSource) -> tuple[Posture | None, Diagnosis | None]:
+        """The same, never raising: what the cloud said last where it is away now, and one finding where it does not tell."""
+        try:
+            found = await self.facts(spec)
+        except PurSightError as error:
+            known = self._last.get(spec.key) if isinstance(error, Transient) else None
+            return known, untold(spec, error)
+        if found:
+            self._last[spec.key] = found
+            while len(self._last) > _KEPT:
+                self._last.popitem(last=False)
+        return found, None
+
+    async def _asked(self, spec: DataSource) -> Posture | None:
+        cloud = spec.cloud_config
+        if isinstance(cloud, AwsConfig):
+            return await self._of_aws(spec, cloud)
+        if isinstance(cloud, AzureConfig):
+            return await self._of_azure(spec, cloud)
+        return await self._of_google(spec, cloud) if cloud else None
+
+    async def _of_aws(self, spec: DataSource, cloud: AwsConfig) -> Posture | None:
+        named = aws_name(cloud.resource_arn, spec.host)
+        if named is None:
+            return None
+        kind, name, region = named
+        region = region or cloud.region
+        if not _REGION.fullmatch(region):
+            raise failure("region_missing")
+        async with self._aws.client(await AwsSignIn.of(cloud, self._resolve), "rds", region=region) as rds:
+            if kind == "cluster":
+                return await _cluster(rds, name, region)
+            found = (await rds.describe_db_instances(DBInstanceIdentifier=name)).get("DBInstances") or [{}]
+            return _rds(found[0], region, public=found[0].get("PubliclyAccessible"))
+
+    async def _of_azure(self, spec: DataSource, cloud: AzureConfig) -> Posture | None:
+        if spec.engine not in _AZURE_KINDS:
+            return None
+        kind, version, ending = _AZURE_KINDS[spec.engine]
+        wanted = bool(_AZURE_ID.fullmatch(cloud.resource_id)) or (bool(cloud.subscription_id) and ending in spec.host.lower())
+        if not wanted:
+            return None
+        token = await self._tokens.bearer(cloud, f"{_azure()}/.default", owner=spec.key)
+        async with _http(_azure(), token.value) as http:
+            server = await _azure_server(http, cloud, spec.host, kind, version)
+            if server is None:
+                return None
+            admins = None
+            if kind.endswith("MySQL"):
+                admins = await _get(http, f"{server['id']}/administrators", {"api-version": version})
+            return _flexible(server, admins)
+
+    async def _of_google(self, spec: DataSource, cloud: GcpConfig) -> Posture | None:
+        named = google_name(cloud)
+        if named is None:
+            return None
+        project, instance = (quote(part, safe=":.") for part in named)
+        token = await self._tokens.bearer(cloud, CLOUD_SCOPE, owner=spec.key)
+        async with _http(GOOGLE, token.value) as http:
+            return _cloud_sql(await _get(http, f"/v1/projects/{project}/instances/{instance}", {}))
+
+
+def untold(spec: DataSource, error: PurSightError) -> Diagnosis:
+    """One finding, for information: the source works all the same."""
+    cause = f"the cloud does not tell how it keeps this source: {error.why or error.what}"
+    return Diagnosis(code="cloud_facts_unknown", cause=cause, remedy=_RIGHTS[spec.cloud_provider], severity="info")
+
+
+def merged(own: Posture, cloud: Posture) -> Posture:
+    """The server's facts with the cloud's: the cloud fills in what the server does not tell, and knows better what lies outside of it."""
+    told = {name: value for name, value in cloud.model_dump().items() if value not in (None, "")}
+    known = {name for name, value in own.model_dump().items() if value is True and name in ("encrypted_at_rest", "tls_forced")}
+    return own.model_copy(update={name: value for name, value in told.items() if name not in known})
+
+
+def aws_name(arn: str, host: str) -> tuple[str, str, str] | None:
+    """Kind (db or cluster), identifier and region of the RDS or Aurora database; None where neither tells.
+
+    >>> aws_name("", "crm.abc123.eu-central-1.rds.amazonaws.com"), aws_name("", "crm.cluster-ro-abc.eu-west-1.rds.amazonaws.com")
+    (('db', 'crm', 'eu-central-1'), ('cluster', 'crm', 'eu-west-1'))
+    """
+    if found := _AWS_ARN.fullmatch(arn):
+        return found[2], found[3], found[1]
+    region = region_of(host)
+    labels = host.split(".")
+    if not region or len(labels) < 3 or not _AWS_NAME.fullmatch(labels[0]):
+        return None
+    return "cluster" if labels[1].startswith("cluster-") else "db", labels[0], region
+
+
+def google_name(cloud: GcpConfig) -> tuple[str, str] | None:
+    """Project and instance; a connection name is project:region:instance, and an old project has a domain before it.
+
+    >>> google_name(GcpConfig(provider="gcp", instance="example.com:shop:europe-west1:crm"))
+    ('example.com:shop', 'crm')
+    """
+    if found := re.fullmatch(r"(.*/)?projects/([^/]+)/instances/([^/]+)", cloud.resource_name):
+        return found[2], found[3]
+    parts = cloud.instance.rsplit(":", 2)
+    return (parts[0], parts[2]) if len(parts) == 3 else None
+
+
+async def _cluster(rds: Any, name: str, region: str) -> Posture:
+    """A cluster is as public as the most public of its members."""
+    found = ((await rds.describe_db_clusters(DBClusterIdentifier=name)).get("DBClusters") or [{}])[0]
+    members = (await rds.describe_db_instances(Filters=[{"Name": "db-cluster-id", "Values": [name]}])).get("DBInstances") or []
+    public = [each["PubliclyAccessible"] for each in members if isinstance(each.get("PubliclyAccessible"), bool)]
+    return _rds(found, region, public=any(public) if public else found.get("PubliclyAccessible"))
+
+
+def _rds(found: Mapping[str, Any], region: str, *, public: Any) -> Posture:
+    return Posture(
+        encrypted_at_rest=_bool(found.get("StorageEncrypted")),
+        public_access=_bool(public),
+        backup_retention_days=_int(found.get("BackupRetentionPeriod")),
+        multi_zone=_bool(found.get("MultiAZ")),
+        iam_authentication=_bool(found.get("IAMDatabaseAuthenticationEnabled")),
+        region=region,
+    )
+
+
+async def _azure_server(http: httpx.AsyncClient, cloud: AzureConfig, host: str, kind: str, version: str) -> dict[str, Any] | None:
+    """By its id, or by its name among the subscription's servers."""
+    query = {"api-version": version}
+    if _AZURE_ID.fullmatch(cloud.resource_id):
+        return {"id": cloud.resource_id, **await _get(http, cloud.resource_id, query)}
+    path = f"/subscriptions/{quote(cloud.subscription_id, safe='')}/providers/{kind}/flexibleServers"
+    for _ in range(_PAGES):
+        page = await _get(http, path, query)
+        for server in page.get("value") or ():
+            if str(_at(server, "properties", "fullyQualifiedDomainName")).lower() == host.lower().rstrip("."):
+                return server if _AZURE_ID.fullmatch(str(server.get("id"))) else None
+        more = urlsplit(str(page.get("nextLink") or ""))
+        if not more.path or f"{more.scheme}://{more.netloc}" != _azure():
+            return None
+        path, query = more.path, dict(httpx.QueryParams(more.query))
+    return None
+
+
+def _flexible(server: Mapping[str, Any], admins: Mapping[str, Any] | None) -> Posture:
+    """A flexible server's storage is always encrypted, with the service's key where the customer brings none."""
+    network, zones = _at(server, "properties", "network", "publicNetworkAccess"), _at(server, "properties", "highAvailability", "mode")
+    directory = _at(server, "properties", "authConfig", "activeDirectoryAuth")
+    by_admins = None if admins is None else bool(admins.get("value"))
+    return Posture(
+        encrypted_at_rest=True,
+        public_access={"Enabled": True, "Disabled": False}.get(str(network)),
+        backup_retention_days=_int(_at(server, "properties", "backup", "backupRetentionDays")),
+        multi_zone={"ZoneRedundant": True, "SameZone": False, "Disabled": False}.get(str(zones)),
+        iam_authentication={"Enabled": True, "Disabled": False}.get(str(directory), by_admins),
+        region=str(server.get("location") or "").lower().replace(" ", ""),
+    )
+
+
+def _cloud_sql(found: Mapping[str, Any]) -> Posture:
+    """Cloud SQL's storage is always encrypted. A backup a day: as many days as backups are kept."""
+    backup = _at(found, "settings", "backupConfiguration") or {}
+    flags = {str(_at(flag, "name")): str(_at(flag, "value")) for flag in _at(found, "settings", "databaseFlags") or ()}
+    kept = _int(_at(backup, "backupRetentionSettings", "retainedBackups"))
+    enabled = _bool(_at(backup, "enabled"))
+    mode = _at(found, "settings", "ipConfiguration", "sslMode")
+    return Posture(
+        tls_forced={"ENCRYPTED_ONLY": True, "TRUSTED_CLIENT_CERTIFICATE_REQUIRED": True, "ALLOW_UNENCRYPTED_AND_ENCRYPTED": False}.get(
+            str(mode)
+        ),
+        encrypted_at_rest=True,
+        public_access=_bool(_at(found, "settings", "ipConfiguration", "ipv4Enabled")),
+        backup_retention_days=0 if enabled is False else kept,
+        multi_zone={"REGIONAL": True, "ZONAL": False}.get(str(_at(found, "settings", "availabilityType"))),
+        iam_authentication=any(flags.get(name, "").lower() == "on" for name in _IAM_FLAGS),
+        region=str(found.get("region") or ""),
+    )
+
+
+def _azure() -> str:
+    return _AZURES.get(os.environ.get("AZURE_AUTHORITY_HOST", "").removeprefix("https://").strip("/"), AZURE)
+
+
+def _http(base: str, token: str) -> httpx.AsyncClient:
+    """Follows no redirect: the token goes to the provider's own address, and nowhere else."""
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+    return httpx.AsyncClient(base_url=base, headers=headers, timeout=SECONDS, follow_redirects=False)
+
+
+async def _get(http: httpx.AsyncClient, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """A JSON object. Raises Failed or Transient by the answer's status; the answer's words stay here."""
+    try:
+        answer = await http.get(path, params=dict(query))
+    except (httpx.HTTPError, OSError):
+        raise failure("unreachable") from None
+    if answer.status_code == 401:
+        raise failure("credentials_invalid")
+    if answer.status_code != 200:
+        raise refusal(str(answer.status_code), answer.status_code)
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise Failed("the cloud's facts", why="the provider answered with something else", code="provider_error")
+    return document
+
+
+def _at(document: Any, *path: str) -> Any:
+    """What is at this place; None where there is no such place."""
+    for name in path:
+        document = document.get(name) if isinstance(document, Mapping) else None
+    return document
+
+
+def _bool(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _int(value: Any) -> int | None:
+    """Google writes some numbers as text."""
+    if isinstance(value, str) and value.isdigit():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
