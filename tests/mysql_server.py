@@ -103,15 +103,15 @@ def mariadb() -> Iterator[MysqlServer]:
 
 
 @contextmanager
-def serving_mariadb() -> Iterator[MysqlServer]:
-    """A server in a folder of its own, which goes with it."""
+def serving_mariadb(*options: str) -> Iterator[MysqlServer]:
+    """A server with these options in a folder of its own, which goes with it."""
     with tempfile.TemporaryDirectory(prefix="pursight-maria-", ignore_cleanup_errors=True) as folder:
         server = MysqlServer("mariadb", free_ports(1)[0], _folder(Path(folder)))
         data = f"--datadir={folder}/data"
         account = _account()
         install = ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"]
         _do([*install, *(["--user=mysql"] if account else [])])
-        more = ["--plugin-load-add=auth_pam", "--plugin-load-add=auth_ed25519", "--pam-use-cleartext-plugin=ON"]
+        more = ["--plugin-load-add=auth_pam", "--plugin-load-add=auth_ed25519", "--pam-use-cleartext-plugin=ON", *options]
         yield from _serving(server, ["mariadbd", "--no-defaults", data, "--plugin-dir=/usr/lib/mysql/plugin", *more], account)
 
 

@@ -196,7 +196,8 @@ class _Watch:
 
     async def _keep(self) -> None:
         """What people see: at once where it changed, else now and then."""
-        mark = f"{self._position.state}/{'/'.join(look.code for look in self._seen.values())}"
+        marks = (f"{look.code} {look.is_replica} {look.lag_seconds is None}" for look in self._seen.values())
+        mark = f"{self._position.state} {' '.join(marks)}"
         if mark == self._kept[0] and monotonic() - self._kept[1] < _KEEP_EVERY:
             return
         looks = [_shown(role, self._lines[role].plan, look) for role, look in self._seen.items()]

@@ -196,7 +196,7 @@ def test_a_replica_cancels_us(in_house: Any, shop: PgPair, monkeypatch: pytest.M
 
 
 def test_scans_within_their_pool_leave_nothing_open(in_house: Any, shop: PgPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One session or several, a pooler of one server connection, a scan that fails: the same facts, no session too many, none afterwards."""
+    """One session or several, a pooler of one server connection, a scan that fails: the same facts, no session too many or left."""
     most, now = 0, 0
 
     async def work(house: Any, url: str) -> None:

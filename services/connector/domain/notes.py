@@ -37,8 +37,8 @@ def _line(spec: DataSource, server: ServerFacts, now: datetime) -> Iterator[tupl
 
 def _members(spec: DataSource, server: ServerFacts) -> Iterator[tuple[str, str, str]]:
     if server.is_replica and server.replica_lag_seconds is None:
-        remedy = "Grant it: REPLICATION CLIENT (MySQL), SLAVE MONITOR (MariaDB)." if spec.engine != "postgresql" else "Check replication."
-        yield "lag_unknown", "how far this replica is behind is not told to this user", remedy
+        remedy = "Check replication, and that the user may see it: REPLICATION CLIENT (MySQL), SLAVE MONITOR (MariaDB)."
+        yield "lag_unknown", "the replica does not tell how far it is behind", remedy
 
 
 def _warning(code: str, cause: str, remedy: str) -> Diagnosis:
