@@ -35,13 +35,15 @@ async def probe(line: Line, dial: Dial, engine: str) -> tuple[Probe, int]:
     (row,) = await line.rows(_SERVER)
     round_trip = perf_counter() - started
     switches = dict(await line.rows(_SWITCHES))
+    ((_, sessions),) = await line.rows("show global status like 'Threads_connected'")
     standing, asked = await standing_of(line, release(row[0]))
     grants = await grants_of(line, release(row[0]))
     tables = await line.rows(_TABLES.format(database=literal(dial.database)))
     facts = _facts(line, row, round_trip, standing, sum(int(size) for _, _, size in tables))
+    facts = facts.model_copy(update={"connections": int(sessions)})
     privileges = _privileges(row[5], dial.database, [(schema, table) for schema, table, _ in tables], grants)
     notes = warnings(dial, facts, privileges) + _other_engine(engine, release(row[0]))
-    return Probe(facts, privileges, _posture(line, dial, switches, facts, privileges, release(row[0])), notes), 4 + asked
+    return Probe(facts, privileges, _posture(line, dial, switches, facts, privileges, release(row[0])), notes), 5 + asked
 
 
 async def standing_of(line: Line, server: Release) -> tuple[Standing, int]:

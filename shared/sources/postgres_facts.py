@@ -5,6 +5,7 @@ unless they are plain switches.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from time import perf_counter, time
 from typing import Any
 
@@ -13,12 +14,12 @@ import asyncpg
 from shared.contracts.connection import Posture, Privileges, ServerFacts
 from shared.sources.advice import warnings
 from shared.sources.base import Dial, Probe
+from shared.sources.postgres_release import supported
 from shared.sources.postgres_sample import quoted
 from shared.sources.postgres_standing import LAG
 from shared.sources.tls import line_facts, verified
 
-STATEMENTS = 5
-_SUPPORTED_MAJOR = 14  # the oldest major version that the PostgreSQL project still repairs (14 until November 2026)
+STATEMENTS = 6
 _GRANTS_SHOWN = 20
 
 _SERVER = f"""
@@ -26,7 +27,11 @@ select current_setting('server_version') as version, current_setting('server_ver
   current_setting('server_encoding') as encoding, d.datcollate as collation, pg_is_in_recovery() as replica,
   {LAG} as lag,
   current_setting('max_connections')::int4 as connections,
+  (select sum(numbackends)::int4 from pg_stat_database) as sessions,
   current_setting('ssl') as ssl_on,
+  coalesce(current_setting('rds.force_ssl', true), current_setting('require_secure_transport', true)) as forced,
+  has_table_privilege('pg_catalog.pg_hba_file_rules', 'select')
+    and has_function_privilege('pg_catalog.pg_hba_file_rules()', 'execute') as rules_told,
   coalesce(current_setting('password_encryption', true), '') as hashing,
   current_setting('log_connections', true) as log_connections, coalesce(current_setting('log_statement', true), '') as log_statement,
   case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end as bytes,
@@ -34,7 +39,9 @@ select current_setting('server_version') as version, current_setting('server_ver
 from pg_database d where d.datname = current_database()"""
 
 _ROLE = """
-select current_user::text as role, r.rolsuper as superuser, r.rolbypassrls as bypass
+select current_user::text as role, r.rolsuper as superuser,
+  exists (select from pg_namespace n where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+    and has_schema_privilege(n.oid, 'create')) as creates
 from pg_roles r where r.rolname = current_user"""
 
 _TABLES = """
@@ -54,6 +61,12 @@ group by n.oid, n.nspname having not has_schema_privilege(n.oid, 'usage') or boo
 order by 1 limit 50"""
 
 
+# Does a rule let anybody in over the network without encryption? Rules for this very machine do not count.
+_OPEN_RULE = """
+select exists (select from pg_hba_file_rules where type in ('host', 'hostnossl', 'hostnogssenc') and auth_method <> 'reject'
+  and coalesce(address, '') not in ('127.0.0.1', '::1', 'localhost', 'samehost'))"""
+
+
 async def probe(connection: asyncpg.Connection, dial: Dial, dialled_seconds: float) -> Probe:
     """Inside an open read-only transaction. Raises the driver's errors."""
     started = perf_counter()
@@ -62,11 +75,12 @@ async def probe(connection: asyncpg.Connection, dial: Dial, dialled_seconds: flo
     skew = clock - time() + round_trip / 2
     server = await connection.fetchrow(_SERVER)
     role = await connection.fetchrow(_ROLE)
+    open_rule = await connection.fetchval(_OPEN_RULE) if server["rules_told"] else None
     tables = await connection.fetchrow(_TABLES)
     missing = await connection.fetch(_MISSING) if tables["readable"] < tables["tables"] else []
     facts = _facts(connection, server, round_trip, skew)
     privileges = _privileges(role, tables, missing)
-    return Probe(facts, privileges, _posture(dial, server, role, facts, privileges), warnings(dial, facts, privileges))
+    return Probe(facts, privileges, _posture(dial, server, role, open_rule, facts, privileges), warnings(dial, facts, privileges))
 
 
 def _facts(connection: asyncpg.Connection, server: Any, round_trip: float, skew: float) -> ServerFacts:
@@ -82,6 +96,7 @@ def _facts(connection: asyncpg.Connection, server: Any, round_trip: float, skew:
         is_replica=server["replica"],
         replica_lag_seconds=server["lag"],
         max_connections=server["connections"],
+        connections=server["sessions"],
         database_bytes=server["bytes"] or 0,
         round_trip_seconds=round(round_trip, 6),
         clock_skew_seconds=round(skew, 3),
@@ -92,7 +107,7 @@ def _privileges(role: Any, tables: Any, missing: list[Any]) -> Privileges:
     return Privileges(
         role=role["role"],
         superuser=role["superuser"],
-        can_write=tables["writes"] or role["superuser"],
+        can_write=tables["writes"] or role["creates"] or role["superuser"],
         schemas_visible=tables["schemas"],
         tables_visible=tables["tables"],
         tables_readable=tables["readable"],
@@ -108,18 +123,18 @@ def _grants(role: str, missing: list[Any]) -> tuple[str, ...]:
     return tuple((usage + select)[:_GRANTS_SHOWN])
 
 
-def _posture(dial: Dial, server: Any, role: Any, facts: ServerFacts, privileges: Privileges) -> Posture:
-    hashing = server["hashing"]
+def _posture(dial: Dial, server: Any, role: Any, open_rule: bool | None, facts: ServerFacts, privileges: Privileges) -> Posture:
+    hashing, forced = server["hashing"], _switch(server["forced"])
     return Posture(
         tls_in_transit=bool(facts.tls_version),
-        tls_forced=True if server["ssl_on"] == "on" and dial.tls_mode in ("require", "verify-ca", "verify-full") else None,
+        tls_forced=False if server["ssl_on"] == "off" else forced if forced is not None or open_rule is None else not open_rule,
         tls_verified=verified(dial.tls_mode) and bool(facts.tls_version),
         password_hash_strong=(hashing == "scram-sha-256") if hashing else None,
         logging_connections=_switch(server["log_connections"]),
         logging_statements=(server["log_statement"] in ("ddl", "mod", "all")) if server["log_statement"] else None,
         superuser_used=role["superuser"],
         read_only_role=not privileges.can_write,
-        version_supported=facts.version_number >= _SUPPORTED_MAJOR * 10000,
+        version_supported=supported(facts.version_number, datetime.now(UTC).date()),
         row_security_available=True,
     )
 
