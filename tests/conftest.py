@@ -15,6 +15,7 @@ from shared.local.postgres import EmbeddedPostgres
 from tests.mongo_server import mongo
 from tests.mysql_server import mariadb, mysql
 from tests.pg_pair import pg_pair, started_pair
+from tests.tagger.moto_server import moto_server
 from tests.tls_server import tls_server
 
 __all__ = ["mariadb", "mongo", "mysql", "pg_pair", "started_pair", "tls_server"]
@@ -50,6 +51,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """The session's broker. Who stops or kills it starts one of their own."""
     with EmbeddedKafka(tmp_path_factory.mktemp("stack") / "kafka") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One moto for the session; tests use names of their own."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.cloud.failures import diagnose, failure, missing_extra, no_token
-from shared.cloud.token import hush, somebody_at
+from shared.cloud.token import Token, hush, somebody_at
 from shared.contracts.cloud import AwsConfig
 
 DEFAULT_REGION = "us-east-1"
@@ -104,17 +104,28 @@ class AwsSessions:
         """
         if not (region := sign_in.region or region_of(host)):
             raise failure("region_missing")
+        signing = await self._credentials(sign_in)
+        request = _library().awsrequest.AWSRequest("GET", f"https://{host}:{port}/?{urlencode({'Action': 'connect', 'DBUser': username})}")
+        _library().auth.SigV4QueryAuth(signing, "rds-db", region, expires=DATABASE_TOKEN_SECONDS).add_auth(request)
+        return str(request.url).removeprefix("https://")
+
+    async def keys(self, sign_in: AwsSignIn) -> Token:
+        """What requests are signed with: the key's id as the account, its secret as the value, a session's token behind a line end.
+
+        A role's are renewed here before they end, so a caller asks again and keeps none. Raises as `database_token` does.
+        """
+        signing = await self._credentials(sign_in)
+        return Token("\n".join(filter(None, (signing.secret_key, signing.token))), 0.0, signing.access_key)
+
+    async def _credentials(self, sign_in: AwsSignIn) -> Any:
         session = self._session(sign_in)
         try:
             credentials = await session.get_credentials()
             if credentials is None:
                 raise await _nobody()
-            signing = await credentials.get_frozen_credentials()
+            return await credentials.get_frozen_credentials()
         except Exception as error:
             raise diagnose(error) from None
-        request = _library().awsrequest.AWSRequest("GET", f"https://{host}:{port}/?{urlencode({'Action': 'connect', 'DBUser': username})}")
-        _library().auth.SigV4QueryAuth(signing, "rds-db", region, expires=DATABASE_TOKEN_SECONDS).add_auth(request)
-        return str(request.url).removeprefix("https://")
 
     def forget(self, sign_in: AwsSignIn) -> None:
         """The next use signs in anew."""

@@ -17,6 +17,7 @@ from shared.contracts.cloud import AzureConfig
 
 DATABASE_SCOPE = "https://ossrdbms-aad.database.windows.net/.default"  # PostgreSQL and MySQL alike
 VAULT_SCOPE = "https://vault.azure.net/.default"
+STORE_SCOPE = "https://storage.azure.com/.default"
 CONNECT_SECONDS, READ_SECONDS = 2, 10
 RETRIES, BACKOFF_SECONDS = 3, 0.4
 

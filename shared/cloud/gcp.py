@@ -24,6 +24,7 @@ from shared.contracts.cloud import GcpConfig
 
 LOGIN_SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
 CLOUD_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+STORE_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 TOKEN_ADDRESS = "https://oauth2.googleapis.com/token"
 IMPERSONATE_ADDRESS = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{}:generateAccessToken"
 METADATA = "metadata.google.internal"

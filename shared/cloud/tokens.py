@@ -19,10 +19,12 @@ from shared.cloud.failures import no_token
 from shared.cloud.token import Token
 from shared.contracts.choices import IDENTITIES
 from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfig
+from shared.contracts.engines import STORES
+from shared.egress import as_this_machine
 from shared.errors import PurSightError
 from shared.observe.names import counter, histogram
 
-BY_TOKEN = ("aws_iam", "azure_token", "gcp_iam")  # the ways to sign in of a connection plan that need one
+BY_TOKEN = ("aws_iam", "azure_token", "gcp_iam", "gcp_token")  # the ways to sign in of a connection plan that need one
 FETCH_SECONDS = 20.0  # the libraries' own retries are within
 RENEW_SECONDS = 120.0  # before the end; a quarter of the life where that is shorter
 KEPT_TOKENS = 1024
@@ -59,16 +61,21 @@ class Tokens:
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
     async def database(self, cloud: CloudConfig, endpoint: Endpoint, *, again: bool = False) -> Token:
-        """What signs in to the database at this endpoint; `account` is the database user, where the cloud decides on it.
+        """What signs in to the database or store at this endpoint; `account` is the database user, where the cloud decides on it. For S3
+        it is the key's id, and the value its secret, with a session's token behind a line end.
 
         `again`: the last one was refused, so nothing that is kept is trusted. Raises Failed with a code of `failures`,
         Transient where waiting helps.
         """
         if isinstance(cloud, AwsConfig):
-            return await self._signed(cloud, endpoint, again)
-        scope = azure.DATABASE_SCOPE if isinstance(cloud, AzureConfig) else gcp.LOGIN_SCOPE
+            return await (self._keys(cloud, again) if endpoint.engine == "s3" else self._signed(cloud, endpoint, again))
+        store = endpoint.engine in STORES
+        if isinstance(cloud, AzureConfig):
+            scope = azure.STORE_SCOPE if store else azure.DATABASE_SCOPE
+        else:
+            scope = gcp.STORE_SCOPE if store else gcp.LOGIN_SCOPE
         token = await self.bearer(cloud, scope, owner=endpoint.source, again=again)
-        return _as_user(token, endpoint) if isinstance(cloud, GcpConfig) else token
+        return _as_user(token, endpoint) if isinstance(cloud, GcpConfig) and not store else token
 
     async def bearer(self, cloud: AzureConfig | GcpConfig, scope: str, *, owner: str, again: bool = False) -> Token:
         """A token for an API or a kind of database. `owner`: on whose behalf; tokens are not shared between owners."""
@@ -101,11 +108,23 @@ class Tokens:
         _used(cloud, 0.0)
         return token
 
+    async def _keys(self, cloud: AwsConfig, again: bool) -> Token:
+        async def ask() -> Token:
+            sign_in = await AwsSignIn.of(cloud, self._resolve)
+            if again:
+                self._aws.forget(sign_in)
+            return await self._aws.keys(sign_in)
+
+        token = await self._fetched(cloud, ask)
+        _used(cloud, 0.0)
+        return token
+
     async def _fetched(self, cloud: CloudConfig, fetch: Callable[[], Awaitable[Token]]) -> Token:
         outcome = "ok"
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                return await fetch()
+                with as_this_machine():
+                    return await fetch()
         except TimeoutError:
             outcome = "token_server_unreachable"
             raise no_token(outcome) from None
@@ -137,7 +156,11 @@ def _as_user(token: Token, endpoint: Endpoint) -> Token:
 
 def _for_token(error: PurSightError) -> PurSightError:
     """AWS's "away" and "slow down" mean its token server here, not the database."""
-    ours = {"unreachable": "token_server_unreachable", "throttled": "token_server_throttled"}.get(error.code)
+    ours = {
+        "unreachable": "token_server_unreachable",
+        "throttled": "token_server_throttled",
+        "egress_denied": "own_identity_denied",
+    }.get(error.code)
     return no_token(ours) if ours else error
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from shared.contracts.engines import Kind, engine_of
 from shared.contracts.source import DataSource
 
-SignIn = Literal["none", "password", "aws_iam", "azure_token", "gcp_iam"]
+SignIn = Literal["none", "password", "aws_iam", "azure_token", "gcp_iam", "aws_keys", "gcp_token"]
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 TLS_MODES: tuple[TlsMode, ...] = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
@@ -84,6 +84,8 @@ class Entry(NamedTuple):
 
 
 ENTRIES: tuple[Entry, ...] = (
+    Entry("aws_keys", lambda s: s.engine == "s3" and s.cloud_provider == "aws", "requests are signed by the identity of cloud_config"),
+    Entry("gcp_token", lambda s: s.engine == "gcs" and s.cloud_provider == "gcp", "the identity of cloud_config"),
     Entry("aws_iam", lambda s: bool(getattr(s.cloud_config, "use_iam_auth", False)) and s.cloud_provider == "aws", "use_iam_auth"),
     Entry("gcp_iam", lambda s: bool(getattr(s.cloud_config, "use_iam_auth", False)) and s.cloud_provider == "gcp", "use_iam_auth"),
     Entry("azure_token", lambda s: _flagged(s), "the identity of cloud_config"),
@@ -187,7 +189,7 @@ def explain(spec: DataSource) -> tuple[Answer, ...]:
     answers = [Answer("connector", spec.engine, f"engine is {spec.engine}"), Answer("connection", way.choice, way.why)]
     answers += [Answer("endpoint", address, role) for role, address in endpoints(spec)]
     answers.append(Answer("TLS", mode, because))
-    if engine.kind == "server":
+    if engine.kind != "folder":
         found = entry(spec)
         answers.append(Answer("sign-in", found.sign_in, found.says))
     if spec.cloud_config and (who := identity(spec)).word:

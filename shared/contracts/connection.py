@@ -27,7 +27,7 @@ class ConnectionPlan(Contract):
     username: str
     role: Known[Literal["single", "primary", "secondary", "replica"]] = "single"
     tls_mode: Known[Literal["disable", "prefer", "require", "verify-ca", "verify-full"]] = "prefer"
-    sign_in: Known[Literal["none", "password", "aws_iam", "azure_token", "gcp_iam"]] = "password"
+    sign_in: Known[Literal["none", "password", "aws_iam", "azure_token", "gcp_iam", "aws_keys", "gcp_token"]] = "password"
     secret: str = ""
     others: tuple[Endpoint, ...] = Field(
         default=(), description="who may be read from besides: replicas, and the warm secondary while the primary is active"

@@ -23,7 +23,10 @@ Line = TypeVar("Line")
 
 
 def policy_for(spec: DataSource, around: Surroundings, plan: ConnectionPlan | None = None) -> EgressPolicy:
-    """For the endpoint of `plan`, else the source's first. Raises Failed with `egress_denied` where that is PurSight's own state."""
+    """For the endpoint of `plan`, else the source's first. Raises Failed with `egress_denied` where that is PurSight's own state, and with
+    `folder_refused` where a folder of this machine is named to a stack that serves others."""
+    if spec.engine == "folder" and not around.local:
+        raise _of("folder_refused")
     own = around.own
     host, port = (plan.host, plan.port) if plan else (spec.host, spec.port)
     if port == own.state_port and spec.database == own.state_database and own.state_database:
@@ -123,7 +126,10 @@ async def _looked_up(dial: Dial, lookup: Lookup, *, again: bool) -> Dial:
 
 def _told(dial: Dial, error: Failed) -> Failed:
     """A refused token is not a wrong password."""
-    if not dial.token or error.code not in _REFUSED:
-        return error
-    found = BY_CODE["token_not_accepted"]
+    return _of("token_not_accepted") if dial.token and error.code in _REFUSED else error
+
+
+def _of(code: str) -> Failed:
+    """The catalogue's entry as an error for people."""
+    found = BY_CODE[code]
     return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,9 @@ from shared.cloud.aws import AwsSessions
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from tests.tagger.house import House
-from tests.tagger.moto_server import Line, line_to, moto_server
+from tests.tagger.moto_server import Line, line_to
 
 MIGRATIONS = Path(services.tagger.__file__ or "").parent / "migrations"
-
-
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One moto for the session; tests use names of their own."""
-    with moto_server(tmp_path_factory.mktemp("moto")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ class Line:
         self.behind, self.address = behind, ""
         self.requests: list[str] = []
         self.refuse: Callable[[str], web.Response | None] = lambda action: None
+        self.lines: Callable[[], int] = lambda: 0  # how many connections are open
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -102,6 +103,8 @@ async def line_to(behind: str) -> AsyncIterator[Line]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert site._server is not None
+    assert runner.server is not None
+    line.lines = lambda: len(runner.server.connections)  # type: ignore[union-attr]
     line.address = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
     try:
         yield line

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import asyncpg
+import httpx
+import pyarrow
 import pytest
+from aiohttp import web
 from asyncmy.errors import MySQLError
+from pyarrow import parquet
 
-from shared.contracts.source import ReplicaConfig
+from shared.contracts.source import DataSource, ReplicaConfig
 from shared.errors import Failed
 from shared.sources.base import Dial, SourceSession
 from shared.sources.conformance import Conformance, Kind
 from shared.sources.mongo import MongoDriver
 from shared.sources.mysql import MariadbDriver, MysqlDriver
 from shared.sources.postgres import PostgresDriver
+from shared.sources.store import s3
 from tests.mongo_server import READS, SET, MongoServer
 from tests.mysql_server import PASSWORD, MysqlServer
+from tests.tagger.moto_server import Line as MotoLine
+from tests.tagger.moto_server import line_to
 from tests.tls_server import TlsServer
 
 ODD = ("ta.ble", "it's", 'say "no"', "back`tick", "two words", "semi;colon --", "größe ✉", "a\\b", "percent%s_", "x" * 63)
@@ -319,3 +329,104 @@ class TestMongo(Conformance):
         ship = MongoShip(mongo)
         yield ship
         ship.remove()
+
+
+class StoreShip:
+    """A bucket of its own on moto, behind a line that can refuse; each table is a folder of files of Parquet."""
+
+    driver, odd_names, key, keyed, many, schema = s3(), ODD, "id", False, 60, "data"
+    failures: Mapping[str, Mapping[str, Any]] = {
+        "refused": {"spec": {"port": 1}},
+        "host_unknown": {"spec": {"host": "nowhere.invalid"}},
+        "no_such_bucket": {"spec": {"database": "nowhere"}},
+        "tls_not_offered": {"tls_mode": "verify-full"},
+    }
+
+    def __init__(self, line: MotoLine) -> None:
+        self._line, self._bucket, self._hidden = line, f"test-{secrets.token_hex(4)}", set[str]()
+        self._tables: dict[str, pyarrow.Table] = {}
+        self._files: dict[str, int] = {}
+        owner = "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+        self._http = httpx.AsyncClient(base_url=f"{line.behind}/{self._bucket}", headers={"Authorization": owner})
+        self._line.refuse = self._refusal
+        at = urlsplit(line.address)
+        self._spec = DataSource(name="lake", engine="s3", host=str(at.hostname), port=at.port or 0, database=self._bucket, path="lake")
+        self.failures = {
+            code: {**change, "spec": self._spec.model_copy(update=change.get("spec", {}))} for code, change in self.failures.items()
+        }
+
+    def _refusal(self, action: str) -> web.Response | None:
+        if any(f"/{table}/" in unquote(action) and "list-type" not in action for table in self._hidden):
+            return web.Response(status=403, text="<Error><Code>AccessDenied</Code><Message>secret words</Message></Error>")
+        return None
+
+    async def begin(self) -> None:
+        (await self._http.put("")).raise_for_status()
+
+    async def remove(self) -> None:
+        await self._http.aclose()
+
+    def dial(self) -> Dial:
+        return Dial("", 0, self._bucket, "testing", "a secret, canary", tls_mode="disable", spec=self._spec)
+
+    async def _put(self, table: str, number: int, content: pyarrow.Table) -> None:
+        file = io.BytesIO()
+        parquet.write_table(content, file, row_group_size=1000)
+        path = quote(f"/lake/{self.schema}/{table}/part-{number:05}.parquet", safe="/")
+        (await self._http.put(path, content=file.getvalue())).raise_for_status()
+
+    async def make(self, table: str, columns: Mapping[str, Kind], rows: Sequence[Sequence[object]] = ()) -> None:
+        kinds = {"integer": pyarrow.int64(), "text": pyarrow.string()}
+        schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        self._tables[table], self._files[table] = schema.empty_table(), 0
+        await self.insert(table, rows)
+
+    async def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        schema = self._tables[table].schema
+        content = pyarrow.table([list(column) for column in zip(*rows, strict=True)] or [[]] * len(schema), schema=schema)
+        self._tables[table] = content
+        await self._put(table, self._files[table], content)
+        self._files[table] += 1
+
+    async def add_column(self, table: str, column: str) -> None:
+        old = self._tables[table]
+        self._tables[table] = old.append_column(column, pyarrow.nulls(len(old), pyarrow.string()))
+        await self._put(table, self._files[table] - 1, self._tables[table])
+
+    async def drop(self, table: str) -> None:
+        (await self._http.delete(f"/lake/{self.schema}/{table}/part-00000.parquet")).raise_for_status()
+
+    async def hide(self, table: str) -> None:
+        self._hidden.add(table)
+
+    async def write_literals(self, canary: str) -> int:
+        mail = f"{canary}@example.org"
+        content = pyarrow.table({"a": [canary], mail: [canary], "by": [{mail: 1}]}).replace_schema_metadata({"note": canary})
+        await self._put("held", 0, content)
+        await self._put(f"of {mail}", 0, content)
+        for name, text in (("csv.csv", f"{canary},{canary}b\n{canary}c,x\n"), ("lines.jsonl", f'{{"{mail}": "{canary}"}}\n')):
+            (await self._http.put(f"/lake/{self.schema}/{name}", content=text.encode())).raise_for_status()
+        return 4
+
+    async def allow_writes(self) -> None:
+        """Nobody may not, at moto."""
+
+    async def try_to_write(self, session: SourceSession) -> bool:
+        line = session._store  # type: ignore[attr-defined]
+        return any(hasattr(line, name) for name in ("write", "put", "delete", "post", "request"))
+
+    async def sessions(self) -> int:
+        await asyncio.sleep(0.01)  # the line's server runs in our own loop
+        return self._line.lines()
+
+
+class TestStore(Conformance):
+    """moto's S3, requests signed."""
+
+    @pytest.fixture
+    async def ship(self, moto: str) -> AsyncIterator[StoreShip]:
+        async with line_to(moto) as line:
+            ship = StoreShip(line)
+            await ship.begin()
+            yield ship
+            await ship.remove()
