@@ -55,7 +55,7 @@ select c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
     or has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'),
   {mark}
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-left join pg_class t on t.oid = c.reltoastrelid
+left join pg_class t on t.relkind = 't' and t.oid = c.reltoastrelid
 left join (
   select pg_partition_root(p.oid) root, sum(greatest(p.reltuples, 0)) tuples, sum(p.relpages) pages, count(*) leaves
   from pg_class p where p.relispartition and p.relkind in ('r', 'f') group by 1
