@@ -50,6 +50,7 @@ class Guard:
         self._store, self._table, self._dialler, self._pace = store, table, dialler, pace
         self._me = uuid4().hex
         self._watches: dict[str, tuple[Watched, asyncio.Task[None], _Watch]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled; then no line is left open, and others may watch."""
@@ -60,32 +61,37 @@ class Guard:
                     due = monotonic() - renewed >= _RENEW_SECONDS
                     found = await (self._table.claim(self._me, LEASE_SECONDS) if due else self._table.ours(self._me))
                     renewed = monotonic() if due else renewed
-                    await self._follow({each.key: each for each in found})
+                    self._follow({each.key: each for each in found})
                 except Exception as error:
                     if not away(error):
                         raise
                 await asyncio.sleep(self._pace.seconds)
         finally:
-            await self._follow({})
+            self._follow({})
+            await asyncio.gather(*self._ending, return_exceptions=True)
             with suppress(Exception):  # where the database is away, the lease runs out by itself
                 await self._table.release(self._me)
 
-    async def _follow(self, wanted: dict[str, Watched]) -> None:
-        """Begin what is new, begin anew what changed, end what is gone."""
+    def _follow(self, wanted: dict[str, Watched]) -> None:
+        """Begin what is new, begin anew what changed, end what is gone; nobody waits for lines that close slowly."""
         for key, (known, task, watch) in list(self._watches.items()):
             now = wanted.get(key)
             if now and now.version == known.version and not task.done():
-                watch.wanted = now.wanted
+                watch.wanted = watch.wanted or now.wanted
                 continue
             del self._watches[key]
+            self._ending.add(task)
+            task.add_done_callback(self._ended)
             task.cancel()
-            ended = (await asyncio.gather(task, return_exceptions=True))[0]
-            if isinstance(ended, Exception):
-                log.error("watch.broken", extra={"source": key, "error_type": type(ended).__name__}, exc_info=ended)
         for key, each in wanted.items():
             if key not in self._watches:
                 watch = _Watch(self, each)
                 self._watches[key] = (each, asyncio.create_task(watch.run()), watch)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("watch.broken", extra={"error_type": type(error).__name__}, exc_info=error)
 
 
 class _Watch:
