@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -21,21 +21,24 @@ from shared.errors import Failed, UsageError
 
 Network = IPv4Network | IPv6Network
 _CGNAT = ip_network("100.64.0.0/10")
-_METADATA = tuple(
-    ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32")
-)
+_METADATA = tuple(ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "168.63.129.16/32"))
+
+
+# Where a machine tells who it is: EC2 (both families), Azure and GCP; ECS; EKS Pod Identity.
+WHO_AM_I = frozenset((address, 80) for address in ("169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"))
 
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
     """Where this task may connect to. `private` empty means every private range; `own_ports` are PurSight's own. `identity` are the exact
-    addresses at which the machine tells who it is, allowed only where nobody but the library that signs in can have chosen them."""
+    addresses at which the machine tells who it is, open only within `as_this_machine`, where the operator allowed `own_identity`."""
 
     location: Literal["on_prem", "cloud", "hybrid"] = "on_prem"
     local: bool = False
     private: tuple[Network, ...] = ()
     own_ports: frozenset[int] = frozenset()
     own_hosts: frozenset[str] = frozenset()
+    own_identity: bool = False
     identity: frozenset[tuple[str, int]] = frozenset()
 
 
@@ -52,14 +55,26 @@ class OwnPlaces:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the operator decided about dialling out. `private` empty: every private range."""
+    """What the operator decided about dialling out. `private` empty: every private range. `own_identity`: a source without a key of its own
+    signs in to its cloud as this machine. `secrets`: patterns of what a source may name; None: anything."""
 
     local: bool = False
     private: tuple[Network, ...] = ()
     own: OwnPlaces = OwnPlaces()
+    own_identity: bool = False
+    secrets: tuple[str, ...] | None = None
 
 
-def surroundings(*, mode: str, private: str, database_url: str, bootstrap: str, http_port: int) -> Surroundings:
+def surroundings(
+    *,
+    mode: str,
+    private: str,
+    database_url: str,
+    bootstrap: str,
+    http_port: int,
+    own_identity: bool = False,
+    secrets: tuple[str, ...] | None = None,
+) -> Surroundings:
     """From settings. Raises UsageError where a private range is none."""
     try:
         ranges = tuple(ip_network(part.strip()) for part in private.split(",") if part.strip())
@@ -76,14 +91,16 @@ def surroundings(*, mode: str, private: str, database_url: str, bootstrap: str, 
         ports=frozenset({int(port) for _, _, port in brokers if port.isdigit()} | ({http_port} if http_port else set())),
         hosts=frozenset(host for host, _, _ in brokers),
     )
-    return Surroundings(mode == "local", ranges, own)
+    return Surroundings(mode == "local", ranges, own, own_identity, secrets)
 
 
 def cloud_policy(around: Surroundings) -> EgressPolicy:
     """For the providers' own APIs: anywhere but at PurSight's own parts; a private range where the operator allows it."""
     own = around.own
     ports, hosts = own.ports | {own.state_port}, own.hosts | {own.state_host}
-    return EgressPolicy(location="hybrid", local=around.local, private=around.private, own_ports=ports, own_hosts=hosts)
+    return EgressPolicy(
+        location="hybrid", local=around.local, private=around.private, own_ports=ports, own_hosts=hosts, own_identity=around.own_identity
+    )
 
 
 _steps: ContextVar[Callable[[str, str], None] | None] = ContextVar("steps", default=None)
@@ -118,6 +135,27 @@ def guarded(policy: EgressPolicy) -> Iterator[None]:
         yield
     finally:
         _policy.reset(token)
+
+
+@contextmanager
+def as_this_machine() -> Iterator[None]:
+    """Within, the machine may be asked who it is, if the operator allowed that. For the libraries that sign in to a cloud, and for nothing
+    that a tenant has chosen the address of."""
+    policy = _policy.get()
+    if policy is None or not policy.own_identity:
+        yield
+        return
+    token = _policy.set(replace(policy, identity=WHO_AM_I))
+    try:
+        yield
+    finally:
+        _policy.reset(token)
+
+
+def own_identity_allowed() -> bool:
+    """For libraries that connect past the loop: may the current task ask the machine who it is?"""
+    policy = _policy.get()
+    return policy is None or policy.own_identity
 
 
 def refusal(address: str, port: int, policy: EgressPolicy) -> str:

@@ -105,9 +105,9 @@ class ServiceSettings(BaseSettings):
     )
     secrets_allowed: tuple[str, ...] | None = Field(
         default=None,
-        description="as JSON: how references to secrets in sources may begin, {tenant} is the source's tenant; all in local mode, "
-        "else file:/run/secrets/pursight/{tenant}/ and local:{tenant}.NAME",
-        examples=['["vault:secret/{tenant}/", "env:CRM_PASSWORD"]'],
+        description="as JSON: which references to secrets sources may name, {tenant} is the source's tenant, a * at the end anything; "
+        "all in local mode, else file:/run/secrets/pursight/{tenant}/* and local:{tenant}.*",
+        examples=['["vault:secret/{tenant}/*", "env:CRM_PASSWORD"]'],
     )
     oidc_issuer: str = Field(default="", description="address of the OpenID Connect issuer whose tokens are taken; empty: none")
     oidc_audience: str = Field(default="", description="what `aud` must say in its access tokens")

@@ -15,6 +15,7 @@ from services.connector.settings import ConnectorSettings
 from services.connector.store import Store
 from services.connector.worker import KIND, Rhythm, Watch
 from shared.bus.jobs import work
+from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import SourceRegistered, SourceRemoved
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings, surroundings
@@ -58,6 +59,8 @@ def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:
         database_url=settings.database_url.get_secret_value(),
         bootstrap=context.bus_settings.bootstrap_servers,
         http_port=settings.http_port,
+        own_identity=settings.own_identity,
+        secrets=Allowed.by(settings.mode, settings.secrets_allowed).patterns,
     )
 
 

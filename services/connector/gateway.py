@@ -14,6 +14,7 @@ from services.connector.domain.notes import notes
 from services.connector.domain.plan import most, plan, where
 from shared.cloud.posture import merged
 from shared.contracts.connection import ConnectionPlan, Diagnosis, Posture
+from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import DataSource
 from shared.db.seats import Seats
 from shared.egress import Surroundings, guarded
@@ -47,7 +48,7 @@ class Dialler:
     """Dials sources by their plan."""
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats | None = None) -> None:
-        self._sign_in, self._around, self._patience, self._seats = SignIn(home), around, patience, seats
+        self._sign_in, self._around, self._patience, self._seats = SignIn(home, Allowed(around.secrets)), around, patience, seats
         self.kept = KeptLines()
 
     async def watch(self, spec: DataSource, version: int, *, active: str = "", trace_id: str = "") -> tuple[ConnectionPlan, Probe]:

@@ -14,6 +14,7 @@ from services.discovery.store import Store
 from services.discovery.worker.scan import KIND, Scanner
 from shared.bus.jobs import work
 from shared.contracts.connection import SourceConnected, SourceFailedOver
+from shared.contracts.judging.allowed import Allowed
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
 from shared.db.seats import Seats
@@ -48,6 +49,8 @@ def _around(context: ServiceContext[DiscoverySettings]) -> Surroundings:
         database_url=settings.database_url.get_secret_value(),
         bootstrap=context.bus_settings.bootstrap_servers,
         http_port=settings.http_port,
+        own_identity=settings.own_identity,
+        secrets=Allowed.by(settings.mode, settings.secrets_allowed).patterns,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from services.discovery.domain.plan import seed
 from services.discovery.members import Opened, at, chosen
 from shared.contracts.connection import ConnectionPlan, SourceConnected
+from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import Scope, SslConfig
 from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
@@ -53,7 +54,7 @@ class Sources:
     """Opens lines to data sources. No process holds more sessions at one than its pool allows, whoever else holds some."""
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats) -> None:
-        self._sign_in, self._around, self._patience, self._seats = SignIn(home), around, patience, seats
+        self._sign_in, self._around, self._patience, self._seats = SignIn(home, Allowed(around.secrets)), around, patience, seats
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="evidence")
 
     @asynccontextmanager

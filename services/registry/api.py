@@ -22,6 +22,7 @@ from shared.access.proof import Proofs
 from shared.bus.unit import Cause
 from shared.contracts.choices import explain
 from shared.contracts.document import document_schema
+from shared.contracts.judging.allowed import ANY, Allowed
 from shared.contracts.judging.source import Judged, codes_of, judge, named
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.scan import ScanRequested
@@ -36,9 +37,9 @@ from shared.web.problems import problem
 MAX_ENTRIES = 1000
 
 
-def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs, anchors: Anchors) -> list[Route]:
+def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs, anchors: Anchors, allowed: Allowed = ANY) -> list[Route]:
     """Everything under /sources, /scans, /secrets and /audit."""
-    sources, secrets = Sources(store, own, proofs), Secrets(store, vault)
+    sources, secrets = Sources(store, own, proofs, allowed), Secrets(store, vault)
     audit = Audit(store, anchors)
     return [
         Route("/sources", sources.list, methods=["GET"]),
@@ -79,8 +80,8 @@ def refused(judged: Judged) -> Response:
 class Sources:
     """Register, look, remove, scan."""
 
-    def __init__(self, store: Store, own: OwnSecrets, proofs: Proofs) -> None:
-        self._store, self._own, self._proofs = store, own, proofs
+    def __init__(self, store: Store, own: OwnSecrets, proofs: Proofs, allowed: Allowed) -> None:
+        self._store, self._own, self._proofs, self._allowed = store, own, proofs, allowed
 
     async def list(self, request: Request) -> Response:
         rows = await self._store.sources(request.query_params.get("tenant"))
@@ -88,14 +89,14 @@ class Sources:
 
     async def check(self, request: Request) -> Response:
         """Validate only; nothing is kept."""
-        judged = await _judged(request, "source.validate")
+        judged = await _judged(request, "source.validate", self._allowed)
         if not judged.spec:
             return refused(judged)
         return JSONResponse({"spec": judged.spec.model_dump(mode="json", exclude_defaults=True), "notes": list(judged.notes)})
 
     async def explain(self, request: Request) -> Response:
         """What the choices in a source lead to, each with its reason; nothing is kept."""
-        judged = await _judged(request, "source.validate")
+        judged = await _judged(request, "source.validate", self._allowed)
         if not judged.spec:
             return refused(judged)
         return JSONResponse({"answers": [answer._asdict() for answer in explain(judged.spec)], "notes": list(judged.notes)})
@@ -106,7 +107,7 @@ class Sources:
 
     async def register(self, request: Request) -> Response:
         """Idempotent by name. With `If-Match: VERSION` or `If-None-Match: *`, refused (412) where somebody was faster."""
-        judged = judge(document := await body_of(request))
+        judged = judge(document := await body_of(request), self._allowed)
         key = judged.spec.key if judged.spec else named(document)
         cause = Cause.new(tenant=_about(key)[0])
         async with self._store.unit(keys=[key]) as unit:
@@ -241,9 +242,9 @@ class Secrets:
             unit.audit(cause.tenant, actor_of(request), action, f"local:{request.path_params['name']}", cause, result)
 
 
-async def _judged(request: Request, action: str) -> Judged:
+async def _judged(request: Request, action: str, allowed: Allowed) -> Judged:
     """The source in the body, judged, where who asks may do that with it. Raises Denied."""
-    judged = judge(document := await body_of(request))
+    judged = judge(document := await body_of(request), allowed)
     check(request, action, *_about(judged.spec.key if judged.spec else named(document)))
     return judged
 

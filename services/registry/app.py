@@ -16,6 +16,7 @@ from shared.access.proof import Proofs
 from shared.bus.jobs import work
 from shared.bus.unit import Cause
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.judging.allowed import Allowed
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceSubmitted, SourceWithdrawn
 from shared.secrets.vault import LocalVault
@@ -28,11 +29,11 @@ OURSELVES = everybody("service:registry")
 async def wire(context: ServiceContext[RegistrySettings]) -> AsyncIterator[None]:
     """Handlers, routes, the clock that asks for scheduled scans, and what is done after a removal."""
     store, vault = Store(context.pool), LocalVault(context.settings.home / "secrets")
-    own = OwnSecrets(vault, context.jobs)
-    context.bus.on(SourceSubmitted, partial(handlers.on_source_submitted, store=store, gate=context.gate), batch=100)
+    own, allowed = OwnSecrets(vault, context.jobs), Allowed.by(context.settings.mode, context.settings.secrets_allowed)
+    context.bus.on(SourceSubmitted, partial(handlers.on_source_submitted, store=store, gate=context.gate, allowed=allowed), batch=100)
     context.bus.on(SourceWithdrawn, partial(handlers.on_source_withdrawn, store=store, own=own, gate=context.gate), batch=100)
     context.bus.on(AuditRecorded, partial(handlers.on_audit_recorded, store=store))
-    context.routes += api.routes(store, vault, own, context.proofs, Anchors(context.bus_settings))
+    context.routes += api.routes(store, vault, own, context.proofs, Anchors(context.bus_settings), allowed)
     context.spawn(partial(work, context.jobs, FORGET, partial(worker.forget_secret, store=store, own=own), concurrency=1))
     context.every(context.settings.schedule_check_seconds, partial(_scheduled_scans, store, context.proofs))
     yield

@@ -12,14 +12,15 @@ from shared.access.actor import Actor
 from shared.access.gate import Gate
 from shared.bus.received import Received
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.judging.allowed import ANY, Allowed
 from shared.contracts.judging.source import Judged, codes_of, judge, named
 from shared.contracts.names import SourceName
 from shared.contracts.source import Problem, SourceRejected, SourceSubmitted, SourceWithdrawn
 
 
-async def on_source_submitted(batch: Sequence[Received[SourceSubmitted]], *, store: Store, gate: Gate) -> None:
+async def on_source_submitted(batch: Sequence[Received[SourceSubmitted]], *, store: Store, gate: Gate, allowed: Allowed = ANY) -> None:
     """source.submitted -> source.registered or source.rejected. The same validation as over HTTP."""
-    requests = [Request.read(received) for received in batch]
+    requests = [Request.read(received, allowed) for received in batch]
     async with store.unit(batch, keys=[request.key for request in requests]) as unit:
         for request in compress(requests, unit.bus.is_new):
             action = "source.create" if await unit.is_new(request.key) else "source.update"
@@ -39,9 +40,9 @@ class Request(NamedTuple):
     key: str
 
     @classmethod
-    def read(cls, received: Received[SourceSubmitted]) -> Request:
+    def read(cls, received: Received[SourceSubmitted], allowed: Allowed) -> Request:
         document = received.event.document()
-        judged = judge(document)
+        judged = judge(document, allowed)
         return cls(received, judged, judged.spec.key if judged.spec else named(document))
 
 

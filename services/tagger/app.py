@@ -18,6 +18,7 @@ from shared.bus.jobs import work
 from shared.cloud.aws import AwsSessions
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.compliance import ComplianceEvaluated
+from shared.contracts.judging.allowed import Allowed
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRemoved
 from shared.egress import EgressPolicy, GuardedLoop, cloud_policy, surroundings
@@ -30,7 +31,8 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     """Handlers, routes, the workers that write to clouds, and the clock for scans that never become whole."""
     settings, jobs, store = context.settings, context.jobs, Store(context.pool)
     secrets = Secrets(settings.home).resolve
-    aws = AwsTags(AwsSessions(), resolve=secrets, endpoints=settings.aws_endpoints, policy=_policy(context))
+    allowed = Allowed.by(settings.mode, settings.secrets_allowed)
+    aws = AwsTags(AwsSessions(), resolve=secrets, endpoints=settings.aws_endpoints, policy=_policy(context), allowed=allowed)
     clouds = Clouds(aws)
     wait = timedelta(seconds=settings.scan_wait_seconds)
     context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, personal=holds_personal))
@@ -52,6 +54,7 @@ def _policy(context: ServiceContext[TaggerSettings]) -> EgressPolicy:
         database_url=settings.database_url.get_secret_value(),
         bootstrap=context.bus_settings.bootstrap_servers,
         http_port=settings.http_port,
+        own_identity=settings.own_identity,
     )
     return cloud_policy(around)
 

@@ -71,8 +71,6 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("GET", "/health/sources/{tenant}/{name:path}"): _g(PATH, "health.read"),
     ("POST", "/health/sources/{tenant}/{name:path}/check"): _g(PATH, "source.validate"),
     ("GET", "/health/sources/{tenant}/{name:path}/endpoints"): _g(PATH, "health.read"),
-    ("POST", "/health/sources/{tenant}/{name:path}/failover"): _g(PATH, "source.update"),
-    ("GET", "/health/sources/{tenant}/{name:path}/endpoints"): _g(PATH, "health.read"),
     ("POST", "/health/sources/{tenant}/{name:path}/failover"): _g(PATH, "source.failover"),
     # discovery
     ("GET", "/scan-jobs"): _g(SOURCE, "scan.read"),

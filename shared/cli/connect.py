@@ -29,6 +29,11 @@ class Address:
     token: str
 
 
+def elsewhere() -> bool:
+    """Is the shell pointed at a stack that runs elsewhere?"""
+    return bool(os.environ.get(DOOR))
+
+
 def address() -> Address:
     """PURSIGHT_URL and PURSIGHT_TOKEN where set, else the local stack. Raises UsageError where neither is there."""
     if url := os.environ.get(DOOR):

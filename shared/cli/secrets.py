@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import typer
 
+from shared.cli.connect import DOOR, edge, elsewhere
 from shared.cli.output import stdout
 from shared.errors import UsageError
 from shared.secrets.vault import LocalVault
@@ -17,7 +19,11 @@ secrets = typer.Typer(no_args_is_help=True, help="The local secret store: set, l
 
 
 def vault() -> LocalVault:
-    """The local stack's secret store."""
+    """The local stack's secret store. Raises UsageError where the shell is pointed at a stack elsewhere."""
+    if elsewhere():
+        raise UsageError(
+            f"{DOOR} names another stack", why="this works on the store of this machine", remedy=f"Unset {DOOR}.", code="not_here"
+        )
     return LocalVault(ServiceSettings().home / "secrets")
 
 
@@ -27,22 +33,42 @@ def set_(name: str) -> None:
     value = typer.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if not value:
         raise UsageError("the secret is empty", code="secret_empty")
-    vault().put(name, value)
+    if elsewhere():
+        with edge() as line:
+            line.send("PUT", _path(name), {"value": value})
+    else:
+        vault().put(name, value)
     stdout.print(f"Stored. Refer to it as local:{name}")
 
 
 @secrets.command("list")
 def names() -> None:
     """Names only."""
-    for name in vault().names():
+    for name in _names():
         stdout.print(name)
 
 
 @secrets.command("remove")
 def forget(name: str) -> None:
     """Forget a secret."""
-    if not vault().remove(name):
+    if name not in _names():
         raise UsageError(f"there is no secret {name}", remedy="See `pursight secrets list`.", code="secret_missing")
+    if elsewhere():
+        with edge() as line:
+            line.send("DELETE", _path(name))
+    else:
+        vault().remove(name)
+
+
+def _names() -> list[str]:
+    if not elsewhere():
+        return vault().names()
+    with edge() as line:
+        return list(line.get("/secrets")["secrets"])
+
+
+def _path(name: str) -> str:
+    return f"/secrets/{quote(name, safe='')}"
 
 
 @secrets.command("import")

@@ -14,10 +14,11 @@ from typing import Any
 from shared.cloud.failures import missing_extra, no_token
 from shared.cloud.token import METADATA_SECONDS, Token, hush
 from shared.contracts.cloud import AzureConfig
+from shared.errors import Failed
 
 DATABASE_SCOPE = "https://ossrdbms-aad.database.windows.net/.default"  # PostgreSQL and MySQL alike
-VAULT_SCOPE = "https://vault.azure.net/.default"
 STORE_SCOPE = "https://storage.azure.com/.default"
+VAULT_SCOPE = "https://vault.azure.net/.default"
 CONNECT_SECONDS, READ_SECONDS = 2, 10
 RETRIES, BACKOFF_SECONDS = 3, 0.4
 
@@ -110,6 +111,8 @@ def _told(error: Exception) -> Exception:
     statuses = [status for each in chain if (status := _status(each))]
     numbers = [found[1] for each in chain if (found := _NUMBER.search(str(each)))]
     kinds = {kind.__name__ for each in chain for kind in type(each).__mro__}
+    if denied := next((each for each in chain if isinstance(each, Failed)), None):
+        return denied  # the guard's
     if 429 in statuses:
         return no_token("token_server_throttled")
     if any(status >= 500 for status in statuses):

@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 from shared.cloud.failures import missing_extra, no_token
 from shared.cloud.token import Token, hush, somebody_at
 from shared.contracts.cloud import GcpConfig
+from shared.egress import own_identity_allowed
 
 LOGIN_SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
-CLOUD_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 STORE_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
+CLOUD_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 TOKEN_ADDRESS = "https://oauth2.googleapis.com/token"
 IMPERSONATE_ADDRESS = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{}:generateAccessToken"
 METADATA = "metadata.google.internal"
@@ -114,7 +115,16 @@ def _base(library: Any, cloud: GcpConfig, scopes: list[str], key: str, call: Any
     if cloud.use_workload_identity:
         return library.compute_engine.Credentials(scopes=scopes)
     _check_file(os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", ""))
+    if not own_identity_allowed() and not (os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or _signed_in_here()):
+        raise no_token("own_identity_denied")  # the library would ask the metadata server, past the guard of our loop
     return library.auth.default(scopes=scopes, request=call)[0]
+
+
+def _signed_in_here() -> bool:
+    """Did somebody sign in on this machine, as `gcloud auth application-default login` does?"""
+    from google.auth import _cloud_sdk
+
+    return Path(_cloud_sdk.get_application_default_credentials_path()).is_file()  # type: ignore[no-untyped-call]
 
 
 def _of_google(key: str) -> dict[str, str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from shared.cloud.posture import CloudPosture
 from shared.cloud.tokens import BY_TOKEN, Endpoint, Tokens
 from shared.contracts.connection import ConnectionPlan
+from shared.contracts.judging.allowed import ANY, Allowed
 from shared.contracts.source import DataSource, SslConfig
+from shared.errors import Failed
 from shared.secrets.resolvers import Secrets
 
 Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]  # as `shared.sources.base.Lookup`
@@ -18,8 +20,8 @@ Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]  # as `shared.so
 class SignIn:
     """Passwords and tokens of one process. Used within one event loop."""
 
-    def __init__(self, home: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._secrets = Secrets(home)
+    def __init__(self, home: Path, allowed: Allowed = ANY, *, clock: Callable[[], float] = time.time) -> None:
+        self._secrets, self._allowed = Secrets(home), allowed
         self._tokens = Tokens(self._secrets.resolve, clock=clock)
         self.posture = CloudPosture(self._tokens, self._secrets.resolve)
 
@@ -28,7 +30,11 @@ class SignIn:
 
         `password` stands in for the stored one and is kept by nobody but the returned function. What that raises: PurSightError with a
         code of the secret stores or of `shared.cloud.failures`.
+
+        Raises Failed (`secret_not_allowed`) at once where the source names a secret that its tenant may not use.
         """
+        for problem in self._allowed.problems(spec):
+            raise Failed(f"{problem.field} {problem.message}", remedy=problem.remedy, code=problem.code)
 
         async def asked(host: str, port: int, again: bool) -> tuple[str, str]:
             if plan.sign_in in (*BY_TOKEN, "aws_keys") and spec.cloud_config:

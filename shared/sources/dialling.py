@@ -37,7 +37,14 @@ def policy_for(spec: DataSource, around: Surroundings, plan: ConnectionPlan | No
             raise Failed(
                 "this address may not be dialled", why="it is PurSight's own state", remedy="Name another database.", code="egress_denied"
             )
-    return EgressPolicy(location=spec.location, local=around.local, private=around.private, own_ports=own.ports, own_hosts=own.hosts)
+    return EgressPolicy(
+        location=spec.location,
+        local=around.local,
+        private=around.private,
+        own_ports=own.ports,
+        own_hosts=own.hosts,
+        own_identity=around.own_identity,
+    )
 
 
 def dial_for(

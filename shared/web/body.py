@@ -12,15 +12,26 @@ from shared.errors import UsageError
 KIB = 1024
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members. Raises UsageError where one is there twice: nobody knows which of them was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        shown = "".join(mark if mark.isprintable() else "?" for mark in twice[:64])
+        raise UsageError(f"the field {shown!r} is there twice", remedy="Say each field once.", code="duplicate_field")
+    return found
+
+
 async def body_of(request: Request, *, most_kib: int = 256) -> dict[str, Any]:
-    """The request's JSON object. Raises UsageError where it is none, or too large."""
+    """The request's JSON object. Raises UsageError where it is none, too large, or says a field twice."""
     raw = bytearray()
     async for part in request.stream():
         raw += part
         if len(raw) > most_kib * KIB:
             raise UsageError("the body is too large", why=f"more than {most_kib} KiB", code="body_too_large")
     try:
-        document = json.loads(raw)
+        document = json.loads(raw, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

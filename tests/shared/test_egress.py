@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import nullcontext
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
 from shared.contracts.source import DataSource
-from shared.egress import EgressPolicy, GuardedLoop, Surroundings, cloud_policy, guarded, refusal, surroundings
+from shared.egress import (
+    EgressPolicy,
+    GuardedLoop,
+    Surroundings,
+    _policy,
+    as_this_machine,
+    cloud_policy,
+    guarded,
+    refusal,
+    surroundings,
+)
 from shared.errors import Failed, PurSightError
 from shared.sources.dialling import policy_for
 
@@ -91,6 +103,48 @@ def test_a_refused_connect_never_leaves() -> None:
 
     with asyncio.Runner(loop_factory=GuardedLoop) as runner:
         assert runner.run(work()) == ["egress_denied", "egress_denied"]
+
+
+def test_a_name_that_is_bound_anew_between_two_looks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First it names a public address, as who checks names beforehand would see; when it is dialled, it names this machine."""
+    answers = ["93.184.216.34", "127.0.0.1"]
+
+    def rebinding(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
+
+    async def work() -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            listener.setblocking(False)
+            port, loop = listener.getsockname()[1], asyncio.get_running_loop()
+            (looked,) = await loop.getaddrinfo("db.example", port)
+            assert not refusal(looked[4][0], port, HOUSE)
+            with guarded(HOUSE), pytest.raises(PurSightError) as refused:
+                await asyncio.open_connection("db.example", port)
+            assert refused.value.code == "egress_denied"
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+        runner.run(work())
+
+
+def test_the_metadata_address_is_open_only_to_who_signs_in_where_the_operator_allows_it() -> None:
+    """A source at that address is refused in both cases."""
+
+    async def dialled(policy: EgressPolicy, *, sign_in: bool) -> str:
+        with guarded(policy), as_this_machine() if sign_in else nullcontext():
+            current = _policy.get()
+            assert current
+            return refusal("169.254.169.254", 80, current)
+
+    allowed, denied = EgressPolicy("cloud", own_identity=True), EgressPolicy("cloud", local=True)
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+        assert runner.run(dialled(allowed, sign_in=True)) == ""
+        for policy, sign_in in ((allowed, False), (denied, True), (denied, False)):
+            assert "metadata" in runner.run(dialled(policy, sign_in=sign_in))
 
 
 async def test_an_unguarded_loop_is_refused() -> None:

@@ -13,11 +13,11 @@ from services.tagger.domain.targets import Arn
 from services.tagger.domain.wish import Applied, Wish
 from services.tagger.gateway.services import BULK_SERVICE, SERVICES, TagService, waits
 from shared.cloud.aws import AwsSessions, AwsSignIn, Resolve
+from shared.cloud.failures import no_token
+from shared.contracts.judging.allowed import ANY, Allowed, cloud_secrets
 from shared.contracts.source import AwsConfig
-from shared.egress import EgressPolicy, guarded
+from shared.egress import WHO_AM_I, EgressPolicy, guarded
 from shared.errors import Failed, PurSightError, Transient
-
-WHO_AM_I = frozenset({("169.254.169.254", 80), ("169.254.170.2", 80), ("169.254.170.23", 80)})  # EC2, ECS, EKS Pod Identity
 
 
 class AwsTags:
@@ -25,9 +25,15 @@ class AwsTags:
     needs the guarded loop, every connection obeys it."""
 
     def __init__(
-        self, sessions: AwsSessions, *, resolve: Resolve, endpoints: frozenset[str] = frozenset(), policy: EgressPolicy | None = None
+        self,
+        sessions: AwsSessions,
+        *,
+        resolve: Resolve,
+        endpoints: frozenset[str] = frozenset(),
+        policy: EgressPolicy | None = None,
+        allowed: Allowed = ANY,
     ) -> None:
-        self._sessions, self._resolve, self._endpoints, self._policy = sessions, resolve, endpoints, policy
+        self._sessions, self._resolve, self._endpoints, self._policy, self._allowed = sessions, resolve, endpoints, policy, allowed
 
     async def compare(self, wish: Wish) -> Diff:
         """What `apply` would change; writes nothing. Raises as `apply` does."""
@@ -67,15 +73,18 @@ class AwsTags:
     async def _opened(self, wish: Wish) -> AsyncIterator[tuple[TagService, Any, Arn]]:
         arn = _arn_of(wish)
         service = SERVICES.get(arn.service, BULK_SERVICE)
-        sign_in = await self._sign_in(_aws(wish))
+        sign_in = await self._sign_in(wish)
         try:
             with guarded(_with_identity(self._policy, sign_in)) if self._policy else nullcontext():
                 async with self._sessions.client(sign_in, service.api, region=arn.region) as client:
                     yield service, client, arn
         except PurSightError as error:
+            if error.code == "egress_denied" and not sign_in.access_key_id and not _aws(wish).endpoint_url:
+                raise no_token("own_identity_denied") from None
             raise _told(error, "read or written", f"{service.reads}, {service.writes}") from None
 
-    async def _sign_in(self, cloud: AwsConfig) -> AwsSignIn:
+    async def _sign_in(self, wish: Wish) -> AwsSignIn:
+        cloud = _aws(wish)
         if cloud.endpoint_url and cloud.endpoint_url not in self._endpoints:
             raise Failed(
                 "the source names an address that is not AWS's own",
@@ -83,12 +92,16 @@ class AwsTags:
                 remedy="Add it to PURSIGHT_AWS_ENDPOINTS, or remove endpoint_url.",
                 code="endpoint_not_allowed",
             )
+        for field, text in cloud_secrets(cloud):
+            if not self._allowed.permits(wish.resource.tenant, text):
+                raise Failed(f"{field} names a secret that this tenant may not use", remedy="Ask the operator.", code="secret_not_allowed")
         return replace(await AwsSignIn.of(cloud, self._resolve), endpoint_url=cloud.endpoint_url)
 
 
 def _with_identity(policy: EgressPolicy, sign_in: AwsSignIn) -> EgressPolicy:
-    """Who signs in as this machine asks it who it is. A tenant cannot point there: endpoints are the operator's list."""
-    return policy if sign_in.access_key_id else replace(policy, identity=WHO_AM_I)
+    """Who signs in as this machine asks it who it is, where the operator allowed that. A tenant cannot point there: endpoints are the
+    operator's list."""
+    return policy if sign_in.access_key_id or not policy.own_identity else replace(policy, identity=WHO_AM_I)
 
 
 def _diff(current: Mapping[str, str], wish: Wish) -> Diff:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from shared.contracts.base import known_words
 from shared.contracts.cloud import CLOUDS
 from shared.contracts.judging import hostile, rules, secrecy
+from shared.contracts.judging.allowed import ANY, Allowed
 from shared.contracts.judging.dialects import BLOCK_FIELDS, FIELDS, normalise, wrong_provider
 from shared.contracts.judging.schedule import next_after
 from shared.contracts.names import DEFAULT_TENANT, SourceName
@@ -30,8 +31,8 @@ class Judged(NamedTuple):
     notes: tuple[str, ...]
 
 
-def judge(document: dict[str, Any]) -> Judged:
-    """Validate one document. Raises nothing; the same for HTTP, files and events."""
+def judge(document: dict[str, Any], allowed: Allowed = ANY) -> Judged:
+    """Validate one document. Raises nothing; the same for HTTP, files and events. `allowed`: which secrets it may name."""
     if size := hostile.too_large(document):
         return Judged(None, (size,), ())
     unfit = tuple(hostile.unfit(document))
@@ -41,6 +42,7 @@ def judge(document: dict[str, Any]) -> Judged:
     problems = [*_by_field(normal.document), *wrong]
     if whole := _typed(_without(normal.document, wrong))[0]:
         problems += _by_meaning(whole, normal.document, wrong)
+        problems += allowed.problems(whole)
     told = _once((*unfit, *normal.problems, *_as_written(problems, normal.origins)))
     if told or spec is None:
         return Judged(None, told, _clean(normal.notes))

@@ -33,6 +33,14 @@ async def test_anything_else_is_refused(raw: bytes) -> None:
     assert refused.value.code == "not_an_object"
 
 
+@pytest.mark.parametrize("raw", [b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "c": 2, "b": 1}}', b'[{"a": 1, "a": 1}]'])
+async def test_a_field_that_is_said_twice_is_refused(raw: bytes) -> None:
+    """At any depth: nobody knows which of them was meant."""
+    with pytest.raises(UsageError) as refused:
+        await body_of(sent(raw)[0])
+    assert refused.value.code == "duplicate_field"
+
+
 async def test_a_body_is_read_no_further_than_it_may_be_long() -> None:
     """The rest stays where it is."""
     request, left = sent(*[b"x" * 1024] * 10)
