@@ -196,6 +196,8 @@ def _shown(row: Row) -> dict[str, Any]:
         "attempts": row.circuit.failures,
         "retries_left": round(max(0.0, row.circuit.retries), 1),
         "dialled_again_at": datetime.fromtimestamp(row.circuit.until, UTC).isoformat() if waits else None,
+        "tls": {"version": row.known.tls_version, "issuer": row.known.tls_issuer},
+        "pooler": row.known.pooler,
         "checked_at": row.checked_at.isoformat() if row.checked_at else None,
         "looked_at_in_full": row.probed_at.isoformat() if row.probed_at else None,
     }

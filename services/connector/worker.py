@@ -178,6 +178,9 @@ def _known(plan: ConnectionPlan, probe: Probe, now: datetime) -> Known:
         max_connections=server.max_connections,
         certificate_ends=datetime.fromisoformat(server.tls_expires).timestamp() if server.tls_expires else None,
         token_since=now.timestamp() if plan.sign_in in BY_TOKEN else None,
+        tls_version=server.tls_version,
+        tls_issuer=server.tls_issuer,
+        pooler=f"{server.pooler} ({server.pooler_mode})" if server.pooler else "",
     )
 
 

@@ -96,6 +96,9 @@ class Known:
     max_connections: int = 0
     certificate_ends: float | None = None
     token_since: float | None = None
+    tls_version: str = ""
+    tls_issuer: str = ""
+    pooler: str = ""
 
     @property
     def connections_used(self) -> float | None:
