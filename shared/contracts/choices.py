@@ -172,7 +172,8 @@ def secret_references(spec: DataSource) -> tuple[str, ...]:
     """Every reference that must be resolved to dial: never a value."""
     cloud = spec.cloud_config.model_dump() if spec.cloud_config else {}
     inside = (value for name, value in cloud.items() if name.endswith("_ref") and value)
-    return tuple(dict.fromkeys(reference for reference in (spec.password_secret, *inside) if reference))
+    files = (text for text in (spec.ssl_config.ca, spec.ssl_config.cert, spec.ssl_config.key) if text and not text.startswith("/"))
+    return tuple(dict.fromkeys(reference for reference in (spec.password_secret, *inside, *files) if reference))
 
 
 def extras(spec: DataSource) -> tuple[str, ...]:
@@ -204,10 +205,13 @@ def explain(spec: DataSource) -> tuple[Answer, ...]:
 def _reading(spec: DataSource) -> list[Answer]:
     replicas = spec.replica_config
     most = spec.pool_size + spec.max_overflow
-    answers = [Answer("pool", f"{spec.pool_size}, up to {most}", f"a worker waits up to {spec.pool_timeout:g} s for one of them")]
+    answers = [
+        Answer("pool", f"{spec.pool_size}, up to {most}", f"all processes together; who needs one waits up to {spec.pool_timeout:g} s")
+    ]
     if replicas.replica_members or replicas.replica_set:
         answers.append(Answer("reads", replicas.read_preference, f"from members at most {replicas.max_lag_seconds:g} s behind"))
     if replicas.secondary:
         back = f"after {replicas.failback_after_seconds:g} s of health" if replicas.failback == "auto" else "when a person says so"
+        answers.append(Answer("watch", "one line more at each endpoint", "beside the pool, so that it never waits"))
         answers.append(Answer("return to the primary", replicas.failback, back))
     return answers

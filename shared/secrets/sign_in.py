@@ -33,8 +33,7 @@ class SignIn:
 
         Raises Failed (`secret_not_allowed`) at once where the source names a secret that its tenant may not use.
         """
-        for problem in self._allowed.problems(spec):
-            raise Failed(f"{problem.field} {problem.message}", remedy=problem.remedy, code=problem.code)
+        self._check(spec)
 
         async def asked(host: str, port: int, again: bool) -> tuple[str, str]:
             if plan.sign_in in (*BY_TOKEN, "aws_keys") and spec.cloud_config:
@@ -48,7 +47,12 @@ class SignIn:
         return asked
 
     async def tls_files(self, spec: DataSource) -> SslConfig:
-        """The source's TLS settings with each reference replaced by what it names now: PEM text. Raises as `Secrets.resolve` does."""
+        """The source's TLS settings with each reference replaced by what it names now: PEM text. Raises as `lookup` and its function do."""
+        self._check(spec)
         given = spec.ssl_config
         named = {part: text for part in ("ca", "cert", "key") if (text := getattr(given, part)) and not text.startswith("/")}
         return given.model_copy(update={part: await self._secrets.resolve(text) for part, text in named.items()})
+
+    def _check(self, spec: DataSource) -> None:
+        for problem in self._allowed.problems(spec):
+            raise Failed(f"{problem.field} {problem.message}", remedy=problem.remedy, code=problem.code)
