@@ -10,6 +10,12 @@ asyncapi_parser() {
   npm install --prefix .venv/node --silent --no-audit --no-fund --no-package-lock '@asyncapi/parser@3.6.3' || echo "no @asyncapi/parser: its test will be skipped"
 }
 
+azurite() {
+  command -v npm >/dev/null && [ ! -x .venv/node/node_modules/.bin/azurite-blob ] || return
+  mkdir -p .venv/node
+  npm install --prefix .venv/node --silent --no-audit --no-fund --no-package-lock 'azurite@3.35.0' || echo "no Azurite: its tests will be skipped"
+}
+
 debian_packages() {
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return
   missing=""
@@ -26,7 +32,7 @@ broker() {
   .venv/bin/python tests/warm_broker.py || echo "no broker: tests that need one will fail"
 }
 
-asyncapi_parser &
+{ asyncapi_parser; azurite; } &
 debian_packages &
 broker &
 wait

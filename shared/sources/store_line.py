@@ -111,7 +111,10 @@ class HttpStore:
         after = ""
         while True:
             path, query = self.dialect.page(after)
-            page = self.dialect.entries(await self._get(path, query, most=_MOST_PAGE_BYTES))
+            try:
+                page = self.dialect.entries(await self._get(path, query, most=_MOST_PAGE_BYTES))
+            except Failed as error:
+                raise refusal("no_such_bucket") if error.code == "gone" else error from None
             yield [Entry(entry.key.removeprefix(self.prefix), entry.size) for entry in page.entries]
             if not (after := page.after):
                 return
@@ -211,7 +214,7 @@ def _query(query: Mapping[str, str]) -> str:
 def opened(dial: Dial, spec: DataSource) -> HttpStore:
     """The store of a source; nothing is dialled yet. Raises Failed (`token_needs_proof`, `tls_file_unreadable`)."""
     scheme = "http" if dial.tls_mode == "disable" else "https"
-    host = spec.host or store_host(spec)
+    host = spec.host.strip("[]") or store_host(spec)
     prefix = spec.path.lstrip("/") + ("" if not spec.path.strip("/") or spec.path.endswith("/") else "/")
     prefix = prefix if prefix != "/" else ""
     dialect, host, path = _DIALECTS[spec.engine](spec, prefix, host, verified(dial.tls_mode))

@@ -236,7 +236,9 @@ class Scanner:
 
 
 async def _sample(line: Line, chunk: list[Found], rows: int) -> None:
-    wanted = [each for each in chunk if each.wanted and any(each.facts.sampled)]
+    wanted = [
+        each for each in chunk if each.wanted and (any(each.facts.sampled) or each.facts.mark.kind == "prefix")
+    ]  # or why there are none
     if wanted:
         samples = await line.sample([(each.document.key, each.facts) for each in wanted], rows)
         for each, sample in zip(wanted, samples, strict=True):
@@ -274,7 +276,14 @@ def _mode(scan: Scan) -> Literal["incremental", "full"]:
 def _place(connected: SourceConnected) -> Place:
     spec = connected.spec
     at = f"{spec.host}:{spec.port}/"
-    prefixes = {"postgresql": f"postgres://{at}{spec.database}.", "mongodb": f"mongodb://{at}"}
+    prefixes = {
+        "postgresql": f"postgres://{at}{spec.database}.",
+        "mongodb": f"mongodb://{at}",
+        "s3": f"s3://{spec.database}/",
+        "gcs": f"gs://{spec.database}/",
+        "azure_blob": f"wasbs://{spec.database}/",
+        "folder": f"file://{spec.path}/",
+    }
     return Place(spec.tenant, spec.name, spec.database, prefixes.get(spec.engine, f"mysql://{at}"))
 
 

@@ -1,0 +1,370 @@
+"""Files of a folder and of three clouds: what is one asset, what is in it, and what is never opened, told or sent."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import os
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow
+import pytest
+from aiohttp import web
+from pyarrow import parquet
+
+from shared.contracts.source import DataSource, Scope
+from shared.egress import EgressPolicy, Surroundings, guarded
+from shared.errors import Failed, PurSightError
+from shared.local.ports import free_ports
+from shared.sources.base import Dial, Sample, SampleTask, TableFacts
+from shared.sources.dialling import policy_for
+from shared.sources.documents import Outline
+from shared.sources.store import StoreDriver, azure_blob, folder, gcs, s3
+from shared.sources.store_assets import Assets, parts
+from shared.sources.store_folder import FolderStore
+from shared.sources.store_line import Entry
+from tests.azurite import CONTAINER, KEY, Azurite, token
+from tests.tagger.moto_server import post
+
+CANARY = "canary7f31b"
+
+
+def _spec(path: Path) -> DataSource:
+    return DataSource(name="drop", engine="folder", database="drop", path=str(path))
+
+
+async def _tables(path: Path) -> dict[str, TableFacts]:
+    async with folder().open(Dial("", 0, "drop", "", spec=_spec(path))) as session, session.snapshot() as snapshot:
+        marks = await snapshot.marks(Scope(), compare=True)
+        return {facts.mark.table: facts async for chunk in snapshot.describe(marks) for facts in chunk}
+
+
+async def _sampled(path: Path, table: str, *columns: str, rows: int = 50, seed: int = 7, schema: str = "/") -> Sample:
+    async with folder().open(Dial("", 0, "drop", "", spec=_spec(path))) as session:
+        return (await session.sample([SampleTask(0, schema, table, columns, rows, 1, seed, False)]))[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "assets"),
+    [
+        (["a/part-00000-1f0c7a52-1b0f-4ab6-9c0d-6e5f1c9d2b3a-c000.snappy.parquet", "a/part-00001-x.parquet"], None),
+        (["a/part-00000.parquet", "a/part-00001.parquet", "a/_SUCCESS", "a/.part.crc"], [("/", "a")]),
+        (["a/b/year=2024/month=01/x.csv", "a/b/year=2024/month=02/x.csv"], [("a", "b")]),
+        (["a/2024/01/02/x.json.gz", "a/2024/01/03/x.json.gz"], [("/", "a")]),
+        (["a/sales-2024-01-01.csv", "a/sales-2024-01-02.csv", "a/stock-2024-01-01.csv"], [("a", "sales-*.csv"), ("a", "stock-*.csv")]),
+        (["customers.csv", "customers2.csv", "orders.csv"], [("/", "customers.csv"), ("/", "customers2.csv"), ("/", "orders.csv")]),
+        (["users/ann@example.org/mails.jsonl", "users/bob@example.org/mails.jsonl"], [("/", "users")]),
+        (["a/x.png", "a/readme.txt", "a/_delta_log/0000.json"], []),
+    ],
+)
+def test_equal_files_are_one_asset(keys: list[str], assets: list[tuple[str, str]] | None) -> None:
+    """Partition folders, dates, numbers and ids are what differs; a name that is somebody's is not told."""
+    found = Assets()
+    for key in keys:
+        found.add(Entry(key, 1))
+    if assets is not None:
+        assert [(asset.schema, asset.table) for asset in found.all()] == assets
+
+
+def test_partitions_are_columns() -> None:
+    """A folder `k=v` is a column; a key that looks private has no name."""
+    found = parts("a/region=eu/ann@example.org=1/x.csv")
+    assert found is not None
+    assert found.partitions == (("region", "eu"), ("*", "1"))
+
+
+async def test_a_csv_without_a_header_tells_no_value(tmp_path: Path) -> None:
+    """Names are told only where they are names beyond doubt; separators, marks and encodings are found out."""
+    files = {
+        "bare.csv": f"{CANARY},berlin\nann,kiel\n".encode(),
+        "mails.csv": b"ann@example.org;7\nbob@example.org;8\n",
+        "na.csv": b"ann,n/a\nbob,42\ncarl,43\n",
+        "marked.csv": "\ufeffid;größe\n1;2,5\n2;3,5\n".encode(),
+        "wide.csv": "first name\tcity\nAnn\tKiel\n".encode("utf-16"),
+        "latin.csv": "id|straße\n1|Süd\n".encode("latin-1"),
+        "typed.csv": b"id,joined,active,zip\n1,2024-01-01,true,01234\n2,2024-02-01,false,01235\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = await _tables(tmp_path)
+    names = {name: list(facts.names) for name, facts in found.items()}
+    assert (names["bare.csv"], names["mails.csv"], names["na.csv"]) == (["c1", "c2"], ["c1", "c2"], ["c1", "c2"])
+    assert (names["marked.csv"], names["wide.csv"], names["latin.csv"]) == (["id", "größe"], ["first name", "city"], ["id", "straße"])
+    assert list(found["typed.csv"].types) == ["integer", "date", "boolean", "text"]
+    assert CANARY not in repr(found)
+
+
+async def test_a_large_file_is_read_in_places(tmp_path: Path) -> None:
+    """Rows come from all over a file, the same ones each time; only a small share of its bytes is read."""
+    (tmp_path / "big.csv").write_text("id,note\n" + "".join(f'{n},"{"x" * 300}, y"\n' for n in range(20_000)))
+    first, again = await _sampled(tmp_path, "big.csv", "id"), await _sampled(tmp_path, "big.csv", "id")
+    other = await _sampled(tmp_path, "big.csv", "id", seed=8)
+    numbers = [int(value) for value in first.columns[0]]
+    assert numbers == [int(value) for value in again.columns[0]] != [int(value) for value in other.columns[0]]
+    assert len(set(numbers)) == len(numbers) == 50
+    assert min(numbers) < 5_000 < 15_000 < max(numbers)
+
+
+async def test_what_is_damaged_says_so(tmp_path: Path) -> None:
+    """A broken file is a reason in the manifest, not a stopped scan; its neighbours are read."""
+    deep: Any = {"a": CANARY}
+    for _ in range(60):
+        deep = {"b": deep}
+    files = {
+        "broken.parquet": b"PAR1 nonsense",
+        "broken.csv.gz": b"\x1f\x8b nonsense",
+        "broken.json": b"{ nonsense",
+        "zeros.csv": b"id,name\n\0\0\0,x\n",
+        "empty.csv": b"",
+        "bomb.jsonl.gz": gzip.compress(b'{"id": 1}\n' + b" " * 50_000_000),
+        "deep.json": str(deep).replace("'", '"').encode(),
+        "good.json": b'[{"id": 1,\n "tags": ["a"]}, {"id": 2}]',
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = await _tables(tmp_path)
+    assert {name: list(facts.names) for name, facts in found.items() if "good" in name or "bomb" in name} == {
+        "good.json": ["id", "tags[]"],
+        "bomb.jsonl.gz": ["id"],
+    }
+    assert list(found["deep.json"].names) == ["b" + ".b" * 7]
+    assert CANARY not in repr(found)
+    for name in ("broken.parquet", "broken.csv.gz", "broken.json", "zeros.csv"):
+        failure = (await _sampled(tmp_path, name)).failure
+        assert failure is not None, name
+        assert failure.code == "unreadable_file"
+    assert (await _sampled(tmp_path, "empty.csv")).rows == 0
+
+
+async def test_nested_parquet_is_paths(tmp_path: Path) -> None:
+    """Structures, lists and maps; a footer and some pages are read, however large the file."""
+    rows = [{"id": n, "to": {"city": "Kiel"}, "items": [{"sku": "a"}], "rates": [("eur", 1.5)], "raw": b"\xff\x00"} for n in range(10)]
+    kinds = [
+        ("id", pyarrow.int64()),
+        ("to", pyarrow.struct([("city", pyarrow.string())])),
+        ("items", pyarrow.list_(pyarrow.struct([("sku", pyarrow.string())]))),
+        ("rates", pyarrow.map_(pyarrow.string(), pyarrow.float64())),
+        ("raw", pyarrow.binary()),
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(kinds)), tmp_path / "orders.parquet")
+    facts = (await _tables(tmp_path))["orders.parquet"]
+    assert list(facts.names) == ["id", "to.city", "items[].sku", "rates.*", "raw"]
+    sample = await _sampled(tmp_path, "orders.parquet", *facts.names)
+    assert [len(column) for column in sample.columns] == [10] * 5
+    assert sample.columns[1][0] == "Kiel"
+
+
+async def test_nothing_outside_of_a_folder_is_read(tmp_path: Path) -> None:
+    """Links, at any level, `..` and pipes lead nowhere."""
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "secret.csv").write_text(f"id,name\n1,{CANARY}\n")
+    (inside / "kept.csv").write_text("id,name\n1,ann\n")
+    (inside / "link.csv").symlink_to(outside / "secret.csv")
+    (inside / "way").symlink_to(outside)
+    os.mkfifo(inside / "pipe.csv")
+    assert set(await _tables(inside)) == {"kept.csv"}
+    store = FolderStore(str(inside))
+    for key in ("link.csv", "way/secret.csv", "../out/secret.csv", "pipe.csv", "/etc/passwd", "kept.csv/.."):
+        with pytest.raises(Failed) as refused:
+            await store.read(key, 0, 10)
+        assert refused.value.code == "gone"
+    store.close()
+    for path, code in (
+        (tmp_path / "nowhere", "no_such_folder"),
+        (inside / "way", "no_such_folder"),
+        (inside / "kept.csv", "no_such_folder"),
+    ):
+        with pytest.raises(Failed) as refused:
+            FolderStore(str(path))
+        assert refused.value.code == code
+
+
+def test_a_stack_that_serves_others_reads_no_folder(tmp_path: Path) -> None:
+    """Whoever may register sources must not thereby read the disk of the machine that serves them."""
+    with pytest.raises(Failed) as refused:
+        policy_for(_spec(tmp_path), Surroundings(local=False))
+    assert refused.value.code == "folder_refused"
+    assert policy_for(_spec(tmp_path), Surroundings(local=True)).local
+
+
+def test_an_endpoint_is_guarded(moto: str, guarded_run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    """A store on a loopback or metadata address is dialled by nobody who serves others, however it is spelt."""
+
+    async def dial(host: str) -> str:
+        port = int(moto.rpartition(":")[2])
+        spec = DataSource(name="lake", engine="s3", host=host, port=port, database="lake")
+        try:
+            with guarded(EgressPolicy(location="on_prem", local=False)):
+                async with s3().open(Dial(host, port, "lake", "", tls_mode="disable", spec=spec)):
+                    return ""
+        except PurSightError as error:
+            return error.code
+
+    for host in ("127.0.0.1", "localhost", "169.254.169.254", "[::ffff:127.0.0.1]"):
+        assert guarded_run(dial(host)) == "egress_denied", host
+
+
+async def _code(spec: DataSource, driver: StoreDriver, **more: Any) -> str:
+    with pytest.raises(PurSightError) as refused:
+        async with driver.open(Dial("", 0, spec.database, **{"username": "", "tls_mode": "disable", "spec": spec} | more)):
+            pass
+    assert CANARY not in f"{refused.value!r} {refused.value} {refused.value.__cause__!r}"
+    return refused.value.code
+
+
+async def test_a_refused_identity_is_told(moto: str) -> None:
+    """An unknown key and one that may do nothing are two things. moto judges identities only where it is told to."""
+    host, _, port = moto.removeprefix("http://").partition(":")
+    spec = DataSource(name="lake", engine="s3", host=host, port=int(port), database="lake")
+    post(moto, "/moto-api/reset-auth", "0")
+    try:
+        assert await _code(spec, s3(), username="AKIAIOSFODNN7EXAMPLE", password=CANARY) == "credentials_invalid"
+    finally:
+        post(moto, "/moto-api/reset-auth", "inf")
+    assert await _code(spec, s3(), username="testing", password=CANARY) == "no_such_bucket"
+
+
+def test_very_many_keys_are_data() -> None:
+    """A map by date, id or person is one column; a key that is private is never told, at any width."""
+    outline = Outline()
+    for n in range(100):
+        outline.add({"by": {f"user {n}": n}, "days": {f"2024-01-{n:02}": 1}, f"{CANARY}{n}@example.org": 1, "x": {"a": 1, "b": None}})
+    fields = outline.fields()
+    assert [field.path for field in fields] == ["by.*", "days.*", "*", "x.a", "x.b"]
+    wide = Outline()
+    wide.add({f"f{n}x": n for n in range(1500)})
+    assert (len(wide.fields()), wide.left_out) == (1000, 500)
+
+
+def test_a_footer_is_enough(tmp_path: Path) -> None:
+    """Bytes that are read of a large file of Parquet: its footer and a few pages."""
+    import asyncio
+
+    from shared.sources import store_files
+
+    file = io.BytesIO()
+    table = pyarrow.table({"id": range(200_000), "pad": [os.urandom(16).hex() for _ in range(200_000)]})
+    parquet.write_table(table, file, row_group_size=20_000, use_dictionary=False)
+    content = file.getvalue()
+    (tmp_path / "big.parquet").write_bytes(content)
+    read = []
+
+    class Counting(FolderStore):
+        async def read(self, key: str, start: int, length: int) -> bytes:
+            read.append(length)
+            return await super().read(key, start, length)
+
+    store = Counting(str(tmp_path))
+    entry = Entry("big.parquet", len(content))
+    found = asyncio.run(store_files.content(store, entry, "parquet"))
+    assert (found.rows, sum(read) <= 256 * 1024) == (200_000, True)
+    asyncio.run(store_files.rows(store, entry, "parquet", ["id"], 100, 7))
+    assert sum(read) < len(content) / 3
+    store.close()
+
+
+ORDERS = b'{"id": 1, "mail": "ann@example.org"}\n{"id": 2, "mail": null}\n'
+
+
+async def _looked(driver: StoreDriver, dial: Dial) -> dict[str, list[str]]:
+    """The columns of each asset, and its rows for the log of a failed test."""
+    async with driver.open(dial) as session, session.snapshot() as snapshot:
+        assert (await session.probe()).privileges.tables_visible > 0
+        marks = await snapshot.marks(Scope(), compare=True)
+        found = {facts.mark.table: list(facts.names) async for chunk in snapshot.describe(marks) for facts in chunk}
+        for mark in marks:
+            (sample,) = await session.sample([SampleTask(0, mark.schema, mark.table, tuple(found[mark.table]), 50, mark.pages, 7, False)])
+            assert sample.rows
+        return found
+
+
+async def test_a_container_of_azure(azurite: Azurite) -> None:
+    """By account key, by shared access signature, by bearer token, over TLS with an authority of its own; and what is refused."""
+    azurite.put("in/orders 1/part-001 ü.jsonl", ORDERS)
+    azurite.put("in/orders 1/part-002 ü.jsonl", ORDERS)
+    azurite.put("in/a+b.jsonl.gz", gzip.compress(ORDERS))
+    spec = azurite.spec(path="in")
+    dial = Dial("", 0, CONTAINER, "", KEY, tls_mode="verify-full", ca=azurite.ca, spec=spec)
+    wanted = {"orders *": ["id", "mail"], "a+b.jsonl.gz": ["id", "mail"]}
+    assert await _looked(azure_blob(), dial) == wanted
+    assert await _looked(azure_blob(), replace(dial, password=azurite.sas())) == wanted
+    assert await _looked(azure_blob(), replace(dial, password=token(), token=True)) == wanted
+    refused = {
+        "credentials_invalid": replace(dial, password=base64.b64encode(CANARY.encode()).decode()),
+        "no_privilege": replace(dial, password=azurite.sas(rights="r")),
+        "no_such_bucket": replace(dial, spec=azurite.spec("nowhere")),
+        "tls_untrusted": replace(dial, ca=azurite.other_ca),
+        "token_needs_proof": replace(dial, password=azurite.sas(), tls_mode="require"),
+    }
+    for code, change in refused.items():
+        with pytest.raises(Failed) as error:
+            await _looked(azure_blob(), change)
+        assert error.value.code == code
+        assert CANARY not in f"{error.value!r} {error.value.__cause__!r}"
+
+
+class Gcs:
+    """A double of Google Cloud Storage's JSON interface, as its reference describes it: pages, ranges, and its errors."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects, self.asked, self.busy = objects, list[str](), 2
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.headers.get("Authorization", ""))
+        if self.asked[-1] != "Bearer right":
+            return _refused(401, "authError")
+        if self.busy:
+            self.busy -= 1
+            return _refused(429, "rateLimitExceeded")
+        _, bucket, *rest = request.raw_path.partition("?")[0].removeprefix("/storage/v1").split("/")[1:]
+        if bucket != "lake":
+            return _refused(404, "notFound")
+        if len(rest) == 1:
+            return self._page(request)
+        content = self.objects.get(unquote(rest[1]))
+        first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+        return web.Response(status=206, body=content[int(first) : int(last) + 1]) if content else _refused(404, "notFound")
+
+    def _page(self, request: web.Request) -> web.Response:
+        names = sorted(name for name in self.objects if name.startswith(request.query["prefix"]))
+        at = int(request.query.get("pageToken", 0))
+        told = {"items": [{"name": name, "size": str(len(self.objects[name]))} for name in names[at : at + 1]]}
+        return web.json_response({**told, **({"nextPageToken": str(at + 1)} if at + 1 < len(names) else {})})
+
+
+def _refused(status: int, reason: str) -> web.Response:
+    return web.json_response({"error": {"code": status, "errors": [{"reason": reason, "message": CANARY}]}}, status=status)
+
+
+async def test_a_bucket_of_google(azurite: Azurite) -> None:
+    """Page by page, with a token that goes over a proven line alone; a busy store is asked again."""
+    double = Gcs({"in/orders/part-1.jsonl": ORDERS, "in/orders/part-2.jsonl": ORDERS, "in/ü b/c.jsonl": ORDERS})
+    app, context = web.Application(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    folder_ = Path(azurite.ca).parent
+    context.load_cert_chain(folder_ / "server.crt", folder_ / "server.key")
+    app.router.add_get("/{rest:.*}", double.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_ports(1)[0]
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+    spec = DataSource(name="lake", engine="gcs", host="127.0.0.1", port=port, database="lake", path="in/")
+    dial = Dial("", 0, "lake", "", "right", tls_mode="verify-full", ca=azurite.ca, spec=spec, token=True)
+    assert await _looked(gcs(), dial) == {"orders": ["id", "mail"], "c.jsonl": ["id", "mail"]}
+    wrong = {
+        "credentials_invalid": replace(dial, password=CANARY),
+        "no_such_bucket": replace(dial, spec=spec.model_copy(update={"database": "x"})),
+    }
+    for code, change in wrong.items():
+        with pytest.raises(Failed) as error:
+            await _looked(gcs(), change)
+        assert error.value.code == code
+        assert CANARY not in f"{error.value!r} {error.value.__cause__!r}"
+    await runner.cleanup()
