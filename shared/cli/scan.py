@@ -60,7 +60,8 @@ def run(target_of: Callable[[Running | None], Target], *, json_output: bool, fai
 def pages() -> str:
     """The address that opens the pages once, in a browser, at the door that this shell talks to."""
     at = address()
-    return login_link(at.url, at.token) if at.token else at.url
+    ours = at.token and "." not in at.token  # an issuer's token seals no link; there, the page asks the person to sign in
+    return login_link(at.url, at.token) if ours else at.url
 
 
 @contextmanager

@@ -23,7 +23,8 @@ OUTSIDE = frozenset({"upstream", "people", "downstream", "on call"})
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `request`: may be wrong and is answered, keeps order behind an unknown error, bytes are secret."""
+    """One topic. `request`: may be wrong and is answered, keeps order behind an unknown error, bytes are secret. `read_back`: by who says it, without a
+    group."""
 
     name: str
     event: type[Contract]
@@ -34,6 +35,7 @@ class Topic:
     retention: timedelta | None = timedelta(days=7)
     compacted: bool = False
     request: bool = False
+    read_back: bool = False
 
     @property
     def readers(self) -> tuple[str, ...]:
@@ -102,7 +104,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("tags.failed", tags.TagsFailed, "resource", ("tagger",), ("catalog", "on call"), SOME, _MONTH),
     Topic("event.dead_lettered", scan.EventDeadLettered, "source", SERVICES, ("catalog", "on call"), FEW, _MONTH),
     Topic("audit.recorded", audit.AuditRecorded, "tenant", SERVICES, ("registry",), FEW, _YEAR),
-    Topic("audit.anchored", audit.AuditAnchored, "tenant", ("registry",), ("on call",), 1, compacted=True),
+    Topic("audit.anchored", audit.AuditAnchored, "tenant", ("registry",), ("on call",), 1, compacted=True, read_back=True),
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from shared.contracts.topics import SERVICES, TOPICS, group_of, retry_topic_of
+from shared.contracts.topics import SERVICES, TOPICS, Topic, group_of, retry_topic_of
 
 API = "kafka.strimzi.io/v1beta2"
 CLUSTER = {"strimzi.io/cluster": "pursight"}
@@ -46,7 +46,7 @@ def users() -> str:
 
 
 def _user(service: str) -> dict[str, Any]:
-    writes = [_acl("topic", topic.name, ["Write", "Describe"]) for topic in TOPICS if service in topic.said_by]
+    writes = [_acl("topic", topic.name, _says(topic)) for topic in TOPICS if service in topic.said_by]
     reads = [acl for topic in TOPICS if service in topic.readers for acl in _reads(service, topic.name)]
     return {
         "apiVersion": API,
@@ -54,6 +54,10 @@ def _user(service: str) -> dict[str, Any]:
         "metadata": {"name": f"pursight-{service}", "labels": CLUSTER},
         "spec": {"authentication": {"type": "scram-sha-512"}, "authorization": {"type": "simple", "acls": [*writes, *reads]}},
     }
+
+
+def _says(topic: Topic) -> list[str]:
+    return ["Write", "Describe", *(["Read"] if topic.read_back else [])]
 
 
 def _reads(service: str, topic: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import asyncpg
 import pytest
 
-from tests.journeys.stack import Line
+from tests.journeys.stack import PURSIGHT, Line
 
 WRONG_USE, FAILED, THRESHOLD = 2, 1, 3
 FIELDS = {"source", "trace_id", "seconds", "assets", "violations", "tags"}
@@ -195,6 +196,26 @@ async def test_a_door_elsewhere_does_the_work(line: Line, places: dict[str, str]
     assert "PURSIGHT_URL" in said(line.shell("demo", **there))
     assert "Sign in first" in said(line.shell("scan", at(line, "bad_reader", "right", "bad_shop"), **there | {"PURSIGHT_TOKEN": "guess"}))
     assert not here.exists()
+
+
+def test_secrets_go_to_the_stack_that_the_shell_is_pointed_at(line: Line, tmp_path: Path) -> None:
+    """Set, listed and removed there; what works on files alone says so; nothing is kept here."""
+    there = {"PURSIGHT_HOME": str(tmp_path / "home"), "PURSIGHT_URL": line.running.door, "PURSIGHT_TOKEN": line.running.token}
+    given = subprocess.run(
+        [PURSIGHT, "secrets", "set", "far"],
+        env={**os.environ, **there},
+        input="x\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "local:far" in given.stdout
+    assert "far" in line.shell("secrets", "list", **there).stdout.split()
+    assert "far" in line.shell("secrets", "list").stdout.split()
+    assert line.shell("secrets", "remove", "far", **there).returncode == 0
+    assert "PURSIGHT_URL" in said(line.shell("secrets", "rotate", **there))
+    assert not (tmp_path / "home").exists()
 
 
 async def test_a_role_that_may_read_nothing_gets_an_answer_that_says_so(line: Line, places: dict[str, str]) -> None:

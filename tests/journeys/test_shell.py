@@ -145,6 +145,29 @@ def test_events_are_published_and_watched(line: Line, tmp_path: Path) -> None:
     assert "source.registered" in told(line.shell("trace", said["trace_id"]))
 
 
+def test_the_ledger_is_shown_verified_and_exported(line: Line, tmp_path: Path) -> None:
+    """What the other tests did stands in it, as done by whom; an export verifies without the stack, and a forged one does not."""
+    put = given(
+        line, json.dumps({"name": "kept", "host": "127.0.0.1", "port": 1, "database": "shop"}), "events", "publish", "source.submitted"
+    )
+    assert put.returncode == 0
+    until(lambda: "default/kept" in told(line.shell("audit", "export", "--object", "default/kept")), every=0.5, what="the ledger's line")
+    (entry,) = [
+        json.loads(row) for row in told(line.shell("audit", "export", "--object", "default/kept", "--actor", "event:")).splitlines()
+    ]
+    assert (entry["actor"], entry["action"], entry["result"]) == ("event:upstream", "source.create", "allowed")
+    assert "default/kept" in told(line.shell("audit", "show", "--limit", "1000"))
+    verified = json.loads(told(line.shell("audit", "verify", "--json")))
+    assert (verified["whole"], verified["anchored"] > 0) == (True, True)
+    export = tmp_path / "ledger.jsonl"
+    export.write_text(told(line.shell("audit", "export")))
+    assert "are whole" in told(line.shell("audit", "verify", "--file", str(export)))
+    export.write_text(export.read_text().replace("event:upstream", "event:nobody", 1))
+    forged = line.shell("audit", "verify", "--file", str(export))
+    assert forged.returncode == 1
+    assert "not whole" in forged.stderr
+
+
 def tells_of(topic: str, key: str, row: str) -> bool:
     """Whether a row of `events tail` is an event of this topic and key. What is no event is told in words."""
     if not row.startswith("{"):

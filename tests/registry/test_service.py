@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -10,17 +11,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.access.proof import ACTOR, SEAL, signed
 from shared.bus import topics
 from shared.local.ports import free_ports
 from shared.settings import BusSettings
 
 TENANT = f"t{os.getpid()}"
+PRIVATE = Ed25519PrivateKey.generate()
+PUBLIC = base64.b64encode(PRIVATE.public_key().public_bytes_raw()).decode()
 CANARY = "qv8-Planted-Secret"
 DOCUMENTS: list[dict[str, Any]] = [
     {"name": "good", "source_type": "mysql", "database_name": "shop", "labels": {"zz": "1", "a": "2"}, "ssl_ca": "/ca.pem"},
@@ -37,6 +43,9 @@ def running(home: Path, bootstrap: str, database_url: str, port: int) -> Iterato
         "PURSIGHT_DATABASE_URL": database_url,
         "PURSIGHT_TOKEN": "token",
         "PURSIGHT_UPSTREAM_ROLES": '["service"]',
+        "PURSIGHT_SIGNERS": json.dumps(
+            {"crm": {"key": PUBLIC, "tenant": TENANT}, "eye": {"key": PUBLIC, "tenant": TENANT, "roles": ["viewer"]}}
+        ),
         "PURSIGHT_HOME": str(home),
         "PURSIGHT_HTTP_PORT": str(port),
     }
@@ -49,7 +58,7 @@ def running(home: Path, bootstrap: str, database_url: str, port: int) -> Iterato
             assert process.wait(60) == 0, (home / "registry.log").read_text()
 
 
-async def answers(bootstrap: str, wanted: int) -> list[dict[str, Any]]:
+async def answers(bootstrap: str, wanted: int, prefix: str = f"{TENANT}/") -> list[dict[str, Any]]:
     """What the registry said of this test's sources, in the order of the documents."""
     consumer = AIOKafkaConsumer("source.registered", "source.rejected", bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     found: dict[str, dict[str, Any]] = {}
@@ -57,7 +66,7 @@ async def answers(bootstrap: str, wanted: int) -> list[dict[str, Any]]:
         await consumer.start()
         try:
             async for record in consumer:
-                if record.value and record.key.decode().startswith(f"{TENANT}/"):
+                if record.value and record.key.decode().startswith(prefix):
                     body = json.loads(record.value)
                     found.setdefault(body["source"], body)
                     if len(found) == wanted:
@@ -88,6 +97,36 @@ async def test_a_submitted_source_is_answered_as_over_http(tmp_path: Path, kafka
     text = log.read_text()
     assert CANARY not in text + json.dumps(said) + json.dumps(checked)
     assert "Traceback" not in text
+
+
+async def test_who_asks_by_event_is_believed_when_it_signs(tmp_path: Path, kafka_bootstrap: str, fresh_database_url: str) -> None:
+    """Registered in the name of who signed; refused, and kept on the ledger, where that one may not, or did not sign this record."""
+    await topics.apply(BusSettings(bootstrap_servers=kafka_bootstrap), ["registry"])
+    (port,) = free_ports(1)
+    async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        for name, signer, forged in (("mine", b"crm", b""), ("looked", b"eye", b""), ("forged", b"crm", b" ")):
+            key, body = (
+                f"{TENANT}/signed-{name}".encode(),
+                json.dumps({"tenant": TENANT, "name": f"signed-{name}", "database": "d", "host": "h"}).encode(),
+            )
+            headers = {"ce_id": os.urandom(8).hex().encode(), "ce_time": datetime.now(UTC).isoformat().encode(), ACTOR: signer}
+            headers[SEAL] = signed(PRIVATE, "source.submitted", key, headers, body)
+            await producer.send_and_wait("source.submitted", body + forged, key=key, headers=list(headers.items()))
+    with running(tmp_path, kafka_bootstrap, fresh_database_url, port):
+        said = {body["source"].rpartition("-")[2]: body for body in await answers(kafka_bootstrap, 3, f"{TENANT}/signed-")}
+        headers = {"Authorization": "Bearer token"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
+            kept: list[dict[str, Any]] = []
+            async with asyncio.timeout(30):
+                while len(kept) < 3:
+                    kept = [each for each in (await http.get(f"/audit/{TENANT}")).json()["entries"] if "signed-" in each["object"]]
+            verified = (await http.get(f"/audit/{TENANT}/verify")).json()
+    assert said["mine"]["actor"] == "machine:crm"
+    assert {said[name]["problems"][0]["code"] for name in ("looked", "forged")} == {"not_allowed"}
+    assert {(each["actor"], each["result"]) for each in kept} == {
+        ("machine:crm", "allowed"), ("machine:eye", "denied"), ("event:unproven", "denied")
+    }  # fmt: skip
+    assert verified["whole"]
 
 
 def _without_empty(problem: dict[str, str]) -> dict[str, str]:

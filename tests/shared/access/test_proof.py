@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import runpy
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared.access.actor import EVERYWHERE, Actor
 from shared.access.proof import ACTOR, OLDEST, SEAL, UPSTREAM, Producer, Proofs, signed
@@ -31,6 +34,15 @@ def by_crm(private: Ed25519PrivateKey = PRIVATE, at: datetime = NOW, **more: byt
 def test_an_upstream_that_signs_is_who_it_says() -> None:
     """With the roles and the tenant that the operator gave to it."""
     assert PROOFS.actor(TOPIC, KEY, by_crm(), BODY) == Actor("machine:crm", "acme", frozenset({"service"}))
+
+
+def test_the_example_signs_what_is_believed() -> None:
+    """As its file says."""
+    sign = runpy.run_path(str(Path(__file__).parents[3] / "examples" / "signed_producer.py"))["signed_headers"]
+    pem = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    headers = sign(pem, TOPIC, KEY, BODY)
+    assert PROOFS.actor(TOPIC, KEY, dict(headers), BODY).id == "machine:crm"
+    assert PROOFS.actor(TOPIC, KEY, dict(headers), BODY + b" ").id == "event:unproven"
 
 
 def test_without_a_seal_it_is_the_upstream_at_large() -> None:
