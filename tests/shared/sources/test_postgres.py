@@ -77,6 +77,25 @@ async def test_facts_of_a_whole_database(shop: str, dialled: Callable[..., Dial]
     assert found["dropped_column"].positions == [1, 3]
 
 
+async def test_types_are_spelled_as_the_server_does(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Modifiers of every kind, domains, arrays and row types; what is looked at goes by what a type is made of."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute("""create type pair as (a int, b text); create type mood as enum ('a'); create domain mail as varchar(99);
+        create domain price as numeric(9, 2); create domain blob as bytea;
+        create table plain (a numeric(10, -2), b interval day to second(3), c varchar(10485760), d bit(3), e timestamptz(0), f mail);
+        create table rare (a price, b blob, c mood[], d pair[], e pair, f uuid[], g int4range, h mail[], i numeric(10, 2)[])""")
+    await connection.execute("set search_path = pg_catalog")
+    spelled = """select array_agg(format_type(atttypid, atttypmod) order by attnum) from pg_attribute
+        where attrelid = ('public.' || $1)::regclass and attnum > 0"""
+    told = {name: await connection.fetchval(spelled, name) for name in ("plain", "rare")}
+    await connection.close()
+    found = await described(dialled(fresh_database_url))
+    assert {name: list(facts.types) for name, facts in found.items()} == told
+    assert list(found["plain"].sampled) == list(map(bool, (1, 0, 1, 0, 0, 1)))
+    assert list(found["plain"].textual) == list(map(bool, (0, 0, 1, 0, 0, 1)))
+    assert list(found["rare"].sampled) == list(map(bool, (1, 0, 1, 0, 0, 0, 0, 1, 1)))
+
+
 async def test_no_literal_leaves(shop: str, dialled: Callable[..., Dial]) -> None:
     """Literals of defaults, checks, enum labels, view bodies, and private values in comments stay at the server."""
     told = repr(await described(dialled(shop)))
