@@ -4,7 +4,8 @@ openssl genpkey -algorithm ed25519 -out crm.pem; openssl pkey -in crm.pem -pubou
 """
 
 import asyncio, base64, hashlib, json, os, uuid
-from datetime import datetime, UTC
+from datetime import UTC, datetime
+from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -27,8 +28,7 @@ async def main() -> None:
         "password_secret": "vault:secret/acme/crm#password",
     }
     topic, key, body = "source.submitted", b"acme/crm", json.dumps(source).encode()
-    with open(os.environ["CRM_KEY_FILE"], "rb") as file:
-        headers = signed_headers(file.read(), topic, key, body)
+    headers = signed_headers(Path(os.environ["CRM_KEY_FILE"]).read_bytes(), topic, key, body)
     async with AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
         await producer.send_and_wait(topic, body, key=key, headers=headers)
 

@@ -29,7 +29,7 @@ from shared.sources.failures import BY_CODE
 from shared.sources.gates import GATES, Report
 from shared.web.auth import actor_of
 from shared.web.body import body_of
-from shared.web.guard import check, seen
+from shared.web.guard import check, visible
 from shared.web.problems import problem
 
 MAX_BODY_KIB = 64
@@ -150,9 +150,8 @@ class Health:
         self._store, self._jobs = store, jobs
 
     async def list(self, request: Request) -> Response:
-        return JSONResponse(
-            {"sources": [_shown(row) for row in await self._store.all() if seen(request, "health.read", row.tenant, row.key)]}
-        )
+        rows = visible(request, "health.read", await self._store.all(), lambda row: (row.tenant, row.key))
+        return JSONResponse({"sources": [_shown(row) for row in rows]})
 
     async def show(self, request: Request) -> Response:
         row = await self._store.source(_key(request))

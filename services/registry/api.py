@@ -31,7 +31,7 @@ from shared.errors import UsageError
 from shared.secrets.vault import LocalVault
 from shared.web.auth import actor_of
 from shared.web.body import body_of
-from shared.web.guard import check, seen
+from shared.web.guard import check, seen, visible
 from shared.web.problems import problem
 
 MAX_ENTRIES = 1000
@@ -85,7 +85,7 @@ class Sources:
 
     async def list(self, request: Request) -> Response:
         rows = await self._store.sources(request.query_params.get("tenant"))
-        return JSONResponse({"sources": [shown(row) for row in rows if seen(request, "source.read", row.spec.tenant, row.key)]})
+        return JSONResponse({"sources": [shown(row) for row in visible(request, "source.read", rows, lambda row: _about(row.key))]})
 
     async def check(self, request: Request) -> Response:
         """Validate only; nothing is kept."""

@@ -1,14 +1,15 @@
 """May who came in do this? Asked for every route before its function runs; what the table of routes does not know is refused.
 
-Where the tenant is known only inside (a body, an object found by its id), the function itself asks, by `check`, `hidden` or `seen`.
+Where the tenant is known only inside (a body, an object found by its id), the function itself asks, by `check`, `hidden` or `visible`.
 An answer of a function that forgot to ask goes to nobody but actors of all tenants.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -25,6 +26,7 @@ from shared.web.auth import OPEN_PATHS
 from shared.web.health import STARTING
 from shared.web.problems import problem
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 Record = Callable[[Denied], Awaitable[None]]
 MAX_OBJECT = 1000
@@ -52,6 +54,12 @@ def seen(request: Request, action: str, tenant: str, name: str = "") -> bool:
     access = _access(request)
     access.settled = True
     return access.gate.allows(access.actor, action, tenant, name)
+
+
+def visible(request: Request, action: str, rows: Iterable[T], about: Callable[[T], tuple[str, str]]) -> list[T]:
+    """Those of many that may be shown; `about` tells tenant and name of one."""
+    _access(request).settled = True
+    return [row for row in rows if seen(request, action, *about(row))]
 
 
 async def hidden(request: Request, action: str, tenant: str, name: str = "") -> bool:

@@ -121,7 +121,8 @@ async def test_each_role_may_what_it_may(house: House) -> None:
 
 
 async def test_a_stranger_learns_nothing_of_what_is_there(house: House) -> None:
-    """The same answer for what exists and what does not, and an empty list."""
+    """The same answer for what exists and what does not, and an empty list, also where nobody has anything."""
+    assert (await house.ask("stranger", "GET", "/sources")).json() == {"sources": []}
     await house.ask("admin", "POST", "/sources", CRM)
     for method, path, document in (
         ("GET", "/sources/acme/{}", None),

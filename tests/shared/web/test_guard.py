@@ -22,7 +22,7 @@ from shared.access.actor import Actor
 from shared.errors import Denied
 from shared.settings import Machine
 from shared.web.auth import SignIns, session_of
-from shared.web.guard import check, hidden, seen
+from shared.web.guard import check, hidden, visible
 from shared.web.server import edge_app
 
 
@@ -144,9 +144,11 @@ async def test_many_are_shown_one_by_one() -> None:
     """Each by whether this actor may see it."""
 
     async def show(request: Request) -> Response:
-        return JSONResponse([tenant for tenant in ("acme", "other") if seen(request, "source.read", tenant, f"{tenant}/crm")])
+        given = request.query_params.get("rows", "acme other").split()
+        return JSONResponse(visible(request, "source.read", given, lambda tenant: (tenant, f"{tenant}/crm")))
 
     edge = Edge(Route("/sources", show))
+    assert await edge.ask("/sources?rows=", "viewer") == 200
     shown = [(await edge.http.get("/sources", headers={"Authorization": f"Bearer {token}"})).json() for token in ("viewer", "everywhere")]
     assert shown == [["acme"], ["acme", "other"]]
 
