@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,16 +22,18 @@ from starlette.applications import Starlette
 
 from services.connector import endpoints_api, handlers
 from services.connector.domain.failover import Look, Move, Position, Rules, step
-from services.connector.domain.plan import plan, where
+from services.connector.domain.notes import notes
+from services.connector.domain.plan import most, plan, where
 from services.connector.endpoints import Endpoints
 from services.connector.gateway import Dialler, Patience
 from services.connector.guard import Guard, Pace
 from services.connector.settings import ConnectorSettings
 from services.connector.store import Store
+from services.connector.worker import Rhythm, Watch
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
-from shared.contracts.connection import SourceConnected, SourceFailedOver
+from shared.contracts.connection import ServerFacts, SourceConnected, SourceFailedOver
 from shared.contracts.source import DataSource, SourceRegistered, SourceRemoved
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
@@ -111,6 +113,27 @@ def test_what_may_be_read_besides() -> None:
     assert plan(spec, "elsewhere:1") == before
 
 
+@pytest.mark.parametrize(
+    ("spec", "server", "codes"),
+    [
+        ({}, {"max_connections": 100}, set()),
+        ({"pool_size": 60, "max_overflow": 40}, {"max_connections": 100}, {"pool_too_large"}),
+        ({"pool_size": 60, "max_overflow": 40}, {"max_connections": 100, "pooler": "pgbouncer"}, set()),
+        ({"location": "cloud", "ssl_config": {"mode": "require"}}, {}, {"tls_opt_out"}),
+        ({"ssl_config": {"mode": "require"}}, {}, set()),
+        ({"location": "cloud"}, {"tls_expires": "2026-11-21T23:00:00+00:00"}, {"tls_expires_soon"}),
+        ({"location": "cloud"}, {"tls_expires": "2027-11-21T23:00:00+00:00"}, set()),
+        ({}, {"is_replica": True}, {"lag_unknown"}),
+    ],
+)
+def test_settings_beside_the_server(spec: dict[str, Any], server: dict[str, Any], codes: set[str]) -> None:
+    """A pool larger than the server, identity not asked for outside one's own house, a certificate that ends today: each with a remedy."""
+    source = DataSource.model_validate({"name": "x", "database": "d"} | spec)
+    found = notes(source, ServerFacts(version="15", **server), datetime(2026, 11, 21, 12, tzinfo=UTC))
+    assert {each.code for each in found} == codes
+    assert all(each.remedy and each.severity == "warning" for each in found)
+
+
 @dataclass
 class House:
     """The connector's guard without a broker: what it would say lies in the outbox."""
@@ -121,6 +144,8 @@ class House:
     jobs: Jobs
     pair: PgPair
     seats: Seats
+    dialler: Dialler
+    url: str
     version: int = 0
     guard: asyncio.Task[None] | None = None
     heard: list[tuple[str, Any]] = field(default_factory=list)
@@ -177,7 +202,7 @@ async def house_at(url: str, pair: PgPair, pace: Pace) -> AsyncIterator[House]:
     store, table, jobs = Store(pool), Endpoints(pool), Jobs(pool, service="connector")
     seats = Seats(url, service="connector")
     dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0), seats=seats)
-    house = House(pool, table, store, jobs, pair, seats)
+    house = House(pool, table, store, jobs, pair, seats, dialler, url)
     house.guard = asyncio.create_task(Guard(store, table, dialler, pace).run())
     try:
         yield house
@@ -185,6 +210,7 @@ async def house_at(url: str, pair: PgPair, pace: Pace) -> AsyncIterator[House]:
         house.guard.cancel()
         with suppress(asyncio.CancelledError):
             await house.guard
+        await dialler.kept.close()
         await seats.close()
         await pool.close()
 
@@ -277,6 +303,35 @@ def test_a_secondary_is_promoted(in_house: Any, pg_pair: PgPair) -> None:
         assert (await house.ask("POST", "failover", {"to": "primary"}))["wanted"] == "primary"
         found = await house.until(lambda now: now["active"] == "primary")
         assert found["cause"] == "by_person"
+
+    in_house(work)
+
+
+def test_a_full_pool_is_no_failure(in_house: Any, pg_pair: PgPair) -> None:
+    """Our own scans have every seat: the check waits as long as the source says, says nothing, and comes again; then it has its answer."""
+
+    async def work(house: House) -> None:
+        await house.register(location="on_prem", replica_config={"secondary": ""}, pool_size=1, max_overflow=1, pool_timeout=0.2)
+        spec = (await house.store.all())[0].spec
+        watch = Watch(house.store, house.jobs, house.dialler, Rhythm(60.0, 900.0))
+        others = Seats(house.url, service="discovery")
+        server = where(plan(spec))
+        async with AsyncExitStack() as stack:
+            for _ in range(most(spec)):
+                await stack.enter_async_context(others.seat(spec.key, server, most(spec), patience=0.0))
+            job = await house.jobs.claim("dial")
+            assert job
+            await watch.work(job)
+            await house.jobs.finish(house.pool, job)
+            assert await house.pool.fetchval("select count(*) from outbox") == 0
+            assert (await house.ask("GET", "endpoints"))["pool"] == {"most": 2, "taken": 2}
+        await house.pool.execute("update job set run_after = now() where state = 'waiting'")
+        job = await house.jobs.claim("dial")
+        assert job
+        await watch.work(job)
+        assert len(await house.said("source.connected")) == 1
+        assert (await house.ask("GET", "endpoints"))["pool"] == {"most": 2, "taken": 1}  # the line that checks are made on
+        await others.close()
 
     in_house(work)
 
