@@ -30,10 +30,10 @@ class House:
     async def discover(self, *tables: SchemaDiscovered) -> None:
         await handlers.on_schema_discovered([received(t, key=t.asset) for t in tables], classifier=self.classifier)
 
-    async def review(self, asset: str, name: str, decision: Any, class_name: str = "none") -> None:
+    async def review(self, asset: str, name: str, decision: Any, class_name: str = "none", who: Actor | None = ANA) -> None:
         request = ClassificationReviewed(asset=asset, column=name, decision=decision, class_name=class_name, reviewer="ana")
         await handlers.on_classification_reviewed(
-            [received(request, key=asset)._replace(actor=ANA)], classifier=self.classifier, gate=shipped()
+            [received(request, key=asset)._replace(actor=who)], classifier=self.classifier, gate=shipped()
         )
 
     async def said(self, topic: str = "asset.classified") -> list[dict[str, Any] | None]:

@@ -10,6 +10,7 @@ from services.classifier import app, handlers
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
 from services.classifier.handlers import Classifier
+from shared.access.actor import Actor
 from shared.contracts.asset import AssetClassified, AssetRemoved
 from shared.contracts.source import SourceRemoved
 from tests.classifier.house import NEWER, PEOPLE, House, at_once
@@ -100,6 +101,19 @@ async def test_a_persons_word_takes_effectat_once_and_is_audited(house: House) -
     (entry,) = await house.said("audit.recorded")
     assert entry is not None
     assert (entry["actor"], entry["result"], entry["action"]) == ("person:ana for ana", "allowed", "classification.relabel")
+
+
+@pytest.mark.parametrize(
+    "who", [Actor("person:vi", "acme", frozenset({"viewer"})), Actor("person:st", "other", frozenset({"steward"})), None]
+)
+async def test_a_word_of_who_may_not_review_changes_nothing(house: House, who: Actor | None) -> None:
+    """Without the role, of another tenant, or of nobody: nothing is said of the asset, and the ledger hears of it."""
+    await house.discover(PEOPLE)
+    await house.review(PEOPLE.asset, "farbe", "relabel", "ethnicity", who=who)
+    assert len(await house.said()) == 1
+    (entry,) = await house.said("audit.recorded")
+    assert entry is not None
+    assert (entry["result"], entry["detail"]) == ("denied", "lacks the permission classification.review")
 
 
 async def test_a_rejection_sticks_until_the_evidence_changes(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from io import StringIO
 
 import httpx
@@ -11,6 +12,9 @@ import pytest
 
 from services.compliance import api
 from services.compliance.store import Views
+from shared.errors import Denied
+from shared.settings import Machine
+from shared.web.auth import SignIns
 from shared.web.server import edge_app
 from tests.compliance.examples import GOOD, SOURCE, asset, column
 from tests.compliance.test_handlers import PEOPLE, Line, line
@@ -68,6 +72,35 @@ async def test_a_wrong_filter_is_explained(client: httpx.AsyncClient, params: di
     """Never an empty list for a misspelt word."""
     answer = await client.get("/violations", params=params)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+async def test_another_tenants_violation_is_not_there(client: httpx.AsyncClient, line: Line) -> None:
+    """Neither to look at nor to waive; the refusal goes to the ledger; who may look only is told what lacks."""
+    first = (await client.get("/violations")).json()["violations"][0]
+    path, waiver = f"/violations/{first['violation']}", {"reason": "long enough to be one", "days": 3}
+    denied: list[Denied] = []
+
+    async def keep(error: Denied) -> None:
+        denied.append(error)
+
+    own = first["asset"].partition("/")[0]
+    machines = {
+        name: Machine(sha256=sha256(name.encode()).hexdigest(), roles=roles, tenant=tenant)
+        for name, roles, tenant in (("stranger", ("admin",), "other"), ("viewer", ("viewer",), own), ("steward", ("steward",), own))
+    }
+    app = edge_app(api.routes(line.store, Views(line.pool), line.assessor), token="t", signs=SignIns("t", machines=machines), record=keep)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as http:
+        codes = {}
+        for who in machines:
+            headers = {"Authorization": f"Bearer {who}"}
+            shown, waived = await http.get(path, headers=headers), await http.post(f"{path}/waive", headers=headers, json=waiver)
+            codes[who] = (shown.status_code, waived.status_code)
+    assert codes == {"stranger": (404, 404), "viewer": (200, 403), "steward": (200, 200)}
+    assert [(each.actor, each.action) for each in denied] == [
+        ("machine:stranger", "violation.read"),
+        ("machine:stranger", "violation.read"),
+        ("machine:viewer", "violation.waive"),
+    ]
 
 
 async def test_a_violation_is_waived_and_shown(client: httpx.AsyncClient, line: Line) -> None:

@@ -61,6 +61,27 @@ def test_a_request_that_cannot_be_done_is_answered(
     in_house(work)
 
 
+@pytest.mark.parametrize(
+    "who", [Actor("person:vi", "default", frozenset({"viewer"})), Actor("person:st", "other", frozenset({"steward"})), None]
+)
+def test_a_request_of_who_may_not_is_answered_alike(in_house: Any, connected: Callable[..., SourceConnected], who: Actor | None) -> None:
+    """With the same words for a source that is there and one that is not; the ledger hears of it, and nothing is scanned."""
+
+    async def work(house: Any, url: str) -> None:
+        await house.connect(connected(url))
+        for number, source in enumerate(("default/shop", "default/none")):
+            asked = heard(ScanRequested(source=source), "scan.requested", source, number)._replace(actor=who)
+            await handlers.on_scan_requested([asked], store=house.store, jobs=house.jobs, gate=shipped())
+        told = await house.said()
+        assert [body["result"] for topic, body in told if topic == "audit.recorded"] == ["denied"] * 2
+        first, second = (body["diagnosis"] for topic, body in told if topic == "scan.failed")
+        assert first == second
+        assert first["code"] == "not_allowed"
+        assert await house.store.scans() == []
+
+    in_house(work)
+
+
 def test_a_request_becomes_a_scan(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
     """Mode, priority and reason are kept; two requests are two scans."""
 
