@@ -43,6 +43,7 @@ async def _dial(dial: Dial) -> Line:
     line = Line(dial, await knock(dial))
     try:
         await line.run("admin", {"connectionStatus": 1})
+        await line.met()
     except BaseException:
         await line.close()
         raise

@@ -90,7 +90,7 @@ async def _seed_list(host: str, resolver: asyncresolver.Resolver | None) -> tupl
     except DNSException:
         raise refusal("seed_list_missing") from None
     parent = "." + host.rstrip(".").partition(".")[2].lower()
-    seeds = tuple((str(each.target).rstrip("."), int(each.port)) for each in answer)
+    seeds = tuple((str(each.target).rstrip("."), int(each.port)) for each in sorted(answer, key=lambda one: str(one.target)))
     if parent.count(".") < 2 or not all(name.lower().endswith(parent) for name, _ in seeds):
         raise refusal("seed_list_refused")
     return seeds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from bson import CodecOptions, DatetimeConversion
@@ -44,6 +45,9 @@ _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 )
 _HEARTBEAT_MS = 10_000
 _BATCH = 2_000
+_TRIES = 3
+_MEET_SECONDS, _LOOK_SECONDS = 2.0, 0.01
+_WENT_AWAY = ("connection_reset", "not_primary", "shutting_down")
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -61,23 +65,39 @@ class Line:
         if answer.context is not None:
             self._client.options.pool_options._PoolOptions__ssl_context = answer.context  # type: ignore[attr-defined]
 
+    async def met(self) -> None:
+        """Wait until every member has answered, or failed, once: before that nobody can say who is least behind."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MEET_SECONDS):
+                while any(not each.is_server_type_known and each.error is None for each in self._members()):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_SECONDS)
+
+    def _members(self) -> list[ServerDescription]:
+        return list(self._client.topology_description.server_descriptions().values())
+
     async def close(self) -> None:
         """Ends every connection and the watching of members."""
         await self._client.close()
 
     async def run(self, database: str, command: Mapping[str, Any]) -> dict[str, Any]:
-        """One command. Raises Failed `not_read_only` before anything is sent, where it is not known to only read."""
-        if next(iter(command), "") not in _READS:
+        """One command, asked of another member where one went away. Raises Failed `not_read_only` before anything is sent, where it is not
+        known to only read."""
+        name = next(iter(command), "")
+        if name not in _READS:
             raise refusal("not_read_only")
-        self.statements += 1
-        try:
-            return await self._client[database].command(dict(command), read_preference=Nearest(), codec_options=_CODEC)
-        except (PyMongoError, OSError) as error:
-            raise mongo_failed(error) from None
+        for again in range(_TRIES):
+            self.statements += 1
+            try:
+                return await self._client[database].command(dict(command), read_preference=Nearest(), codec_options=_CODEC)
+            except (PyMongoError, OSError) as error:
+                found = mongo_failed(error)
+            if found.code not in _WENT_AWAY or name == "getMore" or again == _TRIES - 1:
+                raise found
+        raise AssertionError("not reached")
 
     def lag(self) -> float | None:
         """Seconds that the member which is read from is behind; None where nobody is there to compare with."""
-        members = [each for each in self._client.topology_description.server_descriptions().values() if each.is_readable]
+        members = [each for each in self._members() if each.is_readable]
         chosen = self._choice(members) if self._choice else []
         return round(Choice.lag(chosen[0], members), 3) if chosen else None
 

@@ -203,8 +203,13 @@ public class Server {
     Document databases(Channel line, User user, Document asked) {
       Document found = store.handleCommand(line, "admin", "listDatabases", new Document("listDatabases", 1).append("$db", "admin"));
       List<Document> told = new ArrayList<>();
-      for (Object each : (Collection<?>) found.get("databases")) if (user == null || user.root || user.privileges.stream().anyMatch(p -> p.database.isEmpty() || p.database.equals(((Document) each).get("name")))) told.add((Document) each);
+      for (Object each : (Collection<?>) found.get("databases")) if (holds(line, (String) ((Document) each).get("name"))) if (user == null || user.root || user.privileges.stream().anyMatch(p -> p.database.isEmpty() || p.database.equals(((Document) each).get("name")))) told.add((Document) each);
       return new Document("databases", told).append("ok", 1.0);
+    }
+
+    boolean holds(Channel line, String database) {
+      Document found = store.handleCommand(line, database, "listCollections", new Document("listCollections", 1).append("cursor", new Document()).append("$db", database));
+      return !((Collection<?>) ((Document) found.get("cursor")).get("firstBatch")).isEmpty();
     }
 
     @SuppressWarnings("unchecked")
