@@ -81,8 +81,11 @@ async def test_a_removed_source_is_gone_everywhere(line: Line) -> None:
 
     last = {(record.topic, record.key): record.value for record in await all_records(line.running.bootstrap, *compacted())}
     mine = {place: value for place, value in last.items() if NAME.encode() in place[1]}
-    assert {topic for topic, _ in mine} == set(compacted()) - {"ruleset.published", "policy.published", "contract.published"}
+    assert {topic for topic, _ in mine} == set(compacted()) - OF_NO_SOURCE
     assert [place for place, value in mine.items() if value is not None] == []
+
+
+OF_NO_SOURCE = {"ruleset.published", "policy.published", "contract.published", "audit.anchored"}
 
 
 def compacted() -> list[str]:

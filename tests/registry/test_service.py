@@ -23,6 +23,7 @@ from shared.access.proof import ACTOR, SEAL, signed
 from shared.bus import topics
 from shared.local.ports import free_ports
 from shared.settings import BusSettings
+from tests.shared.access.issuer import AUDIENCE, Issuer, issuing
 
 TENANT = f"t{os.getpid()}"
 PRIVATE = Ed25519PrivateKey.generate()
@@ -36,7 +37,7 @@ DOCUMENTS: list[dict[str, Any]] = [
 
 
 @contextmanager
-def running(home: Path, bootstrap: str, database_url: str, port: int) -> Iterator[Path]:
+def running(home: Path, bootstrap: str, database_url: str, port: int, **more: str) -> Iterator[Path]:
     environment = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
@@ -48,6 +49,7 @@ def running(home: Path, bootstrap: str, database_url: str, port: int) -> Iterato
         ),
         "PURSIGHT_HOME": str(home),
         "PURSIGHT_HTTP_PORT": str(port),
+        **more,
     }
     with (home / "registry.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "services.registry"], env=environment, stdout=log, stderr=log)
@@ -99,8 +101,15 @@ async def test_a_submitted_source_is_answered_as_over_http(tmp_path: Path, kafka
     assert "Traceback" not in text
 
 
+def trusting(issuer: Issuer) -> dict[str, str]:
+    """Settings of a service that takes this issuer's tokens."""
+    issuer.new_key("one")
+    return {"PURSIGHT_OIDC_ISSUER": issuer.url, "PURSIGHT_OIDC_AUDIENCE": AUDIENCE}
+
+
 async def test_who_asks_by_event_is_believed_when_it_signs(tmp_path: Path, kafka_bootstrap: str, fresh_database_url: str) -> None:
-    """Registered in the name of who signed; refused, and kept on the ledger, where that one may not, or did not sign this record."""
+    """Registered in the name of who signed; refused, and kept on the ledger, where that one may not, or did not sign this record. A person
+    of an issuer is held to roles and tenant by the same process."""
     await topics.apply(BusSettings(bootstrap_servers=kafka_bootstrap), ["registry"])
     (port,) = free_ports(1)
     async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
@@ -112,7 +121,7 @@ async def test_who_asks_by_event_is_believed_when_it_signs(tmp_path: Path, kafka
             headers = {"ce_id": os.urandom(8).hex().encode(), "ce_time": datetime.now(UTC).isoformat().encode(), ACTOR: signer}
             headers[SEAL] = signed(PRIVATE, "source.submitted", key, headers, body)
             await producer.send_and_wait("source.submitted", body + forged, key=key, headers=list(headers.items()))
-    with running(tmp_path, kafka_bootstrap, fresh_database_url, port):
+    with issuing() as issuer, running(tmp_path, kafka_bootstrap, fresh_database_url, port, **trusting(issuer)):
         said = {body["source"].rpartition("-")[2]: body for body in await answers(kafka_bootstrap, 3, f"{TENANT}/signed-")}
         headers = {"Authorization": "Bearer token"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
@@ -120,13 +129,22 @@ async def test_who_asks_by_event_is_believed_when_it_signs(tmp_path: Path, kafka
             async with asyncio.timeout(30):
                 while len(kept) < 3:
                     kept = [each for each in (await http.get(f"/audit/{TENANT}")).json()["entries"] if "signed-" in each["object"]]
+            eva = {"Authorization": f"Bearer {issuer.token(tenant=TENANT, roles=['viewer'])}"}
+            asked = [
+                (await http.request(method, f"/sources/{tenant}/signed-mine", headers=eva)).status_code
+                for method, tenant in (("GET", TENANT), ("GET", "other"), ("DELETE", TENANT))
+            ]
+            async with asyncio.timeout(30):
+                while len(kept) < 5:
+                    kept = [each for each in (await http.get(f"/audit/{TENANT}")).json()["entries"] if "signed-" in each["object"]]
             verified = (await http.get(f"/audit/{TENANT}/verify")).json()
     assert said["mine"]["actor"] == "machine:crm"
     assert {said[name]["problems"][0]["code"] for name in ("looked", "forged")} == {"not_allowed"}
     assert {(each["actor"], each["result"]) for each in kept} == {
-        ("machine:crm", "allowed"), ("machine:eye", "denied"), ("event:unproven", "denied")
+        ("machine:crm", "allowed"), ("machine:eye", "denied"), ("event:unproven", "denied"), ("person:7f3a (eva)", "denied")
     }  # fmt: skip
     assert verified["whole"]
+    assert asked == [200, 403, 403]
 
 
 def _without_empty(problem: dict[str, str]) -> dict[str, str]:
