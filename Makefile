@@ -12,7 +12,7 @@ help: ## this list
 .venv/.run: pyproject.toml constraints.txt
 	@test -x $(PY) || python3 -m venv .venv || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)."; exit 1; }
 	@$(PY) -m pip install -q uv -c constraints.txt
-	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[aws,mysql]'
+	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[aws,mongodb,mysql,stores]'
 	@touch $@
 
 # The full one: tests, checks, benchmarks.

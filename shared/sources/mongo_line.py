@@ -36,7 +36,7 @@ _READS = frozenset(
         "listCollections",
         "listDatabases",
     }
-    | {"listIndexes", "serverStatus"}
+    | {"listIndexes"}
 )
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=UuidRepresentation.STANDARD,
