@@ -52,8 +52,9 @@ async def test_a_pooler_is_known_by_its_mode(pg_pair: PgPair) -> None:
         assert await code_of(dial_to(pg_pair, port, database="nowhere")) == "no_such_database"
 
 
-async def test_twenty_clients_to_one_server_connection(pg_pair: PgPair) -> None:
-    """Each reads catalogue and samples, in turns, and none sees what another one set; the server has one session, and then none of ours."""
+@pytest.mark.parametrize("size", [1, 3])
+async def test_twenty_clients_to_few_server_connections(pg_pair: PgPair, size: int) -> None:
+    """Each reads in turns, on whatever connection its turn brings, and leaves nothing there that another would meet."""
     pg_pair.run("create table if not exists crowd (a int primary key, b text); grant select on crowd to scan")
     pg_pair.run("insert into crowd select g, 'v' || g from generate_series(1, 50) g on conflict do nothing")
     most = 0
@@ -65,14 +66,15 @@ async def test_twenty_clients_to_one_server_connection(pg_pair: PgPair) -> None:
             async with session.snapshot() as snapshot:
                 marks = await snapshot.marks(DataSource(name="x", database="x").scope, compare=True)
                 assert [mark.table for mark in marks] == ["crowd"]
-            sample = (await session.sample([task]))[0]
+            for _ in range(3):
+                sample = (await session.sample([task]))[0]
             most = max(most, int(pg_pair.run("select count(*) from pg_stat_activity where usename = 'scan'")[0][0]))
             return sample.rows
 
-    with bouncing(pg_pair, "transaction", size=1) as port:
+    with bouncing(pg_pair, "transaction", size=size) as port:
         rows = await asyncio.gather(*(client(port, number) for number in range(CLIENTS)))
         assert list(rows) == [10 + number for number in range(CLIENTS)]
-        assert most == 1
+        assert 1 <= most <= size
         settings = pg_pair.run("select count(*) from pg_stat_activity where usename = 'scan' and state = 'idle in transaction'")
         assert settings == [(0,)]
     pg_pair.run("drop table crowd")
