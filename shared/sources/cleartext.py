@@ -1,4 +1,5 @@
-"""Refuses to answer a PostgreSQL server that asks for the password in clear text over a line whose other end is not proven.
+"""Refuses to answer a PostgreSQL server that asks for the password in clear text over a line whose other end is not proven, and whoever
+does not speak PostgreSQL's protocol at all.
 
 The driver answers such a request by itself, so the request must not reach it: a watched loop hands each new protocol object
 through `_Watch`, which reads the server's first messages and cuts the line when it sees that request.
@@ -16,14 +17,17 @@ _AUTHENTICATION, _ERROR = ord("R"), ord("E")
 _SIGNED_IN = 0
 _CLEAR_TEXT = 3
 _HEADER_BYTES = 5
+_FIRST, _LONGEST_FIRST = frozenset(b"RENv"), 65_536  # kinds of message that a server may begin with, and how long one may be
+_ABOUT_TLS = frozenset(b"SNE")
 
 
 class WatchedLoop:
-    """A loop for one dial. `refused` is True once the server asked for the password in clear text."""
+    """A loop for one dial, over a `proven` line or not. `refused` is True once the server asked for the password in clear text where
+    nobody proved who it is; `foreign` once it said what PostgreSQL never says."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.refused = False
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, proven: bool) -> None:
+        self._loop, self.proven = loop, proven
+        self.refused = self.foreign = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
@@ -47,9 +51,18 @@ class WatchedLoop:
         return transport
 
     def _watched(self, protocol: Any) -> Any:
-        if isinstance(protocol, Protocol):  # not the one that only asks for TLS
+        if isinstance(protocol, Protocol):
             _Watch(self, protocol).install()
+        elif hasattr(protocol, "on_data"):  # the one that only asks for TLS
+            protocol.data_received = self._about_tls(protocol.data_received)
         return protocol
+
+    def _about_tls(self, deliver: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        def receive(data: bytes) -> None:
+            self.foreign = data[:1] != b"" and data[0] not in _ABOUT_TLS
+            deliver(data)
+
+        return receive
 
 
 class _Watch:
@@ -58,6 +71,7 @@ class _Watch:
     def __init__(self, loop: WatchedLoop, protocol: Any) -> None:
         self._loop, self._protocol, self._held = loop, protocol, bytearray()
         self._deliver = protocol.data_received
+        self._begun = False
 
     def install(self) -> None:
         self._protocol.data_received = self._receive
@@ -65,7 +79,11 @@ class _Watch:
     def _receive(self, data: bytes) -> None:
         self._held += data
         whole, kinds, over = _read(self._held)
-        if _CLEAR_TEXT in kinds:
+        if not self._begun and _foreign(self._held):
+            self._loop.foreign = True
+            raise ConnectionAbortedError("not PostgreSQL")
+        self._begun = True
+        if _CLEAR_TEXT in kinds and not self._loop.proven:
             self._loop.refused = True
             raise ConnectionAbortedError("clear text password refused")
         if over:
@@ -75,6 +93,12 @@ class _Watch:
         del self._held[:whole]
         if chunk:
             self._deliver(chunk)
+
+
+def _foreign(data: bytearray) -> bool:
+    """Whether what a server said first cannot be PostgreSQL's."""
+    size = int.from_bytes(data[1:_HEADER_BYTES], "big") if len(data) >= _HEADER_BYTES else 4
+    return bool(data) and (data[0] not in _FIRST or not 4 <= size <= _LONGEST_FIRST)
 
 
 def _read(data: bytearray) -> tuple[int, list[int], bool]:

@@ -220,11 +220,14 @@ _FRAGMENTS = (
     ("statement timeout", "statement_timeout"),
     ("in recovery mode", "recovering"),
     ("not yet accepting", "recovering"),
+    ("not accepting connections", "recovering"),
+    ("is shutting down", "shutting_down"),
     ("rejected SSL upgrade", "tls_not_offered"),
     ("PAM authentication failed", "wrong_password"),
     ("empty password", "password_missing"),
     ("unsupported authentication", "sign_in_unsupported"),
     ("unsupported SASL", "sign_in_unsupported"),
+    ("install asyncpg[gssauth]", "sign_in_unsupported"),
     ("no password supplied", "password_missing"),
     ("statement pooling mode", "pooler_by_statement"),  # PgBouncer's words, here and in the next three
     ("SASL authentication failed", "wrong_password"),
@@ -289,7 +292,7 @@ def _by_type(error: BaseException) -> str:
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return "timeout"
     if type(error).__name__ == "InternalClientError":  # asyncpg's, for a line that ended at a bad moment
-        return "connection_reset"
+        return _by_text(str(error)) or "connection_reset"
     if isinstance(error, UnicodeError):
         return "host_unknown" if isinstance(error, UnicodeEncodeError) else "unreadable_text"
     if code := _by_text(str(error)):

@@ -74,7 +74,7 @@ async def _dial(dial: Dial) -> asyncpg.Connection:
 
 async def _connect(dial: Dial) -> asyncpg.Connection:
     """Raises Failed with a code of `failures`."""
-    watched = None if verified(dial.tls_mode) else WatchedLoop(asyncio.get_running_loop())
+    watched = WatchedLoop(asyncio.get_running_loop(), proven=verified(dial.tls_mode))
     try:
         connection = await _raw(dial, watched)
     except Exception as error:
@@ -84,7 +84,7 @@ async def _connect(dial: Dial) -> asyncpg.Connection:
     return connection
 
 
-async def _raw(dial: Dial, watched: WatchedLoop | None, settings: Mapping[str, str] = _NO_SETTINGS) -> asyncpg.Connection:
+async def _raw(dial: Dial, watched: WatchedLoop, settings: Mapping[str, str] = _NO_SETTINGS) -> asyncpg.Connection:
     """`prefer` tries TLS and, where the server has none, goes on without; nothing else ever does. Raises the driver's errors."""
     context = context_for(dial)
     ssl = "prefer" if dial.tls_mode == "prefer" and not dial.cert else context or False
@@ -95,17 +95,17 @@ async def _raw(dial: Dial, watched: WatchedLoop | None, settings: Mapping[str, s
         user=dial.username or "postgres",
         password=dial.password,  # never None: the driver would then look into the environment and into files
         ssl=ssl,
-        loop=watched or asyncio.get_running_loop(),
+        loop=watched,
         timeout=dial.connect_seconds,
         statement_cache_size=0,
         server_settings={"application_name": dial.application_name[:63], **settings},
     )
 
 
-def _refusal(watched: WatchedLoop | None) -> Failed | None:
-    if watched is None or not watched.refused:
+def _refusal(watched: WatchedLoop) -> Failed | None:
+    if not watched.refused and not watched.foreign:
         return None
-    found = BY_CODE["clear_text_refused"]
+    found = BY_CODE["clear_text_refused" if watched.refused else "not_postgresql"]
     return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
 
 
@@ -152,8 +152,7 @@ class PostgresSession:
         """A further line with these startup parameters. Raises the driver's errors."""
 
         async def connect(dial: Dial) -> asyncpg.Connection:
-            watched = None if verified(dial.tls_mode) else WatchedLoop(asyncio.get_running_loop())
-            return await _raw(dial, watched, settings)
+            return await _raw(dial, WatchedLoop(asyncio.get_running_loop(), proven=verified(dial.tls_mode)), settings)
 
         return await signed_in(self._dial, connect)
 
