@@ -21,7 +21,11 @@ from shared.errors import Failed, UsageError
 
 Network = IPv4Network | IPv6Network
 _CGNAT = ip_network("100.64.0.0/10")
-_METADATA = tuple(ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "168.63.129.16/32"))
+_NAT64 = ip_network("64:ff9b::/96")
+_METADATA = tuple(
+    ip_network(text)
+    for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254/128", "100.100.100.200/32", "168.63.129.16/32")
+)
 
 
 # Where a machine tells who it is: EC2 (both families), Azure and GCP; ECS; EKS Pod Identity.
@@ -193,9 +197,12 @@ def _within(ip: IPv4Address | IPv6Address, network: Any) -> bool:
 
 
 def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address inside a mapped IPv6 one, so that no rule is passed by spelling."""
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return mapped or ip
+    """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64), so that no rule is passed by spelling."""
+    if not isinstance(ip, IPv6Address):
+        return ip
+    if _within(ip, _NAT64):
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
 
 
 class GuardedLoop(asyncio.SelectorEventLoop):

@@ -169,6 +169,15 @@ async def test_every_act_and_every_refusal_is_kept(house: House) -> None:
     ]
 
 
+async def test_a_secret_in_a_name_goes_nowhere(house: House) -> None:
+    """Neither into the answer by event nor onto the ledger, which keeps for ever."""
+    for name in ("postgres://u:xw3-Planted@h/d", "host=h password=xw3-Planted"):
+        await house.ask("steward", "POST", "/sources", {**CRM, "name": name})
+        said = [*await house.said(), *await house.event(Actor("person:1", "acme", frozenset({"steward"})), {**CRM, "name": name})]
+        assert {each["topic"] for each in said} == {"audit.recorded", "source.rejected"}
+        assert "Planted" not in json.dumps(said)
+
+
 async def test_an_event_passes_the_same_gate(house: House) -> None:
     """Refused by source.rejected and kept, or done in the name of who asked; nobody's request does nothing."""
     steward, viewer = (Actor(f"person:{role}", "acme", frozenset({role})) for role in ("steward", "viewer"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import nullcontext
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.contracts.source import DataSource
+from shared.cloud.tokens import Endpoint, Tokens
+from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig
 from shared.egress import (
     EgressPolicy,
     GuardedLoop,
@@ -34,6 +37,11 @@ CLOUD, HOUSE, LAPTOP = EgressPolicy("cloud"), EgressPolicy("on_prem"), EgressPol
         ("169.254.169.254", LAPTOP, False),
         ("fe80::1%eth0", LAPTOP, False),
         ("::ffff:169.254.169.254", LAPTOP, False),
+        ("64:ff9b::a9fe:a9fe", LAPTOP, False),
+        ("2002:a9fe:a9fe::1", LAPTOP, False),
+        ("fd00:ec2::254", HOUSE, False),
+        ("fd20:ce::254", HOUSE, False),
+        ("64:ff9b::7f00:1", HOUSE, False),
         ("100.100.100.200", HOUSE, False),
         ("224.0.0.1", HOUSE, False),
         ("0.0.0.0", LAPTOP, False),
@@ -145,6 +153,37 @@ def test_the_metadata_address_is_open_only_to_who_signs_in_where_the_operator_al
         assert runner.run(dialled(allowed, sign_in=True)) == ""
         for policy, sign_in in ((allowed, False), (denied, True), (denied, False)):
             assert "metadata" in runner.run(dialled(policy, sign_in=sign_in))
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [
+        AwsConfig(provider="aws", region="eu-central-1"),
+        AzureConfig(provider="azure", use_managed_identity=True),
+        AzureConfig(provider="azure"),
+        GcpConfig(provider="gcp", use_workload_identity=True),
+        GcpConfig(provider="gcp"),
+    ],
+    ids=["aws", "azure", "azure by its surroundings", "gcp", "gcp by its surroundings"],
+)
+def test_no_cloud_gives_a_source_this_machines_identity_unasked(cloud: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each library's way to the metadata address is cut, and the refusal says what would allow it."""
+    for name in [each for each in os.environ if each.startswith(("AWS_", "AZURE_", "GOOGLE_", "GCE_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GCE_METADATA_HOST", "169.254.169.254")  # no name server answers for its name here
+
+    async def resolve(reference: str) -> str:
+        raise AssertionError(reference)
+
+    async def work() -> None:
+        with guarded(CLOUD):
+            await Tokens(resolve).database(cloud, Endpoint("acme/crm", "postgresql", "db.example", 5432, "reader"))
+
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner, pytest.raises(PurSightError) as refused:
+        runner.run(work())
+    assert refused.value.code == "own_identity_denied"
 
 
 async def test_an_unguarded_loop_is_refused() -> None:

@@ -56,7 +56,9 @@ def named(document: dict[str, Any]) -> str:
 
 
 def _sayable(given: object) -> str:
-    """A name as it can stand in a key, whatever was given: short, and without half surrogates."""
+    """A name as it can stand in a key, whatever was given: short, without half surrogates, and nothing that holds a secret."""
+    if isinstance(given, str) and secrecy.TEXTS.search(given):
+        return ""
     return given[: hostile.MAX_NAME].encode("utf-8", "replace").decode() if isinstance(given, str) else ""
 
 
