@@ -46,13 +46,15 @@ GATES: dict[str, str] = {
 _ORDER = tuple(GATES)
 _AT: dict[str, str] = {
     **dict.fromkeys(("host_unknown", "seed_list_missing", "seed_list_refused"), "name"),
-    **dict.fromkeys(("refused", "unreachable", "egress_denied", "not_postgresql", "not_mysql", "not_mongodb"), "port"),
+    **dict.fromkeys(("refused", "unreachable", "egress_denied", "not_postgresql", "not_mysql", "not_mongodb", "not_a_store"), "port"),
     **dict.fromkeys((code for code in BY_CODE if code.startswith("tls_")), "tls"),
     **dict.fromkeys(("tls_file_unreadable", "token_needs_proof"), "tls"),
     **dict.fromkeys(TOKENS, "identity"),
     **dict.fromkeys(("wrong_password", "password_missing", "no_such_user", "not_allowed_from_here", "token_not_accepted"), "identity"),
     **dict.fromkeys(("missing_extra", "no_credentials", "profile_missing", "region_missing", "clear_text_refused"), "identity"),
-    **dict.fromkeys(("no_such_database", "may_not_connect"), "database"),
+    **dict.fromkeys(("credentials_invalid", "credentials_expired"), "identity"),
+    **dict.fromkeys(("no_such_database", "may_not_connect", "wrong_replica_set", "no_member"), "database"),
+    **dict.fromkeys(("no_such_bucket", "wrong_region", "no_such_folder", "folder_refused"), "database"),
     **dict.fromkeys(("not_read_only", "too_old"), "read_only"),
 }
 _WARNINGS: dict[str, tuple[str, ...]] = {

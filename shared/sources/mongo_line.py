@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from bson import CodecOptions, DatetimeConversion
@@ -57,6 +58,7 @@ class Line:
 
     def __init__(self, dial: Dial, answer: Answer) -> None:
         self.answer, self.statements = answer, 0
+        self._context = copy_context()  # a further connection, opened when it is needed, obeys the guard that this one was opened under
         self._lines = dial.spec.pool_size if dial.spec else 1
         self._limit_ms = int(dial.statement_seconds * 1000)
         options = _options(dial, answer)
@@ -88,7 +90,7 @@ class Line:
         for again in range(_TRIES):
             self.statements += 1
             try:
-                return await self._client[database].command(dict(command), read_preference=Nearest(), codec_options=_CODEC)
+                return await asyncio.create_task(self._sent(database, command), context=self._context)
             except (PyMongoError, OSError) as error:
                 found = mongo_failed(error)
             if found.code not in _WENT_AWAY or name == "getMore" or again == _TRIES - 1:
@@ -100,6 +102,9 @@ class Line:
         members = [each for each in self._members() if each.is_readable]
         chosen = self._choice(members) if self._choice else []
         return round(Choice.lag(chosen[0], members), 3) if chosen else None
+
+    async def _sent(self, database: str, command: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._client[database].command(dict(command), read_preference=Nearest(), codec_options=_CODEC)
 
     async def each(self, work: Callable[[T], Awaitable[U]], items: Iterable[T]) -> list[U]:
         """Do this with every item, over as many connections as the source allows; the results in their order."""

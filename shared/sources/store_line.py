@@ -15,6 +15,7 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
@@ -100,6 +101,9 @@ class HttpStore:
     prefix: str
     base: httpx.URL
     client: httpx.AsyncClient
+    context: Context = field(
+        default_factory=copy_context
+    )  # connections, opened when needed, obey the guard that the store was opened under
     statements: int = 0
     tls: LineFacts = field(default_factory=LineFacts)
     round_trip_seconds: float = 0.0
@@ -130,7 +134,7 @@ class HttpStore:
         """One object or page, tried again with growing delay where the store is busy."""
         for attempt in range(_TRIES):
             try:
-                return await self._asked(path, query, most, span)
+                return await asyncio.create_task(self._asked(path, query, most, span), context=self.context)
             except PurSightError as error:
                 if error.code not in RETRIED or attempt == _TRIES - 1:
                     raise

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import io
 import os
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import httpx
 import pyarrow
 import pytest
 from aiohttp import web
 from pyarrow import parquet
 
 from shared.contracts.source import DataSource, Scope
-from shared.egress import EgressPolicy, Surroundings, guarded
+from shared.egress import EgressPolicy, GuardedLoop, Surroundings, _policy, guarded
 from shared.errors import Failed, PurSightError
 from shared.local.ports import free_ports
+from shared.sources import store_files
 from shared.sources.base import Dial, Sample, SampleTask, TableFacts
 from shared.sources.dialling import policy_for
 from shared.sources.documents import Outline
+from shared.sources.mongo import MongoDriver
 from shared.sources.store import StoreDriver, azure_blob, folder, gcs, s3
 from shared.sources.store_assets import Assets, parts
 from shared.sources.store_folder import FolderStore
 from shared.sources.store_line import Entry
 from tests.azurite import CONTAINER, KEY, Azurite, token
+from tests.mongo_server import MongoServer
 from tests.tagger.moto_server import post
 
 CANARY = "canary7f31b"
@@ -212,6 +218,38 @@ def test_an_endpoint_is_guarded(moto: str, guarded_run: Callable[[Coroutine[Any,
         assert guarded_run(dial(host)) == "egress_denied", host
 
 
+def test_what_is_dialled_later_is_guarded_too(moto: str, mongo: MongoServer) -> None:
+    """A caller leaves the guard once a session is open; a connection that the session opens afterwards obeys it all the same."""
+    seen: list[object] = []
+
+    class Watching(GuardedLoop):
+        async def sock_connect(self, sock: Any, address: Any) -> None:
+            seen.append(_policy.get())
+            await super().sock_connect(sock, address)
+
+    host, _, port = moto.removeprefix("http://").partition(":")
+    spec = DataSource(name="lake", engine="s3", host=host, port=int(port), database="guarded", pool_size=4)
+    httpx.put(f"{moto}/guarded").raise_for_status()
+    name = mongo.user("guarded", database="guarded")
+    mongo.admin.guarded.people.insert_one({"_id": 1})
+
+    async def work() -> None:
+        for driver, dial in (
+            (s3(), Dial(host, int(port), "guarded", "", tls_mode="disable", spec=spec)),
+            (MongoDriver(), mongo.dial(name, "guarded")),
+        ):
+            async with AsyncExitStack() as stack:
+                with guarded(EgressPolicy(local=True)):
+                    session = await stack.enter_async_context(driver.open(dial))
+                first = len(seen)
+                await asyncio.gather(*(session.probe() for _ in range(6)))
+                assert len(seen) > first
+        assert None not in seen
+
+    with asyncio.Runner(loop_factory=Watching) as runner:
+        runner.run(work())
+
+
 async def _code(spec: DataSource, driver: StoreDriver, **more: Any) -> str:
     with pytest.raises(PurSightError) as refused:
         async with driver.open(Dial("", 0, spec.database, **{"username": "", "tls_mode": "disable", "spec": spec} | more)):
@@ -246,10 +284,6 @@ def test_very_many_keys_are_data() -> None:
 
 def test_a_footer_is_enough(tmp_path: Path) -> None:
     """Bytes that are read of a large file of Parquet: its footer and a few pages."""
-    import asyncio
-
-    from shared.sources import store_files
-
     file = io.BytesIO()
     table = pyarrow.table({"id": range(200_000), "pad": [os.urandom(16).hex() for _ in range(200_000)]})
     parquet.write_table(table, file, row_group_size=20_000, use_dictionary=False)
