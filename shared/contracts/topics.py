@@ -23,8 +23,10 @@ OUTSIDE = frozenset({"upstream", "people", "downstream", "on call"})
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `request`: may be wrong and is answered, keeps order behind an unknown error, bytes are secret. `read_back`: by who says it, without a
-    group."""
+    """One topic. `request`: may be wrong and is answered, keeps order behind an unknown error, bytes are secret.
+
+    `read_back`: who says it reads it as well, without a group.
+    """
 
     name: str
     event: type[Contract]
