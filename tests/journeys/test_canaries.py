@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import asyncpg
@@ -13,8 +14,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.journeys.canary import Canaries, files_of, planted, processes, records, rows_of
+from tests.journeys.canary_documents import planted_documents, planted_files
 from tests.journeys.sink import SpanSink
 from tests.journeys.stack import Line, until
+from tests.mongo_server import MongoServer
 
 REQUESTS = {"source.submitted"}  # what an upstream itself wrote stays as it wrote it; nobody copies it
 
@@ -28,10 +31,11 @@ class Nest:
     admin_url: str
     source: str
     refused: dict[str, str]
+    others: tuple[str, ...]  # sources of documents and files
 
 
 @pytest.fixture(scope="module")
-async def nest(line: Line, postgres_url: str) -> AsyncIterator[Nest]:
+async def nest(line: Line, postgres_url: str, mongo: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nest]:
     canary, database, reader = Canaries(), f"canary_{secrets.token_hex(3)}", f"reader_{secrets.token_hex(3)}"
     password, wrong = canary.word("password in the URL of a scan"), canary.word("wrong password in the URL of a scan")
     admin = await asyncpg.connect(postgres_url)
@@ -48,10 +52,33 @@ async def nest(line: Line, postgres_url: str) -> AsyncIterator[Nest]:
     failed = line.shell("scan", f"postgresql://{reader}:{wrong}@{at}", "--name", "nest")
     assert failed.returncode == 1, failed.stderr
     refused = await _submit_secrets(line, canary, database)
-    yield Nest(canary, f"postgresql://{reader}@{at}", admin_url, found["source"], refused)
+    others = (_documents(line, canary, mongo, reader), _files(line, canary, tmp_path_factory.mktemp("drop")))
+    yield Nest(canary, f"postgresql://{reader}@{at}", admin_url, found["source"], refused, others)
+    mongo.admin.drop_database(reader)
+    mongo.test("forget", user=reader)
     await admin.execute(f"drop database {database} with (force)")
     await admin.execute(f"drop role {reader}")
     await admin.close()
+
+
+def _documents(line: Line, canary: Canaries, mongo: MongoServer, name: str) -> str:
+    """Scan planted documents, and fail to with a wrong password."""
+    password, wrong = canary.word("password of a set"), canary.word("wrong password of a set")
+    planted_documents(canary, mongo, name, password)
+    url = mongo.url(name, name)
+    found = line.scan(url.replace("@", f":{password}@"), "--name", "nest-of-documents")
+    assert {asset["table"] for asset in found["assets"]} == {"noted", "seen"}
+    failed = line.shell("scan", url.replace("@", f":{wrong}@"), "--name", "nest-of-documents")
+    assert failed.returncode == 1, failed.stderr
+    return str(found["source"])
+
+
+def _files(line: Line, canary: Canaries, folder: Path) -> str:
+    planted_files(canary, folder)
+    found = line.scan(f"file://{folder}", "--name", "nest-of-files")
+    assert len(found["assets"]) >= 9
+    assert all(asset["columns"] for asset in found["assets"] if "broken" not in asset["table"])
+    return str(found["source"])
 
 
 async def _submit_secrets(line: Line, canary: Canaries, database: str) -> dict[str, str]:
@@ -128,7 +155,8 @@ async def test_no_canary_is_in_what_the_shell_prints(line: Line, nest: Nest) -> 
         line.shell("status", "--json"),
     ]
     assert not nest.canary.found_in("".join(done.stdout + done.stderr for done in shown).encode())
-    assert not nest.canary.found_in(json.dumps(line.export(nest.source)).encode())
+    for source in (nest.source, *nest.others):
+        assert not nest.canary.found_in(json.dumps(line.export(source)).encode())
 
 
 async def test_no_canary_is_in_arguments_or_environment(line: Line, nest: Nest) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from shared.cloud.azure import DATABASE_SCOPE
 from shared.cloud.tokens import Endpoint, Tokens
-from shared.contracts.cloud import AzureConfig, CloudConfig, GcpConfig
+from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfig
 from shared.errors import Failed, PurSightError, Transient
 from tests.shared.cloud.doubles import CLIENT, OTHER_ACCOUNT, SECRET, TENANT, AzureMetadata, Entra, Google, redirect
 
@@ -319,6 +319,22 @@ async def test_metrics(world: World) -> None:
     assert 'pursight_token_fetches_total{identity="service principal",outcome="identity_refused",provider="azure"}' in told
     assert 'pursight_token_age_seconds_bucket{identity="service principal",le="3600.0",provider="azure"}' in told
     assert "canary" not in told
+
+
+async def test_stores_are_signed_in_to_for_themselves(world: World) -> None:
+    """A bearer token for the store alone; for S3 what requests are signed with, a session's token behind a line end."""
+    for cloud, engine in ((PRINCIPAL, "azure_blob"), (KEYED, "gcs")):
+        database = await world.value(cloud)
+        store = await world.tokens.database(cloud, ENDPOINT._replace(engine=engine, username=""))
+        assert store.value.rpartition("-")[0] == database.rpartition("-")[0]
+        assert store.value != database
+    world.secrets["env:T"] = "session-canary"
+    keys = AwsConfig(provider="aws", access_key_id="AKIAEXAMPLE", secret_access_key_ref="env:S")
+    signed = await world.tokens.database(keys, ENDPOINT._replace(engine="s3"))
+    assert (signed.account, signed.value) == ("AKIAEXAMPLE", SECRET)
+    session = await world.tokens.database(keys.model_copy(update={"session_token_ref": "env:T"}), ENDPOINT._replace(engine="s3"))
+    assert (session.account, session.value) == ("AKIAEXAMPLE", f"{SECRET}\nsession-canary")
+    assert SECRET not in f"{signed!r}{session!r}"
 
 
 async def test_an_api_token(world: World) -> None:
