@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from aiokafka import ConsumerRecord
 
 from shared.bus.consume import Turn
-from shared.bus.hear import Heard, Hearing
-from shared.bus.meter import meter, observe
+from shared.bus.hear import Hearing
+from shared.bus.meter import Traced, meter, observe, traced_of
 from shared.bus.outgoing import Composer
 from shared.bus.received import Received
 from shared.bus.reliable import Abandoned, Reliable
@@ -91,7 +91,7 @@ class Packed(NamedTuple):
     start_ns: int
     load: Load | None
     times: list[datetime]
-    traced: list[Heard]
+    traced: list[Traced]
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class HopEar(Ear):
                 break
             times.append(received.time)
             if recording and tracing.sampled(received.traceparent):
-                traced.append(heard)
+                traced.append(traced_of(heard))
         return Packed(records, start, load if len(times) == len(records) else None, times, traced)
 
     def _said(self, received: Received[Any], composer: Composer) -> bool:

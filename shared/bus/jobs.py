@@ -27,6 +27,7 @@ from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import PurSightError
 from shared.observe import tracing
 from shared.observe.names import counter, histogram
+from shared.observe.otlp import encoded
 
 LEASE_SECONDS, POLL_SECONDS = 30.0, 0.5
 TRIES = 5  # of a job whose error is unknown; transient ones have no end
@@ -212,11 +213,7 @@ async def _do(jobs: Jobs, job: Job, handler: Handler) -> None:
         tracing.current.reset(token)
         counter("pursight_jobs", jobs._service, job.kind, result).inc()
         histogram("pursight_job_duration_seconds", jobs._service, job.kind).observe(monotonic() - started)
-        attributes: dict[str, str | int | float | bool] = {
-            "pursight.job.id": job.id,
-            "pursight.job.key": job.key,
-            "pursight.job.attempt": job.attempt,
-        }
+        attributes = encoded({"pursight.job.id": job.id, "pursight.job.key": job.key, "pursight.job.attempt": job.attempt})
         tracing.record(
             f"job {job.kind}", job.traceparent, parent=job.parent, start_ns=start_ns, end_ns=time_ns(), attributes=attributes, error=code
         )

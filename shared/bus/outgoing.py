@@ -90,13 +90,14 @@ def part_of(key: bytes | None) -> int:
 
 
 def pack_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
-    """Headers as JSON; any byte comes back unchanged (they are read as Latin-1)."""
-    return orjson.dumps([(name, None if value is None else value.decode("latin-1")) for name, value in headers])
+    """Headers as one flat JSON list of names and values; any byte comes back unchanged (they are read as Latin-1)."""
+    return orjson.dumps([part for name, value in headers for part in (name, None if value is None else value.decode("latin-1"))])
 
 
 def unpack_headers(packed: bytes) -> HeaderList:
     """The inverse of `pack_headers`; null becomes empty."""
-    return [(name, value.encode("latin-1") if value else b"") for name, value in orjson.loads(packed)]
+    parts = iter(orjson.loads(packed))
+    return [(name, value.encode("latin-1") if value else b"") for name, value in zip(parts, parts, strict=True)]
 
 
 class Composer:

@@ -10,8 +10,9 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from time import monotonic, time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
@@ -20,12 +21,30 @@ from opentelemetry.trace import SpanKind
 from shared.bus.kafka import producer_options
 from shared.bus.outgoing import Outgoing, key_hash
 from shared.observe import tracing
+from shared.observe.otlp import encoded
 from shared.settings import BusSettings
 
 ACK_SECONDS = 30.0  # longer than the producer's own request timeout: what is still unknown then will never be sent late
 UNKNOWN_SECONDS = 5.0
 _UNKNOWN = (0, 0.0)
 Place = tuple[str, int]
+
+
+class Said(NamedTuple):
+    """What is kept of a traced record until its span is over: not the record."""
+
+    place: int
+    name: str
+    own: str
+    parent: str
+    said_ns: int
+    attributes: bytes
+
+    @classmethod
+    def of(cls, place: int, record: Outgoing) -> Said:
+        """The span that will say that `record`, the one at `place`, was sent."""
+        key = encoded({"messaging.kafka.message.key": (record.key or b"").decode("utf-8", "replace")})
+        return cls(place, f"send {record.topic}", record.traceparent, record.parent, record.said_ns, _common(record.topic) + key)
 
 
 class Load:
@@ -38,7 +57,7 @@ class Load:
         self.size = 0
         self.places: dict[Place, list[tuple[Any, list[int]]]] = {}
         self.unplaced: dict[str, list[tuple[int, Outgoing]]] = {}
-        self.traced: list[tuple[int, Outgoing]] = []
+        self.traced: list[Said] = []
         self.producer, self._counts = producer, counts
 
     def put(self, record: Outgoing) -> None:
@@ -50,7 +69,7 @@ class Load:
         else:
             self.unplaced.setdefault(record.topic, []).append((index, record))
         if record.parent:
-            self.traced.append((index, record))
+            self.traced.append(Said.of(index, record))
 
     def append(self, index: int, record: Outgoing, count: int) -> None:
         """Put it into the batch of its partition, one of `count`."""
@@ -191,25 +210,25 @@ def _as_error(future: asyncio.Future[Any]) -> Exception:
     return error if isinstance(error, Exception) else KafkaError(repr(error))
 
 
-def _trace(records: Sequence[tuple[int, Outgoing]], results: Sequence[Exception | None]) -> None:
+def _trace(said: Sequence[Said], results: Sequence[Exception | None]) -> None:
     """One producer span per acknowledged event: from when it was said to now."""
     end = time_ns()
-    for index, record in records:
-        if results[index] is not None:
-            continue
-        attributes = {
+    for one in said:
+        if results[one.place] is None:
+            start = one.said_ns or end
+            tracing.record(
+                one.name, one.own, parent=one.parent, kind=SpanKind.PRODUCER, start_ns=start, end_ns=end, attributes=one.attributes
+            )
+
+
+@lru_cache(maxsize=256)
+def _common(topic: str) -> bytes:
+    """What all spans of sending to `topic` have in common."""
+    return encoded(
+        {
             "messaging.system": "kafka",
             "messaging.operation.name": "send",
             "messaging.operation.type": "send",
-            "messaging.destination.name": record.topic,
-            "messaging.kafka.message.key": (record.key or b"").decode("utf-8", "replace"),
+            "messaging.destination.name": topic,
         }
-        tracing.record(
-            f"send {record.topic}",
-            record.traceparent,
-            parent=record.parent,
-            kind=SpanKind.PRODUCER,
-            start_ns=record.said_ns or end,
-            end_ns=end,
-            attributes=attributes,
-        )
+    )

@@ -34,11 +34,7 @@ SealOf = Callable[[str, bytes | None, HeaderList, bytes | None], HeaderList]  # 
 _LOCK = "select now() from (select count(pg_advisory_xact_lock(key)) from unnest($1::bigint[]) as wanted(key)) as locked"
 _INBOX = """insert into inbox (mark, topic) select mark, topic from unnest($1::bytea[], $2::text[]) as heard(mark, topic)
     on conflict do nothing returning mark"""
-OUTBOX = """insert into outbox (part, topic, key, body, headers, parent)
-    select part, topic, key, body, headers, parent
-    from unnest($1::smallint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[])
-        with ordinality as said(part, topic, key, body, headers, parent, place)
-    order by place"""
+_COLUMNS = ("part", "topic", "key", "body", "headers", "parent")
 
 
 @lru_cache(maxsize=65_536)
@@ -95,23 +91,15 @@ class Unit:
 
     async def _flush(self) -> None:
         if self._said:
-            await self.connection.execute(OUTBOX, *columns(self._said))
+            await self.connection.copy_records_to_table("outbox", columns=_COLUMNS, records=map(_row, self._said))
 
 
 def _after(cause: AnyCause) -> str:
     return cause.after if isinstance(cause, Cause) else ""
 
 
-def columns(records: Sequence[Outgoing]) -> tuple[list[Any], ...]:
-    """The outbox's columns for these records, in the order of the insert."""
-    return (
-        [part_of(record.key) for record in records],
-        [record.topic for record in records],
-        [record.key for record in records],
-        [record.body for record in records],
-        [pack_headers(record.headers) for record in records],
-        [record.parent for record in records],
-    )
+def _row(record: Outgoing) -> tuple[Any, ...]:
+    return part_of(record.key), record.topic, record.key, record.body, pack_headers(record.headers), record.parent
 
 
 @asynccontextmanager

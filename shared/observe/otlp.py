@@ -25,10 +25,11 @@ log = logging.getLogger(__name__)
 _KINDS = {SpanKind.INTERNAL: 1, SpanKind.SERVER: 2, SpanKind.CLIENT: 3, SpanKind.PRODUCER: 4, SpanKind.CONSUMER: 5}
 _TIMES = struct.Struct("<cQcQ")
 _ERROR = 2
+_UNIQUE = frozenset(("messaging.message.id", "messaging.kafka.offset"))  # seen once: keeping them would only push others out
 
 
 class Finished(NamedTuple):
-    """A span that is over. Contexts are traceparents; times are nanoseconds since the epoch."""
+    """A span that is over. Contexts are traceparents; times are nanoseconds since the epoch; attributes are in their wire form."""
 
     name: str
     own: str
@@ -36,7 +37,7 @@ class Finished(NamedTuple):
     kind: SpanKind
     start_ns: int
     end_ns: int
-    attributes: Mapping[str, Value]
+    attributes: bytes
     links: Sequence[str]
     error: str
 
@@ -67,9 +68,16 @@ def _any(value: Value) -> bytes:
     return b"\x21" + struct.pack("<d", value)
 
 
-@lru_cache(maxsize=16_384, typed=True)
-def _attribute(key: str, value: Value, tag: int) -> bytes:
+def _attribute(key: str, value: Value, tag: int = 9) -> bytes:
     return _field(tag, _field(1, key.encode()) + _field(2, _any(value)))
+
+
+_frequent = lru_cache(maxsize=16_384, typed=True)(_attribute)
+
+
+def encoded(attributes: Mapping[str, Value]) -> bytes:
+    """The wire form of a span's attributes. What many spans have in common can be encoded once and joined to the rest."""
+    return b"".join([(_attribute if key in _UNIQUE else _frequent)(key, value) for key, value in attributes.items()])
 
 
 @lru_cache(maxsize=1_024)
@@ -87,7 +95,7 @@ def _span(span: Finished) -> bytes:
     if parent:
         parts += (b"\x22\x08", bytes.fromhex(parent[36:52]))
     parts += (_head(span.name, span.kind), _TIMES.pack(b"\x39", span.start_ns, b"\x41", span.end_ns))
-    parts += [_attribute(key, value, 9) for key, value in span.attributes.items()]
+    parts.append(span.attributes)
     parts += map(_link, span.links)
     if span.error:
         parts.append(_field(15, _field(2, span.error.encode("utf-8", "replace")) + bytes((3 << 3, _ERROR))))
@@ -96,19 +104,28 @@ def _span(span: Finished) -> bytes:
 
 def encode(resource: Mapping[str, Value], spans: Iterable[Finished]) -> bytes:
     """An `ExportTraceServiceRequest` with one resource and one scope."""
-    described = _field(1, b"".join(_attribute(key, value, 1) for key, value in resource.items()))
-    scoped = _field(1, _field(1, SPAN_SCOPE.encode())) + b"".join(map(_span, spans))
-    return _field(1, described + _field(2, scoped))
+    return _request(_resource(resource), map(_span, spans))
+
+
+def _resource(resource: Mapping[str, Value]) -> bytes:
+    return _field(1, b"".join(_attribute(key, value, 1) for key, value in resource.items()))
+
+
+def _request(resource: bytes, spans: Iterable[bytes]) -> bytes:
+    return _field(1, resource + _field(2, _field(1, _field(1, SPAN_SCOPE.encode())) + b"".join(spans)))
 
 
 class SpanQueue:
-    """Takes finished spans from any thread and exports them in one of its own. What does not fit is dropped and counted."""
+    """Takes finished spans from any thread and exports them in one of its own. What does not fit is dropped and counted.
+
+    A span is encoded when it is put, while its parts are in the processor's cache: what waits is small.
+    """
 
     def __init__(
         self, resource: Mapping[str, Value], export: Callable[[bytes], bool], *, size: int = QUEUE_SPANS, every: float = EXPORT_SECONDS
     ) -> None:
-        self._resource, self._export, self._size, self._every = dict(resource), export, size, every
-        self._spans: deque[Finished] = deque()
+        self._resource, self._export, self._size, self._every = _resource(resource), export, size, every
+        self._spans: deque[bytes] = deque()
         self._wake, self._closed = threading.Event(), False
         self._exporting = threading.Lock()
         self._dropped, self._failed = counter("pursight_spans_lost", "queue_full"), counter("pursight_spans_lost", "export")
@@ -120,7 +137,7 @@ class SpanQueue:
         if len(self._spans) >= self._size:
             self._dropped.inc()
             return
-        self._spans.append(span)
+        self._spans.append(_span(span))
         if len(self._spans) >= EXPORT_SPANS:
             self._wake.set()
 
@@ -139,9 +156,9 @@ class SpanQueue:
         self._wake.set()
         self._thread.join(seconds)
 
-    def _said(self, batch: Sequence[Finished]) -> bool:
+    def _said(self, batch: Sequence[bytes]) -> bool:
         try:
-            return self._export(encode(self._resource, batch))
+            return self._export(_request(self._resource, batch))
         except Exception:
             return False
 

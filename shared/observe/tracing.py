@@ -19,7 +19,7 @@ from types import MappingProxyType
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBased, Sampler
 from opentelemetry.trace import SpanKind
 
-from shared.observe.otlp import Finished
+from shared.observe.otlp import Finished, encoded
 
 _W3C = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _ODD = frozenset("13579bdf")  # the last bit of the flags
@@ -96,19 +96,20 @@ def record(
     kind: SpanKind = SpanKind.INTERNAL,
     start_ns: int,
     end_ns: int,
-    attributes: Attributes,
+    attributes: bytes = b"",
     links: Sequence[str] = (),
     error: str = "",
 ) -> None:
     """Record a finished span with context `own`. Nothing happens where it is not sampled or nothing is recorded.
 
-    `error` is a code, never a message. Times are nanoseconds since the epoch.
+    `attributes` come from `otlp.encoded`, `error` is a code, never a message. Times are nanoseconds since the epoch.
     """
     sink = _recorder.sink
     if sink is None or not sampled(own) or own == parent:
         return
     above = parent if parent and valid(parent) else ""
-    sink(Finished(name, own, above, kind, start_ns, end_ns, attributes, [link for link in links if valid(link)] if links else (), error))
+    linked = [link for link in links if valid(link)] if links else ()
+    sink(Finished(name, own, above, kind, start_ns, end_ns, attributes, linked, error))
 
 
 @contextmanager
@@ -130,6 +131,6 @@ def span(name: str, parent: str, *, attributes: Attributes | None = None, kind: 
             kind=kind,
             start_ns=start,
             end_ns=time_ns(),
-            attributes=attributes or {},
+            attributes=encoded(attributes) if attributes else b"",
             error=error,
         )

@@ -109,7 +109,7 @@ class Teller:
         if not self._linked:
             return None
         own, now = tracing.root("discover asset"), time_ns()
-        tracing.record("discover asset", own, start_ns=now, end_ns=now, attributes={}, links=[self._cause.traceparent])
+        tracing.record("discover asset", own, start_ns=now, end_ns=now, links=[self._cause.traceparent])
         return own
 
     def _row(self, found: Found, counted: Counted, sequence: int, digest: str, after: Outline, *, said: bool) -> Row:

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from shared.observe import tracing
 from shared.observe.names import BY_NAME, METRICS, counter, forget, gauge, observe_many
-from shared.observe.otlp import Finished, SpanQueue, encode
+from shared.observe.otlp import Finished, SpanQueue, encode, encoded
 from shared.observe.setup import JsonLines, sampler_from_environment, setup_tracing
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -32,7 +32,7 @@ def spans() -> Iterator[list[Finished]]:
 def test_an_unsampled_context_is_passed_on_as_it_came(spans: list[Finished]) -> None:
     """Nothing is made for a trace that its sender did not sample."""
     assert tracing.child(UNSAMPLED) == UNSAMPLED
-    tracing.record("x", UNSAMPLED, start_ns=1, end_ns=2, attributes={})
+    tracing.record("x", UNSAMPLED, start_ns=1, end_ns=2)
     assert spans == []
 
 
@@ -41,7 +41,7 @@ def test_a_sampled_context_gets_a_child_in_the_same_trace(spans: list[Finished])
     own = tracing.child(SAMPLED)
     assert own != SAMPLED
     assert (own[:36], own[52:]) == (SAMPLED[:36], SAMPLED[52:])
-    tracing.record("process x", own, parent=SAMPLED, kind=SpanKind.CONSUMER, start_ns=1, end_ns=2, attributes={"a": 1})
+    tracing.record("process x", own, parent=SAMPLED, kind=SpanKind.CONSUMER, start_ns=1, end_ns=2, attributes=encoded({"a": 1}))
     assert (spans[0].own, spans[0].parent) == (own, SAMPLED)
 
 
@@ -71,7 +71,7 @@ def test_the_encoder_says_what_the_official_classes_read(spans: list[Finished]) 
         kind=SpanKind.CONSUMER,
         start_ns=5,
         end_ns=1 << 60,
-        attributes=attributes,
+        attributes=encoded(attributes),
         links=(SAMPLED, "x"),
         error="bad",
     )
@@ -95,7 +95,7 @@ def lost(reason: str) -> float:
 
 def test_lost_spans_are_counted_and_the_rest_is_flushed_at_the_end(spans: list[Finished]) -> None:
     """The queue is bounded; what does not fit, or is not taken, is a metric. Closing exports what is left."""
-    tracing.record("x", SAMPLED, start_ns=1, end_ns=2, attributes={})
+    tracing.record("x", SAMPLED, start_ns=1, end_ns=2)
     sent: list[bytes] = []
     full, failed = lost("queue_full"), lost("export")
     queue = SpanQueue({}, lambda body: bool(sent.append(body)) or True, size=10, every=60)
