@@ -5,6 +5,7 @@ Numbers are those of MongoDB's `error_codes.yml`.
 
 from __future__ import annotations
 
+from bson.errors import BSONError
 from pymongo.errors import (
     AutoReconnect,
     ConfigurationError,
@@ -78,6 +79,8 @@ def mongo_failure(error: BaseException) -> Failure:
         return words(_BY_NUMBER.get(error.code or 0, "server_error"))
     if isinstance(error, ServerSelectionTimeoutError):
         return words("no_member")
+    if isinstance(error, BSONError):
+        return words("data_corrupted")
     if isinstance(error, AutoReconnect):
         return words("connection_reset")
     if isinstance(error, ConfigurationError):

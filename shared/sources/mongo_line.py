@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 from bson import CodecOptions, DatetimeConversion
 from bson.binary import UuidRepresentation
+from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.read_preferences import Nearest
 from pymongo.server_description import ServerDescription
 
+from shared.cloud.token import hush
 from shared.contracts.source import DataSource
 from shared.sources.base import Dial
 from shared.sources.mongo_failures import mongo_failed, refusal
@@ -57,6 +59,7 @@ class Line:
     """The commands of one session. Raises Failed with a code of `failures`; the server's own words stay here."""
 
     def __init__(self, dial: Dial, answer: Answer) -> None:
+        hush("pymongo")  # it logs commands and answers
         self.answer, self.statements = answer, 0
         self._context = copy_context()  # a further connection, opened when it is needed, obeys the guard that this one was opened under
         self._lines = dial.spec.pool_size if dial.spec else 1
@@ -91,7 +94,7 @@ class Line:
             self.statements += 1
             try:
                 return await asyncio.create_task(self._sent(database, command), context=self._context)
-            except (PyMongoError, OSError) as error:
+            except (PyMongoError, BSONError, OSError) as error:
                 found = mongo_failed(error)
             if found.code not in _WENT_AWAY or name == "getMore" or again == _TRIES - 1:
                 raise found

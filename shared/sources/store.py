@@ -120,6 +120,7 @@ class StoreSession:
             read_only_role=not may_write if local else None,
             superuser_used=False if local else None,
             row_security_available=False,
+            public_access=True if isinstance(self._store, HttpStore) and self._store.anonymous else None,
             region=str(getattr(self._spec.cloud_config, "region", "")),
         )
         notes = warnings(self._dial, facts, privileges)

@@ -330,7 +330,7 @@ async def _parquet(store: Store, entry: Entry, work: Callable[[Any], T]) -> T:
     ranges = _Ranges(store, entry, asyncio.get_running_loop())
 
     def run() -> T:
-        with ParquetFile(ranges, buffer_size=_BLOCK_BYTES, pre_buffer=False) as file:
+        with ParquetFile(ranges, buffer_size=_BLOCK_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us") as file:
             return work(file)
 
     try:
@@ -374,8 +374,24 @@ def _parquet_rows(file: Any, columns: Sequence[str], most: int, seed: int) -> tu
         batch = next(file.iter_batches(batch_size=max(share * 4, 64), row_groups=[group], columns=tops, use_threads=False), None)
         if batch is not None:
             rows_ = _some(range(batch.num_rows), share, seed + group)
-            found += batch.take(rows_).to_pylist(maps_as_pydicts="lossy")
+            found += _plain(batch.take(rows_)).to_pylist(maps_as_pydicts="lossy")
     return Picker(columns).rows(found[:most])
+
+
+def _plain(batch: Any) -> Any:
+    """Without nanoseconds, which Python's own times do not have."""
+    import pyarrow
+    from pyarrow import types
+
+    micro = [
+        each.with_type(pyarrow.timestamp("us", each.type.tz))
+        if types.is_timestamp(each.type)
+        else each.with_type(pyarrow.time64("us"))
+        if types.is_time64(each.type)
+        else each
+        for each in batch.schema
+    ]
+    return batch.cast(pyarrow.schema(micro), safe=False)
 
 
 def _starts(name: str, columns: Sequence[str]) -> bool:

@@ -25,6 +25,7 @@ from xml.parsers import expat
 import httpx
 
 from shared.cloud.failures import missing_extra
+from shared.cloud.token import hush
 from shared.contracts.choices import store_host
 from shared.contracts.source import DataSource
 from shared.errors import Failed, PurSightError
@@ -110,6 +111,11 @@ class HttpStore:
     skew_seconds: float = 0.0
     _signed: Dial | None = field(default=None, repr=False)
     _asked_at: float = 0.0
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether it answered without knowing who asks."""
+        return self._signed is not None and not (self._signed.username or self._signed.password)
 
     async def list(self) -> AsyncIterator[list[Entry]]:
         after = ""
@@ -217,6 +223,7 @@ def _query(query: Mapping[str, str]) -> str:
 
 def opened(dial: Dial, spec: DataSource) -> HttpStore:
     """The store of a source; nothing is dialled yet. Raises Failed (`token_needs_proof`, `tls_file_unreadable`)."""
+    hush("httpx", "httpcore", "botocore")  # they log addresses, and an address may carry a signature
     scheme = "http" if dial.tls_mode == "disable" else "https"
     host = spec.host.strip("[]") or store_host(spec)
     prefix = spec.path.lstrip("/") + ("" if not spec.path.strip("/") or spec.path.endswith("/") else "/")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import io
+import logging
 import os
 import ssl
 from collections.abc import Callable, Coroutine
@@ -150,19 +151,23 @@ async def test_what_is_damaged_says_so(tmp_path: Path) -> None:
 
 async def test_nested_parquet_is_paths(tmp_path: Path) -> None:
     """Structures, lists and maps; a footer and some pages are read, however large the file."""
-    rows = [{"id": n, "to": {"city": "Kiel"}, "items": [{"sku": "a"}], "rates": [("eur", 1.5)], "raw": b"\xff\x00"} for n in range(10)]
+    rows = [
+        {"id": n, "to": {"city": "Kiel"}, "items": [{"sku": "a"}], "rates": [("eur", 1.5)], "raw": b"\xff\x00", "at": n + 1}
+        for n in range(10)
+    ]
     kinds = [
         ("id", pyarrow.int64()),
         ("to", pyarrow.struct([("city", pyarrow.string())])),
         ("items", pyarrow.list_(pyarrow.struct([("sku", pyarrow.string())]))),
         ("rates", pyarrow.map_(pyarrow.string(), pyarrow.float64())),
         ("raw", pyarrow.binary()),
+        ("at", pyarrow.timestamp("ns")),
     ]
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(kinds)), tmp_path / "orders.parquet")
     facts = (await _tables(tmp_path))["orders.parquet"]
-    assert list(facts.names) == ["id", "to.city", "items[].sku", "rates.*", "raw"]
+    assert list(facts.names) == ["id", "to.city", "items[].sku", "rates.*", "raw", "at"]
     sample = await _sampled(tmp_path, "orders.parquet", *facts.names)
-    assert [len(column) for column in sample.columns] == [10] * 5
+    assert [len(column) for column in sample.columns] == [10] * 6
     assert sample.columns[1][0] == "Kiel"
 
 
@@ -320,8 +325,9 @@ async def _looked(driver: StoreDriver, dial: Dial) -> dict[str, list[str]]:
         return found
 
 
-async def test_a_container_of_azure(azurite: Azurite) -> None:
+async def test_a_container_of_azure(azurite: Azurite, caplog: pytest.LogCaptureFixture) -> None:
     """By account key, by shared access signature, by bearer token, over TLS with an authority of its own; and what is refused."""
+    caplog.set_level(logging.DEBUG)
     azurite.put("in/orders 1/part-001 ü.jsonl", ORDERS)
     azurite.put("in/orders 1/part-002 ü.jsonl", ORDERS)
     azurite.put("in/a+b.jsonl.gz", gzip.compress(ORDERS))
@@ -331,6 +337,7 @@ async def test_a_container_of_azure(azurite: Azurite) -> None:
     assert await _looked(azure_blob(), dial) == wanted
     assert await _looked(azure_blob(), replace(dial, password=azurite.sas())) == wanted
     assert await _looked(azure_blob(), replace(dial, password=token(), token=True)) == wanted
+    assert "sig=" not in caplog.text.replace(azurite.sas(rights="rwcl"), "")
     refused = {
         "credentials_invalid": replace(dial, password=base64.b64encode(CANARY.encode()).decode()),
         "no_privilege": replace(dial, password=azurite.sas(rights="r")),
