@@ -17,7 +17,7 @@ from shared.contracts.connection import ConnectionPlan, Diagnosis, Posture
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import DataSource
 from shared.db.seats import Seats
-from shared.egress import Surroundings, guarded
+from shared.egress import Surroundings, cloud_policy, guarded
 from shared.errors import PurSightError
 from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, Probe, SourceDriver, SourceSession
@@ -71,8 +71,13 @@ class Dialler:
 
     @asynccontextmanager
     async def _cloud_facts(self, spec: DataSource) -> AsyncIterator[asyncio.Task[CloudWord]]:
-        """What the cloud says of the source, asked for meanwhile; by addresses that are the provider's, so no source's policy counts."""
-        asked = asyncio.create_task(self._sign_in.posture.told(spec), context=Context())
+        """What the cloud says of the source, asked for meanwhile: at the provider's addresses, so under its policy, not the source's."""
+
+        async def ask() -> CloudWord:
+            with guarded(cloud_policy(self._around)):
+                return await self._sign_in.posture.told(spec)
+
+        asked = asyncio.create_task(ask(), context=Context())
         try:
             yield asked
         finally:

@@ -24,6 +24,7 @@ from shared.cloud.tokens import Tokens
 from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
 from shared.contracts.connection import Diagnosis, Posture
 from shared.contracts.source import DataSource
+from shared.egress import as_this_machine
 from shared.errors import Failed, PurSightError, Transient
 
 SECONDS = 8.0  # for all that one look asks
@@ -99,11 +100,12 @@ class CloudPosture:
         region = region or cloud.region
         if not _REGION.fullmatch(region):
             raise failure("region_missing")
-        async with self._aws.client(await AwsSignIn.of(cloud, self._resolve), "rds", region=region) as rds:
-            if kind == "cluster":
-                return await _cluster(rds, name, region)
-            found = (await rds.describe_db_instances(DBInstanceIdentifier=name)).get("DBInstances") or [{}]
-            return _rds(found[0], region, public=found[0].get("PubliclyAccessible"))
+        with as_this_machine():
+            async with self._aws.client(await AwsSignIn.of(cloud, self._resolve), "rds", region=region) as rds:
+                if kind == "cluster":
+                    return await _cluster(rds, name, region)
+                found = (await rds.describe_db_instances(DBInstanceIdentifier=name)).get("DBInstances") or [{}]
+                return _rds(found[0], region, public=found[0].get("PubliclyAccessible"))
 
     async def _of_azure(self, spec: DataSource, cloud: AzureConfig) -> Posture | None:
         if spec.engine not in _AZURE_KINDS:
