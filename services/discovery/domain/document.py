@@ -68,6 +68,15 @@ class Place:
     source: str
     database: str
     openlineage: str  # what stands before schema.table, e.g. postgres://db.example.org:5432/shop.
+    joint: str = "."  # what stands between the two; / for files
+
+    def alias(self, schema: str, table: str) -> str:
+        """The name that OpenLineage gives to a table, or to files.
+
+        >>> Place("acme", "lake", "lake", "s3://lake/", "/").alias("sales", "orders")
+        's3://lake/sales/orders'
+        """
+        return f"{self.openlineage}{schema}{self.joint}{table}" if schema != self.joint else f"{self.openlineage}{table}"
 
     def key(self, schema: str, table: str) -> str:
         """`AssetName.key`, with the parts that repeat encoded once. A test holds both together."""

@@ -83,7 +83,7 @@ def _last(found: Document, change: Sequence[SchemaChange], sampling: str, scan: 
     last: dict[str, Any] = {"fingerprint": found.fingerprint, "change": [each.model_dump(exclude_defaults=True) for each in change]}
     if sampling != "none":
         last["sampling"] = sampling
-    last["aliases"] = [f"{scan.place.openlineage}{found.schema}.{found.table}"]
+    last["aliases"] = [scan.place.alias(found.schema, found.table)]
     return last
 
 

@@ -22,7 +22,9 @@ from services.discovery.worker.pipeline import flow
 from services.discovery.worker.tell import Cancelled, Found, Teller, say_removed
 from shared.bus.jobs import Job, Jobs, LostLease
 from shared.bus.received import Cause
+from shared.contracts.choices import store_host
 from shared.contracts.connection import Diagnosis, SourceConnected
+from shared.contracts.engines import engine_of
 from shared.contracts.names import AssetName
 from shared.contracts.scan import LeftOut, ScanCompleted, ScanFailed
 from shared.contracts.source import Scope
@@ -279,12 +281,14 @@ def _place(connected: SourceConnected) -> Place:
     prefixes = {
         "postgresql": f"postgres://{at}{spec.database}.",
         "mongodb": f"mongodb://{at}",
-        "s3": f"s3://{spec.database}/",
-        "gcs": f"gs://{spec.database}/",
-        "azure_blob": f"wasbs://{spec.database}/",
-        "folder": f"file://{spec.path}/",
+        "s3": f"s3://{spec.database}/{inner}",
+        "gcs": f"gs://{spec.database}/{inner}",
+        "azure_blob": f"wasbs://{spec.database}@{store_host(spec)}/{inner}",
+        "folder": f"file:///{inner}",
+    inner = f"{spec.path.strip('/')}/" if spec.path.strip("/") else ""
     }
-    return Place(spec.tenant, spec.name, spec.database, prefixes.get(spec.engine, f"mysql://{at}"))
+    joint = "." if engine_of(spec.engine).kind == "server" else "/"
+    return Place(spec.tenant, spec.name, spec.database, prefixes.get(spec.engine, f"mysql://{at}"), joint)
 
 
 def _frame(connected: SourceConnected, scan: Scan) -> event.ScanFrame:
