@@ -278,6 +278,7 @@ def _mode(scan: Scan) -> Literal["incremental", "full"]:
 def _place(connected: SourceConnected) -> Place:
     spec = connected.spec
     at = f"{spec.host}:{spec.port}/"
+    inner = f"{spec.path.strip('/')}/" if spec.path.strip("/") else ""
     prefixes = {
         "postgresql": f"postgres://{at}{spec.database}.",
         "mongodb": f"mongodb://{at}",
@@ -285,7 +286,6 @@ def _place(connected: SourceConnected) -> Place:
         "gcs": f"gs://{spec.database}/{inner}",
         "azure_blob": f"wasbs://{spec.database}@{store_host(spec)}/{inner}",
         "folder": f"file:///{inner}",
-    inner = f"{spec.path.strip('/')}/" if spec.path.strip("/") else ""
     }
     joint = "." if engine_of(spec.engine).kind == "server" else "/"
     return Place(spec.tenant, spec.name, spec.database, prefixes.get(spec.engine, f"mysql://{at}"), joint)
