@@ -186,7 +186,7 @@ def _shown(row: Row) -> dict[str, Any]:
     found = health(row.key, max(1, row.sequence), Seen(checks, row.past, row.known, row.circuit.state, datetime.now(UTC).timestamp()))
     waits = row.circuit.state == "open"
     return {
-        **found.model_dump(exclude={"sequence", "status"}),
+        **found.model_dump(exclude={"sequence"}),
         "version": row.version,
         "state": row.state,
         "health": row.health,

@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import httpx
 import orjson
 import pytest
 
-from services.connector import handlers
+from services.connector import api, handlers
 from services.connector.domain.circuit import pressed
 from services.connector.domain.plan import plan
-from services.connector.gateway import Dialler, Patience
+from services.connector.gateway import Dialler, Limits, Patience
 from services.connector.store import Store
 from services.connector.worker import Rhythm, Watch
 from shared.bus.jobs import Jobs
@@ -30,6 +31,7 @@ from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
+from shared.web.server import edge_app
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "connector" / "migrations"
 CANARY = "canary_pw_41b7"
@@ -240,5 +242,34 @@ def test_the_clouds_facts_ride_on_the_connection_and_never_fail_it(in_house: Any
         await house.register(2, **spec | managed)
         found = SourceConnected.model_validate(dict(await house.dial())["source.connected"])
         assert (found.posture.encrypted_at_rest, found.posture.backup_retention_days, found.posture.superuser_used) == (True, 7, True)
+
+    in_house(work)
+
+
+def test_the_past_is_kept_for_a_month_and_has_a_trend(in_house: Any) -> None:
+    """Hour by hour: a worse day than the week before, and fast growth, are said with advice; what is older than a month goes."""
+    hours = """insert into health_hour (key, hour, checks, failures, seconds, bytes)
+        select 'default/shop', date_trunc('hour', now()) - n * interval '1 hour', 100, case when n < 3 then 100 else 0 end, 1.0,
+            case when n < 24 then 1000000000 else 1000 end
+        from generate_series(0, 24 * 40) n"""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec)
+        await house.pool.execute(hours)
+        said = dict(await house.dial())["source.health"]
+        assert (said["trend"], said["growth_bytes_per_day"] > 30_000_000) == ("worse", True)
+        assert {each.partition(":")[0] for each in said["advice"]} == {
+            "The last day was worse than the week before",
+            "The database grows by more than a twentieth a day",
+        }
+        kept = await house.pool.fetchrow("select count(*), min(hour) > now() - interval '31 days' from health_hour")
+        assert (kept[0] <= 24 * 30 + 1, kept[1]) == (True, True)
+        app = edge_app(list(api.routes(house.store, house.jobs, api.Preflight(house.store, house.dialler, Limits(1, 1, 1), 1))), token="t")
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://x", headers={"authorization": "Bearer t"}
+        ) as http:
+            shown = (await http.get("/health/sources/default/shop")).json()
+        assert (shown["trend"], shown["circuit"], shown["retries_left"], shown["status"]) == ("worse", "closed", 10.0, "healthy")
+        assert {"latency_p95_seconds", "uptime", "connections_used", "certificate_days", "looked_at_in_full"} <= set(shown)
 
     in_house(work)
