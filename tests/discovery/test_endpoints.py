@@ -14,6 +14,8 @@ from services.discovery.gateway import Line
 from shared.contracts.connection import Privileges, ServerFacts, SourceConnected
 from shared.contracts.source import DataSource, Scope
 from shared.errors import PurSightError
+from tests.mysql_server import PASSWORD as MYSQL_PASSWORD
+from tests.mysql_server import MysqlServer
 from tests.pg_pair import PASSWORD, PgPair
 from tests.pgbouncer import bouncing
 
@@ -239,3 +241,45 @@ def test_scans_within_their_pool_leave_nothing_open(in_house: Any, shop: PgPair,
         assert shop.sessions("a", "pursight-discovery") == 0
 
     in_house(work)
+
+
+def facts_of(body: dict[str, Any]) -> str:
+    """Of a table, without what tells one scan from another."""
+    return repr({name: value for name, value in body.items() if name not in ("scan_id", "spec", "fingerprint")})
+
+
+def test_one_session_sees_what_three_see(in_house: Any, mariadb: MysqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine whose snapshot remembers what it listed: comments, parts, keys and views are told alike; and so it is the second time."""
+    monkeypatch.setenv("TEST_PAIR_PASSWORD", MYSQL_PASSWORD)
+    monkeypatch.setattr("services.discovery.worker.scan._GROUP", 2)
+    mariadb.run(
+        *("drop database if exists lonely", "create database lonely", "use lonely"),
+        "create table a (id int primary key comment 'the key', mail varchar(99)) comment 'people'",
+        "insert into a values (1, 'a@example.org'), (2, 'b@example.org')",
+        "create table b (a_id int, foreign key (a_id) references a (id))",
+        "create table parts (n int, t text) partition by range (n) (partition p values less than (10), partition q values less than (20))",
+        "insert into parts values (1, 'x'), (11, 'y')",
+        "create view seen as select id from a",
+    )
+    spec = {"engine": "mariadb", "host": "127.0.0.1", "port": mariadb.port, "database": "lonely", "username": "root"}
+    spec |= {"password_secret": "env:TEST_PAIR_PASSWORD", "ssl_config": {"ca": mariadb.ca}}
+
+    async def work(house: Any, url: str) -> None:
+        found = []
+        for name, pool in (("by-three", {}), ("by-one", {"pool_size": 1, "max_overflow": 0})):
+            source = DataSource.model_validate(spec | {"name": name} | pool)
+            server, role = ServerFacts(version="10.11"), Privileges(role="root")
+            event = SourceConnected(
+                source=source.key, sequence=1, based_on=1, spec=source, plan=plan(source), server=server, privileges=role
+            )
+            await house.connect(event)
+            said = await house.scan()
+            bodies = [body for topic, body in said if topic == "schema.discovered" and body]
+            found.append({body["table"]: facts_of(body).replace(name, "either") for body in bodies})
+            assert [topic for topic, _ in await house.scan()] == ["scan.completed"]
+        assert sorted(found[0]) == ["a", "b", "parts", "seen"]
+        assert found[0] == found[1]
+        assert mariadb.sessions("root") == 1  # the test's own
+
+    in_house(work)
+    mariadb.run("drop database lonely")

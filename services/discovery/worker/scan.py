@@ -58,14 +58,16 @@ class Run:
 
 
 class Catalogue:
-    """The catalogue as one scan reads it: all of one instant, or, on a line that is alone, a group of tables at a time."""
+    """The catalogue as one scan reads it: all of one instant, or, on a line that is alone, a group of tables of one instant each."""
 
     def __init__(self, line: Line, snapshot: Snapshot, held: AsyncExitStack) -> None:
         self._line, self._snapshot, self._held = line, snapshot, held
+        self._scope = Scope()
 
     async def marks(self, scope: Scope, *, compare: bool) -> Sequence[TableMark]:
-        """A line that is alone always compares: it does not come back to this instant."""
-        found = await self._snapshot.marks(scope, compare=compare or self._line.alone)
+        """Every table in scope. A line that is alone does not come back to this instant."""
+        self._scope = scope
+        found = await self._snapshot.marks(scope, compare=compare)
         if self._line.alone:
             await self._held.aclose()
         return found
@@ -76,10 +78,15 @@ class Catalogue:
                 yield chunk
             return
         for start in range(0, len(tables), _GROUP):
-            async with self._line.snapshot() as snapshot:
-                facts = [chunk async for chunk in snapshot.describe(tables[start : start + _GROUP])]
-            for chunk in facts:
+            for chunk in await self._group({(mark.schema, mark.table) for mark in tables[start : start + _GROUP]}):
                 yield chunk
+
+    async def _group(self, wanted: set[tuple[str, str]]) -> list[list[TableFacts]]:
+        """A snapshot knows the tables that it listed itself; so they are listed again, with the marks of this instant."""
+        scope = effective(self._scope, Scope(tables=tuple(f"{schema}.{table}" for schema, table in sorted(wanted))))
+        async with self._line.snapshot() as snapshot:
+            marks = [mark for mark in await snapshot.marks(scope, compare=True) if (mark.schema, mark.table) in wanted]
+            return [chunk async for chunk in snapshot.describe(marks)]
 
 
 class Scanner:
@@ -163,8 +170,8 @@ class Scanner:
         teller = Teller(self._store, self._jobs, job, scan, _frame(connected, scan), cause, sampling=spec.sampling, linked=run.linked)
         if work.look:
             await self._tell(work, line, catalogue, run, teller, _place(connected), spec.sample_rows)
-        if not known:
-            await self._remember(job, scan, run.marks if line.alone else await catalogue.marks(scope, compare=True))
+        if not known and not line.alone:
+            await self._remember(job, scan, await catalogue.marks(scope, compare=True))
         if covers_all(scan.scope):
             await self._remove(scan, work.gone, len(known), allowed, teller, run)
 
@@ -172,7 +179,7 @@ class Scanner:
         if work.sample:
             await line.prepare()
         tables = [run.marks[at] for at in work.look]
-        sampled = {run.marks[at].id for at in work.sample}
+        sampled = {(run.marks[at].schema, run.marks[at].table) for at in work.sample}
 
         async def sample(chunk: list[Found]) -> None:
             await _sample(line, chunk, rows)
@@ -256,7 +263,7 @@ async def _count(line: Line, chunk: list[Found], rows: int) -> None:
 
 
 async def _described(
-    catalogue: Catalogue, tables: Sequence[TableMark], sampled: set[int], place: Place, seconds: dict[str, float]
+    catalogue: Catalogue, tables: Sequence[TableMark], sampled: set[tuple[str, str]], place: Place, seconds: dict[str, float]
 ) -> AsyncIterator[list[Found]]:
     started = perf_counter()
     async for chunk in catalogue.describe(tables):
@@ -264,7 +271,7 @@ async def _described(
         for facts in chunk:
             mark = facts.mark
             described = document.document(place, mark.schema, mark.table, mark.kind, facts)
-            found.append(Found(facts, described, mark.id in sampled, plan.why_not_sampled(mark)))
+            found.append(Found(facts, described, (mark.schema, mark.table) in sampled, plan.why_not_sampled(mark)))
         seconds["describe"] = seconds.get("describe", 0.0) + perf_counter() - started
         for at in range(0, len(found), _CHUNK):
             yield found[at : at + _CHUNK]
