@@ -16,8 +16,10 @@ from services.catalog.domain import shown
 from services.catalog.domain.wanted import clean, moment, number, wanted
 from services.catalog.store import export, read, search
 from services.catalog.store import progress as steps
+from shared.web.guard import narrowed
 from shared.web.problems import problem
 
+ACTION = "catalog.read"
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -34,11 +36,13 @@ class Api:
 
     async def search(self, request: Request) -> Response:
         """`GET /search?q=&class=&framework=&source=&sensitivity=&review=&limit=&offset=`"""
-        return answer(await search.search(self._pool, wanted(request.query_params)))
+        asked, scope = wanted(request.query_params), narrowed(request, ACTION)
+        return answer(await search.search(self._pool, asked._replace(source=clean(scope or ""))))
 
     async def sources(self, request: Request) -> Response:
         """`GET /sources-view`: sources with reachability and figures."""
-        return answer({"sources": await read.sources(self._pool), **await read.figures(self._pool)})
+        scope = narrowed(request, ACTION)
+        return answer({"sources": await read.sources(self._pool, scope), **await read.figures(self._pool, scope)})
 
     async def asset(self, request: Request) -> Response:
         """`GET /assets/{key}`: columns with class and why, violations, tags, lineage."""
@@ -97,13 +101,14 @@ class Api:
         """`GET /stats?source=`: sources, classes, sensitivities, compliance by framework, riskiest tables, worst violations; of one source
         also what it does not declare."""
         source = clean(request.query_params.get("source", "")) or None
-        figures = await read.figures(self._pool, source)
+        scope = clean(narrowed(request, ACTION) or "") or None
+        figures = await read.figures(self._pool, scope)
         return answer(
             {
                 **figures,
-                "riskiest": await read.riskiest(self._pool, source),
+                "riskiest": await read.riskiest(self._pool, scope),
                 **({"undeclared": await read.undeclared(self._pool, source)} if source else {}),
-                "violations": await read.violations(self._pool, source=source, limit=20),
+                "violations": await read.violations(self._pool, source=scope, limit=20),
             }
         )
 

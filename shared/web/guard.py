@@ -1,7 +1,7 @@
 """May who came in do this? Asked for every route before its function runs; what the table of routes does not know is refused.
 
-Where the tenant is known only inside (a body, an object found by its id), the function itself asks, by `check`, `hidden` or `visible`.
-An answer of a function that forgot to ask goes to nobody but actors of all tenants.
+Where the tenant is known only inside (a body, an object found by its id), the function itself asks, by `check`, `hidden`,
+`visible` or `narrowed`. An answer of a function that forgot to ask goes to nobody but actors of all tenants.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.access.actions import ALL, INSIDE, PATH, RAW_PATH, ROUTES, SHARED, Guarded
 from shared.access.actor import EVERYWHERE, Actor
 from shared.access.gate import Gate, denied
-from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.names import DEFAULT_TENANT, SourceName, encode
 from shared.errors import Denied
 from shared.web.auth import OPEN_PATHS
 from shared.web.health import STARTING
@@ -60,6 +60,17 @@ def visible(request: Request, action: str, rows: Iterable[T], about: Callable[[T
     """Those of many that may be shown; `about` tells tenant and name of one."""
     _access(request).settled = True
     return [row for row in rows if seen(request, action, *about(row))]
+
+
+def narrowed(request: Request, action: str) -> str | None:
+    """What a list is to be narrowed to: the `source` of the query, else the actor's own tenant (`tenant/`); None: to nothing.
+
+    Raises Denied where the source is another tenant's.
+    """
+    actor, given = _access(request).actor, request.query_params.get("source", "")
+    if given or not actor.everywhere:
+        check(request, action, unquote(given.partition("/")[0]) if given else actor.tenant, given)
+    return given or (None if actor.everywhere else f"{encode(actor.tenant)}/")
 
 
 async def hidden(request: Request, action: str, tenant: str, name: str = "") -> bool:

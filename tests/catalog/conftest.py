@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from services.catalog.app import MIGRATIONS, routes
 from shared.bus.migrations import FOLDER
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
-from shared.web.problems import HANDLERS
+from shared.web.server import edge_app
 
 
 @pytest.fixture
@@ -26,7 +25,8 @@ async def pool(fresh_database_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 @pytest.fixture
 async def client(pool: asyncpg.Pool) -> AsyncIterator[httpx.AsyncClient]:
-    """Asks the catalog's routes, without the token check that the service's shell adds."""
-    app = Starlette(routes=routes(pool, stuck_after_seconds=60.0), exception_handlers=HANDLERS)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://catalog") as opened:
+    """Asks the catalog's routes with the stack's own token."""
+    app = edge_app(routes(pool, stuck_after_seconds=60.0), token="t")
+    headers = {"Authorization": "Bearer t"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://catalog", headers=headers) as opened:
         yield opened

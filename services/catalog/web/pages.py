@@ -23,8 +23,10 @@ from services.catalog.domain.wanted import Wanted, clean, number, wanted
 from services.catalog.store import progress as steps
 from services.catalog.store import read, search
 from services.catalog.web import words
+from shared.web.guard import narrowed
 
 FOLDER = Path(__file__).parent
+ACTION = "catalog.read"
 PAGE = 25
 FIRST_CONTROLS = 6
 MANY_TABLES = 2000  # from here on the overview is asked for less often while a scan runs
@@ -92,16 +94,17 @@ class Pages:
     async def overview(self, request: Request) -> Response:
         """`/`: sources, riskiest tables, worst violations, compliance by framework."""
         every = request.query_params.get("violations") == "all"
-        figures = await read.figures(self._pool)
-        controls = await read.open_controls(self._pool)
-        sources = [await self._card(source, figures) for source in await read.sources(self._pool)]
+        scope = narrowed(request, ACTION)
+        figures = await read.figures(self._pool, scope)
+        controls = await read.open_controls(self._pool, scope)
+        sources = [await self._card(source, figures) for source in await read.sources(self._pool, scope)]
         busy, totals = any(not card["progress"]["done"] and not card["progress"]["failed"] for card in sources), _totals(figures)
         return self._page(
             "overview.html",
             sources=sources,
             busy=busy,
             every_seconds=30 if not busy else 2 if totals["tables"] < MANY_TABLES else 6,
-            riskiest=await read.riskiest(self._pool, limit=8),
+            riskiest=await read.riskiest(self._pool, scope, limit=8),
             violations=controls if every else controls[:FIRST_CONTROLS],
             more=0 if every else max(0, len(controls) - FIRST_CONTROLS),
             every=every,
@@ -125,7 +128,7 @@ class Pages:
     async def search(self, request: Request) -> Response:
         """`/search`: one box, facets, tables with the columns that match."""
         asked = wanted(request.query_params, limit=PAGE)
-        found = await search.search(self._pool, asked)
+        found = await search.search(self._pool, asked._replace(source=clean(narrowed(request, ACTION) or "")))
         for result in found["results"]:
             result["columns"] = shown.matching(result["columns"], asked.text, asked.class_name)
         part = "results.html" if request.headers.get("hx-target") == "results" else "search.html"

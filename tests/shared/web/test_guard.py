@@ -129,12 +129,12 @@ async def test_a_refusal_inside_is_answered_and_kept() -> None:
         ("/plans/acme/asset:x", 200),
         ("/plans/acme%2Fother/asset:x", 403),
         ("/static/x.css", 200),
-        ("/", 403),
+        ("/traces/x", 403),
     ],
 )
 async def test_the_tenant_is_read_as_the_service_reads_it(path: str, code: int) -> None:
     """From the path, its raw form, or the query; who belongs to all tenants sees all."""
-    made = [Route(path, fine) for path in ("/", "/violations", "/assets/{key:path}", "/plans/{target:path}")]
+    made = [Route(path, fine) for path in ("/traces/{trace_id}", "/violations", "/assets/{key:path}", "/plans/{target:path}")]
     edge = Edge(*made, Mount("/static", JSONResponse({})))
     assert await edge.ask(path, "viewer") == code
     assert await edge.ask(path, "everywhere") == 200
