@@ -12,7 +12,7 @@ PERSON = 10  # its priority where somebody waits; a routine check can wait
 
 
 def watched(spec: DataSource) -> bool:
-    """Whether this source has a primary and a warm secondary, between which the connector chooses. A MongoDB replica set moves by itself."""
+    """Whether the connector chooses between a primary and a warm secondary of this source. A MongoDB replica set moves by itself."""
     by_itself = spec.srv or bool(spec.replica_config.replica_set)
     return spec.location == "hybrid" and engine_of(spec.engine).kind == "server" and bool(spec.replica_config.secondary) and not by_itself
 

@@ -20,12 +20,13 @@ from services.connector.gateway import Dialler, Patience
 from services.discovery.gateway import Patience as ScanPatience
 from services.discovery.gateway import Sources
 from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
-from shared.contracts.connection import Posture, Privileges, ServerFacts, SourceConnected
+from shared.contracts.connection import ConnectionPlan, Posture, Privileges, ServerFacts, SourceConnected
 from shared.contracts.source import DataSource, SslConfig
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.errors import Failed
 from shared.secrets.sign_in import SignIn
+from shared.sources.base import Probe
 from shared.sources.dialling import dial_for
 from shared.sources.failures import failure_of
 from shared.sources.postgres import PostgresDriver
@@ -146,8 +147,13 @@ async def clouds(database: Database, monkeypatch: pytest.MonkeyPatch, *, life: i
         yield machine, google
 
 
-def dialler(home: Path) -> Dialler:
-    return Dialler(home=home, around=Surroundings(local=True), patience=Patience(5.0, 10.0))
+async def dialled(home: Path, spec: DataSource) -> tuple[ConnectionPlan, Probe]:
+    """What the connector finds; no line is left open."""
+    dialler = Dialler(home=home, around=Surroundings(local=True), patience=Patience(5.0, 10.0))
+    try:
+        return await dialler.watch(spec, 1)
+    finally:
+        await dialler.kept.close()
 
 
 def on_guarded_loop(work: Any) -> Any:
@@ -166,7 +172,7 @@ def test_each_clouds_token_is_taken(database: Database, monkeypatch: pytest.Monk
                 (GCP, "", "scan@shop.iam"),
                 (GCP, ACCOUNT, "scan@shop.iam"),
             ):
-                wanted, probe = await dialler(tmp_path).probe(database.spec(cloud, username=username))
+                wanted, probe = await dialled(tmp_path, database.spec(cloud, username=username))
                 assert (probe.privileges.role, wanted.tls_mode, bool(probe.server.tls_version)) == (role, "verify-full", True)
                 assert "canary" not in f"{wanted} {probe}"
 
@@ -204,11 +210,11 @@ def test_mariadb_takes_tokens_too(mariadb: MysqlServer, monkeypatch: pytest.Monk
     async def work(database: Database) -> None:
         async with clouds(database, monkeypatch) as (machine, _):
             for cloud, username, user in ((AWS, "iam", "iam"), (AZURE, "iam", "iam"), (GCP, "", "scan")):
-                await dialler(tmp_path).probe(database.spec(cloud, username=username, database="information_schema"))
+                await dialled(tmp_path, database.spec(cloud, username=username, database="information_schema"))
                 assert database.seen()[-1] == user
             machine.ledger = None
             with pytest.raises(Failed) as caught:
-                await dialler(tmp_path).probe(database.spec(AZURE, database="information_schema"))
+                await dialled(tmp_path, database.spec(AZURE, database="information_schema"))
             assert caught.value.code == "token_not_accepted"
 
     with judge(mariadb.folder / "pam", mariadb.port) as service:
