@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.contracts.connection import ConnectionPlan
 from shared.contracts.judging.allowed import ANY, SAFE, Allowed
 from shared.contracts.judging.source import judge
+from shared.contracts.source import DataSource
+from shared.errors import Failed
+from shared.secrets.sign_in import SignIn
 
 MINE = Allowed((*SAFE, "vault:secret/{tenant}/*", "env:CRM_PASSWORD"))
 
@@ -81,3 +86,13 @@ def test_a_source_that_names_another_secret_is_refused_by_field(more: dict[str, 
     assert judge(document).spec
     fine = {**document, "cloud_config": None, "ssl_config": {"ca": "/etc/ssl/db.pem"}, "password_secret": "local:acme.crm"}
     assert judge({name: value for name, value in fine.items() if value is not None}, Allowed(SAFE)).spec
+
+
+def test_it_is_held_again_where_references_become_values(tmp_path: Path) -> None:
+    """Whatever way a source came: before anything is read or dialled."""
+    spec = DataSource(name="crm", tenant="acme", host="db.example", database="shop", password_secret="env:DATABASE_URL")
+    plan = ConnectionPlan(host="db.example", port=5432, database="shop", username="reader", secret="env:DATABASE_URL")
+    with pytest.raises(Failed) as refused:
+        SignIn(tmp_path, Allowed(SAFE)).lookup(spec, plan)
+    assert (refused.value.code, "password_secret" in str(refused.value)) == ("secret_not_allowed", True)
+    assert SignIn(tmp_path).lookup(spec, plan)
