@@ -1,6 +1,6 @@
 """A server that speaks MongoDB's wire, three members with TLS, SCRAM and privileges: mongo-java-server and what `mongo/Server.java` adds.
 
-It is not MongoDB. Set PURSIGHT_TEST_MONGO to the address of one to run the tests that any server must hold against it.
+It is not MongoDB: what only a real server does (rollback, change streams, X.509, its own lag) is not proven by it.
 """
 
 from __future__ import annotations

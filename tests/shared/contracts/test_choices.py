@@ -61,18 +61,21 @@ def test_every_identity_is_reached() -> None:
 @pytest.mark.parametrize(
     ("more", "sign_in", "row"),
     [
-        ({"cloud_config": {**AWS, "use_iam_auth": True}}, "aws_iam", 0),
-        ({"cloud_config": {**GCP, "use_iam_auth": True}}, "gcp_iam", 1),
-        ({"cloud_config": {**AZURE, "use_managed_identity": True}}, "azure_token", 2),
-        ({"cloud_config": {**AZURE, "client_secret_ref": "env:K", "client_id": "c"}, "password_secret": "env:P"}, "password", 3),
-        ({"password_secret": "env:P"}, "password", 3),
-        ({"cloud_config": {**AZURE, "client_secret_ref": "env:K", "client_id": "c"}}, "azure_token", 4),
-        ({"ssl_config": {"cert": "/c", "key": "/k"}}, "none", 5),
-        ({"cloud_config": AZURE}, "none", 6),
+        ({"engine": "s3", "cloud_config": AWS}, "aws_keys", 0),
+        ({"engine": "gcs", "cloud_config": GCP}, "gcp_token", 1),
+        ({"engine": "azure_blob", "cloud_config": {**AZURE, "use_managed_identity": True}}, "azure_token", 4),
+        ({"cloud_config": {**AWS, "use_iam_auth": True}}, "aws_iam", 2),
+        ({"cloud_config": {**GCP, "use_iam_auth": True}}, "gcp_iam", 3),
+        ({"cloud_config": {**AZURE, "use_managed_identity": True}}, "azure_token", 4),
+        ({"cloud_config": {**AZURE, "client_secret_ref": "env:K", "client_id": "c"}, "password_secret": "env:P"}, "password", 5),
+        ({"password_secret": "env:P"}, "password", 5),
+        ({"cloud_config": {**AZURE, "client_secret_ref": "env:K", "client_id": "c"}}, "azure_token", 6),
+        ({"ssl_config": {"cert": "/c", "key": "/k"}}, "none", 7),
+        ({"cloud_config": AZURE}, "none", 8),
     ],
 )
 def test_how_to_sign_in(more: dict[str, Any], sign_in: str, row: int) -> None:
-    """A token where the source says so, else the password, else the identity, else a certificate, else trust."""
+    """A token where the source says so, else the password, else the identity, else a certificate, else trust; a store by its cloud's identity."""
     found = entry(source(location="cloud", **more))
     assert (found.sign_in, found) == (sign_in, ENTRIES[row])
 

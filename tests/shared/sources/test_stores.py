@@ -33,6 +33,7 @@ from shared.sources.documents import Outline
 from shared.sources.mongo import MongoDriver
 from shared.sources.store import StoreDriver, azure_blob, folder, gcs, s3
 from shared.sources.store_assets import Assets, parts
+from shared.sources.store_failures import code_of, words
 from shared.sources.store_folder import FolderStore
 from shared.sources.store_line import Entry
 from tests.azurite import CONTAINER, KEY, Azurite, token
@@ -273,6 +274,32 @@ async def test_a_refused_identity_is_told(moto: str) -> None:
     finally:
         post(moto, "/moto-api/reset-auth", "inf")
     assert await _code(spec, s3(), username="testing", password=CANARY) == "no_such_bucket"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "word", "code"),
+    [
+        (301, "<Error><Code>PermanentRedirect</Code></Error>", "", "wrong_region"),
+        (400, "<Error><Code>AuthorizationHeaderMalformed</Code></Error>", "", "wrong_region"),
+        (403, "<Error><Code>AccessDenied</Code></Error>", "", "no_privilege"),
+        (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", "", "clock_skew"),
+        (403, "<Error><Code>InvalidObjectState</Code></Error>", "", "archived"),
+        (400, "<Error><Code>ExpiredToken</Code></Error>", "", "credentials_expired"),
+        (404, "<Error><Code>NoSuchBucket</Code></Error>", "", "no_such_bucket"),
+        (503, "<Error><Code>SlowDown</Code></Error>", "", "throttled"),
+        (403, "", "AuthorizationPermissionMismatch", "no_privilege"),
+        (404, "", "ContainerNotFound", "no_such_bucket"),
+        (409, "", "BlobArchived", "archived"),
+        (401, '{"error": {"errors": [{"reason": "authError"}]}}', "", "credentials_invalid"),
+        (403, '{"error": {"errors": [{"reason": "rateLimitExceeded"}]}}', "", "throttled"),
+        (502, "<html>", "", "unreachable"),
+        (418, "<html>", "", "not_a_store"),
+    ],
+)
+def test_what_three_clouds_answer(status: int, body: str, word: str, code: str) -> None:
+    """As their references say it; each code is in the catalogue, with words that fit a store."""
+    assert code_of(status, body.encode(), word) == code
+    assert words(code).remedy
 
 
 def test_very_many_keys_are_data() -> None:
