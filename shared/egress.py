@@ -60,13 +60,25 @@ class OwnPlaces:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the operator decided about dialling out. `private` empty: every private range. `own_identity`: a source without a key of its own
-    signs in to its cloud as this machine. `secrets`: patterns of what a source may name; None: anything."""
+    signs in to its cloud as this machine. `secrets`: patterns of what a source may name; None: anything. `folders`: where folders of this
+    machine may be read; empty: anywhere by a local stack, nowhere by others."""
 
     local: bool = False
     private: tuple[Network, ...] = ()
     own: OwnPlaces = OwnPlaces()
     own_identity: bool = False
     secrets: tuple[str, ...] | None = None
+    folders: tuple[str, ...] = ()
+
+    def may_read(self, folder: str) -> bool:
+        """Whether a source may be this folder, an absolute path without `..`.
+
+        >>> Surroundings(folders=("/srv/drop",)).may_read("/srv/drop/in"), Surroundings(folders=("/srv/drop",)).may_read("/srv/drops")
+        (True, False)
+        """
+        if not self.folders:
+            return self.local
+        return any(f"{folder.rstrip('/')}/".startswith(f"{each.rstrip('/')}/") for each in self.folders)
 
 
 def surroundings(
@@ -78,6 +90,7 @@ def surroundings(
     http_port: int,
     own_identity: bool = False,
     secrets: tuple[str, ...] | None = None,
+    folders: str = "",
 ) -> Surroundings:
     """From settings. Raises UsageError where a private range is none."""
     try:
@@ -95,7 +108,8 @@ def surroundings(
         ports=frozenset({int(port) for _, _, port in brokers if port.isdigit()} | ({http_port} if http_port else set())),
         hosts=frozenset(host for host, _, _ in brokers),
     )
-    return Surroundings(mode == "local", ranges, own, own_identity, secrets)
+    read = tuple(part.strip() for part in folders.split(",") if part.strip())
+    return Surroundings(mode == "local", ranges, own, own_identity, secrets, read)
 
 
 def cloud_policy(around: Surroundings) -> EgressPolicy:

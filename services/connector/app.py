@@ -61,6 +61,7 @@ def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:
         http_port=settings.http_port,
         own_identity=settings.own_identity,
         secrets=Allowed.by(settings.mode, settings.secrets_allowed).patterns,
+        folders=settings.egress_folders,
     )
 
 

@@ -23,6 +23,11 @@ class ConnectorSettings(ServiceSettings):
     watch_seconds: float = Field(default=0.75, gt=0, description="seconds between two looks at the active endpoint of a hybrid source")
     watch_patience: float = Field(default=1.0, gt=0, description="seconds after which such a look has failed")
     watch_failures: int = Field(default=3, ge=1, description="failed looks in a row after which the other endpoint takes over")
+    egress_folders: str = Field(
+        default="",
+        description="folders of this machine that sources may be, comma separated; empty: any for a local stack, none otherwise",
+        examples=["/srv/drop"],
+    )
     egress_private: str = Field(
         default="", description="private ranges that sources may be in, comma separated; empty: all", examples=["10.0.0.0/8,192.168.0.0/16"]
     )

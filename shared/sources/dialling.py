@@ -18,14 +18,14 @@ from shared.sources.base import Dial, Lookup
 from shared.sources.failures import BY_CODE
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}  # the last in milliseconds
-_REFUSED = ("wrong_password", "password_expired")
+_REFUSED = ("wrong_password", "password_expired", "credentials_invalid", "credentials_expired")
 Line = TypeVar("Line")
 
 
 def policy_for(spec: DataSource, around: Surroundings, plan: ConnectionPlan | None = None) -> EgressPolicy:
     """For the endpoint of `plan`, else the source's first. Raises Failed with `egress_denied` where that is PurSight's own state, and with
-    `folder_refused` where a folder of this machine is named to a stack that serves others."""
-    if spec.engine == "folder" and not around.local:
+    `folder_refused` where a folder of this machine is named that the operator did not open."""
+    if spec.engine == "folder" and not around.may_read(spec.path):
         raise _of("folder_refused")
     own = around.own
     host, port = (plan.host, plan.port) if plan else (spec.host, spec.port)

@@ -143,8 +143,8 @@ _ALL = (
     Failure("no_such_folder", "this folder does not exist, or is none", "Correct path.", True),
     Failure(
         "folder_refused",
-        "folders of this machine are read by a local stack alone",
-        "Put the files into a bucket, or scan them with a stack of your own.",
+        "this folder is not one that sources may be",
+        "Ask the operator for PURSIGHT_EGRESS_FOLDERS, put the files into a bucket, or scan them with a stack of your own.",
         True,
     ),
     Failure("too_many_objects", "there are more objects than one scan lists", "Give path, and register several sources.", True),

@@ -56,9 +56,8 @@ class StoreDriver:
             return
         store = opened(dial, dial.spec)
         async with store.client:
-            session = StoreSession(store, dial, dial.spec)
-            await session.verify()
-            yield session
+            await store.begin()
+            yield StoreSession(store, dial, dial.spec)
 
 
 def s3() -> StoreDriver:
@@ -99,10 +98,6 @@ class StoreSession:
     @property
     def statements(self) -> int:
         return self._store.statements
-
-    async def verify(self) -> None:
-        """Raises Failed where there is no such bucket, or we may not list it."""
-        await anext(self._store.list(), None)
 
     async def probe(self) -> Probe:
         """By the first page of objects: a bucket is not counted for a look at its health."""

@@ -117,6 +117,15 @@ class HttpStore:
         """Whether it answered without knowing who asks."""
         return self._signed is not None and not (self._signed.username or self._signed.password)
 
+    async def begin(self) -> None:
+        """The first page, asked for with what there is to sign in with; that is asked for once more where the store refuses it."""
+
+        async def tried(dial: Dial) -> None:
+            self._signed, self._asked_at = dial, time.monotonic()
+            await anext(self.list(), None)
+
+        await signed_in(self.dial, tried)
+
     async def list(self) -> AsyncIterator[list[Entry]]:
         after = ""
         while True:

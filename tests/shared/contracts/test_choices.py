@@ -75,7 +75,7 @@ def test_every_identity_is_reached() -> None:
     ],
 )
 def test_how_to_sign_in(more: dict[str, Any], sign_in: str, row: int) -> None:
-    """A token where the source says so, else the password, else the identity, else a certificate, else trust; a store by its cloud's identity."""
+    """A token where the source says so, else the password, else the identity, else a certificate, else trust."""
     found = entry(source(location="cloud", **more))
     assert (found.sign_in, found) == (sign_in, ENTRIES[row])
 

@@ -150,6 +150,16 @@ async def test_what_is_damaged_says_so(tmp_path: Path) -> None:
     assert (await _sampled(tmp_path, "empty.csv")).rows == 0
 
 
+async def test_a_list_is_never_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond the limit would look as if it were gone, so nothing is told at all."""
+    for n in range(5):
+        (tmp_path / f"t{n}x.csv").write_text("id,name\n1,x\n")
+    monkeypatch.setattr("shared.sources.store._MOST_OBJECTS", 3)
+    with pytest.raises(Failed) as refused:
+        await _tables(tmp_path)
+    assert refused.value.code == "too_many_objects"
+
+
 async def test_nested_parquet_is_paths(tmp_path: Path) -> None:
     """Structures, lists and maps; a footer and some pages are read, however large the file."""
     rows = [
@@ -205,6 +215,10 @@ def test_a_stack_that_serves_others_reads_no_folder(tmp_path: Path) -> None:
         policy_for(_spec(tmp_path), Surroundings(local=False))
     assert refused.value.code == "folder_refused"
     assert policy_for(_spec(tmp_path), Surroundings(local=True)).local
+    assert policy_for(_spec(tmp_path / "in"), Surroundings(folders=(str(tmp_path),)))
+    for around in (Surroundings(local=True, folders=("/srv/drop",)), Surroundings(folders=(f"{tmp_path}/in",))):
+        with pytest.raises(Failed):
+            policy_for(_spec(tmp_path), around)
 
 
 def test_an_endpoint_is_guarded(moto: str, guarded_run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
@@ -426,6 +440,14 @@ async def test_a_bucket_of_google(azurite: Azurite) -> None:
     spec = DataSource(name="lake", engine="gcs", host="127.0.0.1", port=port, database="lake", path="in/")
     dial = Dial("", 0, "lake", "", "right", tls_mode="verify-full", ca=azurite.ca, spec=spec, token=True)
     assert await _looked(gcs(), dial) == {"orders": ["id", "mail"], "c.jsonl": ["id", "mail"]}
+    asked = []
+
+    async def lookup(host: str, port: int, again: bool) -> tuple[str, str]:
+        asked.append(again)
+        return "", "right" if again else CANARY
+
+    assert await _looked(gcs(), replace(dial, lookup=lookup))
+    assert asked == [False, True]  # a refused token is asked for once more
     wrong = {
         "credentials_invalid": replace(dial, password=CANARY),
         "no_such_bucket": replace(dial, spec=spec.model_copy(update={"database": "x"})),
