@@ -204,7 +204,17 @@ EXAMPLES: tuple[Contract, ...] = (
         reason="moves to encrypted storage this quarter",
         expires=datetime(2027, 3, 31, tzinfo=UTC),
     ),
-    tags.JobSubmitted.model_validate({"tenant_id": "acme", "asset": "orders", "infrastructure": {"provider": "terraform"}}),
+    tags.JobSubmitted.model_validate(
+        {
+            "tenant_id": "acme",
+            "environment": "prod",
+            "source_connector": "postgres",
+            "target_connector": "iceberg",
+            "asset": "orders",
+            "finops": {"cost_center": "data-engineering"},
+            "infrastructure": {"runtime": {"platform": "emr", "compute": {"cluster_id": "j-2AXXXXXXGAPLF"}}},
+        }
+    ),
     tags.TagsDerived(
         target="acme/asset:crm/shop.public.customer",
         source=SOURCE,

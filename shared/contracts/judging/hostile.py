@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from shared.contracts.source import Problem
@@ -48,6 +48,16 @@ def too_large(document: dict[str, Any]) -> Problem | None:
         if number >= MAX_PARTS:
             return Problem(field="document", code="too_large", message=f"has more than {MAX_PARTS} parts", remedy="Shorten it.")
     return None
+
+
+def once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem of a field once, and no more than a person reads."""
+    told = tuple(problems)
+    unique = tuple({(problem.field, problem.code): problem for problem in reversed(told)}.values())[::-1]
+    if len(unique) <= MAX_PROBLEMS:
+        return unique
+    rest = Problem(field="document", code="more_problems", message=f"has {len(unique) - MAX_PROBLEMS} more problems")
+    return (*unique[:MAX_PROBLEMS], rest)
 
 
 def unfit(document: dict[str, Any]) -> Iterator[Problem]:

@@ -43,6 +43,16 @@ def refused(field: str) -> Problem:
     )
 
 
+def held(field: str) -> Problem:
+    """A field whose text holds a secret."""
+    return Problem(
+        field=shown(field),
+        code="secret_in_document",
+        message="holds a secret and was refused; its value was not kept",
+        remedy="Give host, port, database and username each in its own field, and secrets by reference.",
+    )
+
+
 def literal(document: dict[str, Any]) -> Iterator[Problem]:
     """Where a reference belongs, something else stands. `document` is in our spelling."""
     for path, _, value in parts(document):
@@ -63,11 +73,6 @@ def in_text(document: dict[str, Any]) -> Iterator[Problem]:
     """A database URL, a key or a token pasted where something else belongs; a label that is named like a secret."""
     for path, _, value in parts(document):
         if isinstance(value, str) and TEXTS.search(value):
-            yield Problem(
-                field=re.sub(r"\.\d+$", "", shown(path)),
-                code="secret_in_document",
-                message="holds a secret and was refused; its value was not kept",
-                remedy="Give host, port, database and username each in its own field, and secrets by reference.",
-            )
+            yield held(re.sub(r"\.\d+$", "", path))
         elif path.startswith("labels.") and value and LABEL_NAMES.search(path.partition(".")[2]):
             yield refused(path)

@@ -43,7 +43,7 @@ def judge(document: dict[str, Any], allowed: Allowed = ANY) -> Judged:
     if whole := _typed(_without(normal.document, wrong))[0]:
         problems += _by_meaning(whole, normal.document, wrong)
         problems += allowed.problems(whole)
-    told = _once((*unfit, *normal.problems, *_as_written(problems, normal.origins)))
+    told = hostile.once((*unfit, *normal.problems, *_as_written(problems, normal.origins)))
     if told or spec is None:
         return Judged(None, told, _clean(normal.notes))
     return Judged(spec, (), _clean((*normal.notes, *rules.advice(spec))))
@@ -93,14 +93,6 @@ def _as_written(problems: list[Problem], origins: dict[str, str]) -> Iterator[Pr
     """Each problem at the field as the document spells it."""
     for problem in problems:
         yield problem.model_copy(update={"field": hostile.shown(origins.get(problem.field, problem.field))})
-
-
-def _once(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    unique = tuple({(problem.field, problem.code): problem for problem in reversed(problems)}.values())[::-1]
-    if len(unique) <= hostile.MAX_PROBLEMS:
-        return unique
-    rest = Problem(field="document", code="more_problems", message=f"has {len(unique) - hostile.MAX_PROBLEMS} more problems")
-    return (*unique[: hostile.MAX_PROBLEMS], rest)
 
 
 def _clean(notes: tuple[str, ...]) -> tuple[str, ...]:
