@@ -72,6 +72,7 @@ class PgPair:
             "ssl_key_file": self.file("server.key"),
             "max_standby_streaming_delay": "100ms",
             "wal_receiver_status_interval": "1s",
+            "wal_retrieve_retry_interval": "100ms",
             "wal_keep_size": "64MB",
             "max_connections": "40",
             "log_min_messages": "fatal",

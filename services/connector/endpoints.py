@@ -18,8 +18,10 @@ _MINE = """update endpoints set watcher = $1, watched_until = clock_timestamp() 
     where source.key = endpoints.key and source.state <> 'removed'
         and (watcher = $1 or watched_until is null or watched_until < clock_timestamp())
     returning endpoints.key, source.version, source.spec, source.traceparent, endpoints.active, endpoints.wanted"""
-_OURS = """select endpoints.key, source.version, source.spec, source.traceparent, endpoints.active, endpoints.wanted
-    from endpoints join source using (key) where watcher = $1 and watched_until > clock_timestamp() and source.state <> 'removed'"""
+_OURS = """select endpoints.key, source.version, source.spec, source.traceparent, endpoints.active, endpoints.wanted,
+        watcher = $1 and watched_until > clock_timestamp() as mine
+    from endpoints join source using (key) where source.state <> 'removed'
+        and (watcher = $1 or watched_until is null or watched_until < clock_timestamp())"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ class Endpoints:
         """Begin or renew the watch over what nobody else watches."""
         return _watched(await self._pool.fetch(_MINE, watcher, timedelta(seconds=lease_seconds)))
 
-    async def ours(self, watcher: str) -> list[Watched]:
-        """What this process watches already."""
-        return _watched(await self._pool.fetch(_OURS, watcher))
+    async def ours(self, watcher: str) -> list[Watched] | None:
+        """What this process watches already; None where it is time to claim, because nobody watches some."""
+        rows = await self._pool.fetch(_OURS, watcher)
+        return _watched(rows) if all(row["mine"] for row in rows) else None
 
     async def release(self, watcher: str) -> None:
         """Somebody else may watch from now on."""

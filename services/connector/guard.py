@@ -58,9 +58,9 @@ class Guard:
         try:
             while True:
                 try:
-                    due = monotonic() - renewed >= _RENEW_SECONDS
-                    found = await (self._table.claim(self._me, LEASE_SECONDS) if due else self._table.ours(self._me))
-                    renewed = monotonic() if due else renewed
+                    found = await self._table.ours(self._me) if monotonic() - renewed < _RENEW_SECONDS else None
+                    if found is None:
+                        renewed, found = monotonic(), await self._table.claim(self._me, LEASE_SECONDS)
                     self._follow({each.key: each for each in found})
                 except Exception as error:
                     if not away(error):

@@ -74,14 +74,22 @@ def plan_at(plan: ConnectionPlan, endpoint: Endpoint) -> ConnectionPlan:
 
 async def _best(plans: Sequence[ConnectionPlan], open_: Open, most: float, *, nearest: bool) -> Opened | None:
     """All are asked at once; those that are not taken are closed."""
-    asked = await asyncio.gather(*(_asked(plan, open_) for plan in plans))
-    answered = [(opened, seen) for opened, seen in filter(None, asked)]
+    tasks = [asyncio.ensure_future(_asked(plan, open_)) for plan in plans]
+    try:
+        answered = [found for found in await asyncio.gather(*tasks) if found]
+    except BaseException:
+        await asyncio.wait(tasks)
+        await _close([task.result() for task in tasks if not task.cancelled() and not task.exception()])
+        raise
     which = best([seen for _, seen in answered], max_lag_seconds=most, nearest=nearest)
-    for number, (opened, _) in enumerate(answered):
-        if number != which:
-            with suppress(PurSightError):
-                await opened.stack.aclose()
+    await _close([each for number, each in enumerate(answered) if number != which])
     return None if which is None else answered[which][0]
+
+
+async def _close(answered: Sequence[tuple[Opened, Seen] | None]) -> None:
+    for each in filter(None, answered):
+        with suppress(PurSightError):
+            await each[0].stack.aclose()
 
 
 async def _asked(plan: ConnectionPlan, open_: Open) -> tuple[Opened, Seen] | None:

@@ -40,6 +40,9 @@ _REMOVE_CHUNK = 200
 _ONE_TRACE_ASSETS = 100
 _UNKNOWN_TRIES = 4
 _MEMBER_TRIES, _MEMBER_SECONDS = 6, 1.5  # longer than the connector needs to move to another endpoint
+ELSEWHERE = frozenset(  # failures of a member, not of the work: another one may do it
+    [CONFLICT, "connection_reset", "refused", "timeout", "unreachable", "host_unknown", "shutting_down", "starting_up", "recovering"]
+)
 _GROUP = 500  # tables that a line that is alone describes before it reads their samples
 
 
@@ -133,7 +136,7 @@ class Scanner:
             except (LostLease, Cancelled):
                 raise
             except PurSightError as error:
-                if not left or failure_of(error).lasting or not run.others:
+                if not left or error.code not in ELSEWHERE or not run.others:
                     raise
                 avoid = frozenset({run.address}) if error.code == CONFLICT else frozenset()
                 log.warning("scan.goes_on", extra={"scan_id": scan.id, "error_code": error.code})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.connection import ConnectionPlan
-from shared.contracts.source import DataSource
+from shared.contracts.source import DataSource, Scope
 from shared.errors import Failed
 from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, SampleTask
@@ -64,7 +64,7 @@ async def test_twenty_clients_to_few_server_connections(pg_pair: PgPair, size: i
         task = SampleTask(number, "public", "crowd", ("a", "b"), rows=10 + number, pages=1, seed=1, plain=False)
         async with PostgresDriver().open(dial_to(pg_pair, port)) as session:
             async with session.snapshot() as snapshot:
-                marks = await snapshot.marks(DataSource(name="x", database="x").scope, compare=True)
+                marks = await snapshot.marks(Scope(schemas=("public",)), compare=True)
                 assert [mark.table for mark in marks] == ["crowd"]
             for _ in range(3):
                 sample = (await session.sample([task]))[0]
