@@ -114,7 +114,7 @@ class Api:
 
     async def digest(self, request: Request) -> Response:
         """`GET /digest?source=`: one hash over all facts, without times, ids and traces."""
-        return answer(await export.digest(self._pool, clean(request.query_params.get("source", "")) or None))
+        return answer(await export.digest(self._pool, clean(narrowed(request, ACTION) or "") or None))
 
     async def export_scan(self, request: Request) -> Response:
         """`GET /export/scan/{source}`: the object that `pursight scan --json` prints, streamed."""

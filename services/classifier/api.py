@@ -21,7 +21,7 @@ from shared.contracts.names import AssetName
 from shared.errors import UsageError
 from shared.web.auth import actor_of
 from shared.web.body import body_of
-from shared.web.guard import check
+from shared.web.guard import check, narrowed
 from shared.web.problems import problem
 
 MAX_BODY_KIB = 64
@@ -74,7 +74,9 @@ class Reviews:
     async def list(self, request: Request) -> Response:
         """Assets with uncertain columns. Filters: source, limit, offset."""
         given = request.query_params
-        found, total = await self._store.uncertain(given.get("source"), min(number(given, "limit", 100), MOST), number(given, "offset", 0))
+        found, total = await self._store.uncertain(
+            narrowed(request, "review.read"), min(number(given, "limit", 100), MOST), number(given, "offset", 0)
+        )
         return JSONResponse({"reviews": found, "total": total})
 
     async def submit(self, request: Request) -> Response:

@@ -19,6 +19,7 @@ from shared.bus.unit import Unit, unit
 from shared.contracts.asset import AssetClassified, SchemaDiscovered
 from shared.contracts.names import encode
 from shared.contracts.rules import RulesetPublished
+from shared.db.scope import in_scope
 
 SERVICE = "classifier"
 _FASTEST = 1  # of zlib: a tenth of the bytes for a tenth of a millisecond
@@ -43,8 +44,8 @@ _BODIES = """select asset, sequence, body, classes::text, said, heard_at from as
 _STALE = "select asset from asset where judged_by <> $1 and not removed and asset > $2 order by asset limit $3"
 _OF_SOURCE = "select asset from asset where source = $1 and not removed and heard_at <= $2 order by asset limit $3"
 _FOLLOWERS = "select asset from asset where targets && $1::text[] and not removed and asset <> all($2::text[]) order by asset"
-_UNCERTAIN = """select asset, source, uncertain::text, judged_at, count(*) over () as total from asset
-    where uncertain is not null and ($1::text is null or source = $1) order by source, asset limit $2 offset $3"""
+_UNCERTAIN = f"""select asset, source, uncertain::text, judged_at, count(*) over () as total from asset
+    where uncertain is not null and {in_scope("source", "$1")} order by source, asset limit $2 offset $3"""
 _REVIEWS = """select asset, "column", decision, class_name, reviewer, evidence from review where asset = any($1)"""
 _KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, reviewer, evidence, reviewed_at)
     values ($1, $2, $3, $4, $5, $6, $7)

@@ -25,7 +25,7 @@ from shared.contracts.names import SourceName, source_of
 from shared.errors import UsageError
 from shared.web.auth import actor_of
 from shared.web.body import body_of
-from shared.web.guard import check, hidden
+from shared.web.guard import check, hidden, narrowed
 from shared.web.problems import problem
 
 MAX_WAIVER = timedelta(days=400)
@@ -119,7 +119,7 @@ class Violations:
         return ViolationFilter(
             pack=policy.text.name if policy else None,
             severity=one_of(severity, SEVERITIES, "severity") if severity else None,
-            source=given.get("source"),
+            source=narrowed(request, "violation.read"),
             states=STATES if state == "all" else (state,),
             asset=given.get("asset"),
             limit=min(number(given.get("limit", "100"), "limit"), MOST),
@@ -177,7 +177,8 @@ class Reports:
         if policy is None:
             return no_such_framework()
         given = request.query_params
-        rows = await self._views.report(policy.text.name, given.get("source"), min(number(given.get("tables", "200"), "tables"), MOST))
+        most = min(number(given.get("tables", "200"), "tables"), MOST)
+        rows = await self._views.report(policy.text.name, narrowed(request, "report.read"), most)
         controls = [reported(policy, index, rows) for index in range(len(policy.controls))]
         if given.get("format") == "csv":
             name = f"{policy.text.name}-{policy.text.version}.csv"

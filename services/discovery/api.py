@@ -15,7 +15,7 @@ from shared.contracts.connection import Diagnosis
 from shared.contracts.names import SourceName
 from shared.contracts.scan import ScanFailed
 from shared.web.auth import actor_of
-from shared.web.guard import check, hidden
+from shared.web.guard import check, hidden, narrowed
 from shared.web.problems import problem
 
 
@@ -38,7 +38,7 @@ class ScanJobs:
     async def list(self, request: Request) -> Response:
         """`?source=tenant/name&limit=50`, newest first."""
         limit = request.query_params.get("limit", "50")
-        scans = await self._store.scans(request.query_params.get("source", ""), int(limit) if limit.isdigit() else 50)
+        scans = await self._store.scans(narrowed(request, "scan.read") or "", int(limit) if limit.isdigit() else 50)
         return JSONResponse({"scans": scans})
 
     async def show(self, request: Request) -> Response:

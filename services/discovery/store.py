@@ -17,6 +17,7 @@ from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
+from shared.db.scope import in_scope
 from shared.observe import tracing
 
 SERVICE = "discovery"
@@ -161,9 +162,9 @@ class Store:
         return Totals(columns, texts, with_evidence, values, changed, facts=pairs, left_out=counts)
 
     async def scans(self, source: str = "", limit: int = 50) -> list[dict[str, Any]]:
-        """The newest scans, of one source or of all."""
+        """The newest scans, in the scope `source`."""
         rows = await self._pool.fetch(
-            "select * from scan where $1 = '' or source = $1 order by asked_at desc, id limit $2", source, min(limit, 500)
+            f"select * from scan where {in_scope('source', '$1')} order by asked_at desc, id limit $2", source, min(limit, 500)
         )
         return [_shown(row) for row in rows]
 

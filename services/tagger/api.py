@@ -17,6 +17,7 @@ from shared.bus.received import Cause
 from shared.contracts.audit import AuditRecorded
 from shared.errors import UsageError
 from shared.web.auth import actor_of
+from shared.web.guard import narrowed
 from shared.web.problems import problem
 
 DEFAULT_PAGE = 100
@@ -59,7 +60,9 @@ class Plans:
 
     async def list(self, request: Request) -> Response:
         """By `source` and `asset`; `after` goes on behind a target, `limit` is at most 1,000."""
-        wanted = {name: request.query_params.get(name, "") for name in ("source", "asset", "after")}
+        wanted = {name: request.query_params.get(name, "") for name in ("asset", "after")} | {
+            "source": narrowed(request, "tags.read") or ""
+        }
         limit = _page(request)
         found = await views.plans(self._store.pool, **wanted, limit=limit)
         return JSONResponse({"plans": found, "after": found[-1]["target"] if len(found) == limit else None})
@@ -77,7 +80,7 @@ class Resources:
 
     async def list(self, request: Request) -> Response:
         """By `source`; `after` goes on behind a target, `limit` is at most 1,000."""
-        wanted = {name: request.query_params.get(name, "") for name in ("source", "after")}
+        wanted = {"after": request.query_params.get("after", ""), "source": narrowed(request, "tags.read") or ""}
         limit = _page(request)
         found = await views.resources(self._store.pool, **wanted, limit=limit)
         return JSONResponse({"resources": found, "after": found[-1]["target"] if len(found) == limit else None})

@@ -34,7 +34,6 @@ SHARED = "shared"  # belongs to no tenant and tells nothing of one
 ALL = "all"  # spans every tenant: for actors of all tenants only
 PATH = "path"  # the tenant is the path's first variable, or the first part of the key that it is
 RAW_PATH = "raw path"  # the same, of a key that the service reads as it is spelled in the address
-SOURCE = "source"  # the `source` in the query narrows the answer to one source; without it the answer spans all
 INSIDE = "inside"  # known when the body is read or the object is found: the handler asks, or its answer is held back
 
 
@@ -73,26 +72,26 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("GET", "/health/sources/{tenant}/{name:path}/endpoints"): _g(PATH, "health.read"),
     ("POST", "/health/sources/{tenant}/{name:path}/failover"): _g(PATH, "source.failover"),
     # discovery
-    ("GET", "/scan-jobs"): _g(SOURCE, "scan.read"),
+    ("GET", "/scan-jobs"): _g(INSIDE, "scan.read"),
     ("GET", "/scan-jobs/{id}"): _g(INSIDE, "scan.read"),
     ("POST", "/scan-jobs/{id}/cancel"): _g(INSIDE, "scan.cancel"),
     # classifier
     ("GET", "/rulesets"): _g(SHARED, "ruleset.read"),
     ("GET", "/rulesets/{name}"): _g(SHARED, "ruleset.read"),
-    ("GET", "/reviews"): _g(SOURCE, "review.read"),
+    ("GET", "/reviews"): _g(INSIDE, "review.read"),
     ("POST", "/reviews"): _g(INSIDE, "classification.review"),
     # compliance
     ("GET", "/policies"): _g(SHARED, "policy.read"),
     ("POST", "/policies/test"): _g(ALL, "policy.test"),
     ("GET", "/policies/{framework}"): _g(SHARED, "policy.read"),
-    ("GET", "/violations"): _g(SOURCE, "violation.read"),
+    ("GET", "/violations"): _g(INSIDE, "violation.read"),
     ("GET", "/violations/{id}"): _g(INSIDE, "violation.read"),
     ("POST", "/violations/{id}/waive"): _g(INSIDE, "violation.waive"),
-    ("GET", "/reports/{framework}"): _g(SOURCE, "report.read"),
+    ("GET", "/reports/{framework}"): _g(INSIDE, "report.read"),
     # tagger
-    ("GET", "/plans"): _g(SOURCE, "tags.read"),
+    ("GET", "/plans"): _g(INSIDE, "tags.read"),
     ("GET", "/plans/{target:path}"): _g(RAW_PATH, "tags.read"),
-    ("GET", "/resources"): _g(SOURCE, "tags.read"),
+    ("GET", "/resources"): _g(INSIDE, "tags.read"),
     ("POST", "/resources/{target:path}/apply"): _g(RAW_PATH, "tags.apply"),
     ("GET", "/resources/{target:path}"): _g(RAW_PATH, "tags.read"),
     # catalog
@@ -106,7 +105,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("GET", "/lineage/{key:path}"): _g(PATH, "catalog.read"),
     ("GET", "/sources-view"): _g(INSIDE, "catalog.read"),
     ("GET", "/stats"): _g(INSIDE, "catalog.read"),
-    ("GET", "/digest"): _g(SOURCE, "catalog.read"),
+    ("GET", "/digest"): _g(INSIDE, "catalog.read"),
     ("GET", "/export/scan/{source:path}"): _g(PATH, "catalog.read"),
     ("GET", "/static"): _g(SHARED, "catalog.read"),
 }

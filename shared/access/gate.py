@@ -76,11 +76,10 @@ def denied(actor: Actor, actions: tuple[str, ...], tenant: str, name: str = "") 
     """The refusal, in the same words whether the object exists or not."""
     everywhere = tenant == EVERYWHERE
     where = "in all tenants" if everywhere else f"in the tenant {tenant[:64]!r}"
-    narrow = " Or narrow the question to one source with ?source=." if everywhere else ""
     return Denied(
         f"this needs the permission {' or '.join(actions)} {where}",
         why=f"{actor.id} does not have it",
-        remedy=f"Ask an administrator for a role that has it.{narrow}",
+        remedy="Ask an administrator for a role that has it.",
         code="not_allowed",
         actor=actor.id,
         action=actions[0],

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.access.actions import ALL, INSIDE, PATH, RAW_PATH, ROUTES, SHARED, Guarded
+from shared.access.actions import ALL, INSIDE, PATH, ROUTES, SHARED, Guarded
 from shared.access.actor import EVERYWHERE, Actor
 from shared.access.gate import Gate, denied
 from shared.contracts.names import DEFAULT_TENANT, SourceName, encode
@@ -145,10 +145,8 @@ def _about(place: str, actor: Actor, request: Request, parameters: dict[str, str
         return tenant, SourceName(tenant, parameters["name"]).key if parameters.get("name") else tenant
     if place == PATH:
         key = next(iter(parameters.values()))
-    elif place == RAW_PATH:
-        key = request.scope["raw_path"].decode("ascii").partition("?")[0].split("/", 2)[-1]
     else:
-        key = request.query_params.get("source", "")
+        key = request.scope["raw_path"].decode("ascii").partition("?")[0].split("/", 2)[-1]
     return (unquote(key.partition("/")[0]), key[:MAX_OBJECT]) if key else (EVERYWHERE, "")
 
 

@@ -95,6 +95,9 @@ async def test_another_tenants_violation_is_not_there(client: httpx.AsyncClient,
             headers = {"Authorization": f"Bearer {who}"}
             shown, waived = await http.get(path, headers=headers), await http.post(f"{path}/waive", headers=headers, json=waiver)
             codes[who] = (shown.status_code, waived.status_code)
+            listed = (await http.get("/violations", headers=headers)).json()["total"]
+            found = (await http.get("/reports/gdpr", headers=headers)).json()["controls"]
+            assert (listed > 0, any(control["fail"] for control in found)) == (who != "stranger", who != "stranger")
     assert codes == {"stranger": (404, 404), "viewer": (200, 403), "steward": (200, 200)}
     assert [(each.actor, each.action) for each in denied] == [
         ("machine:stranger", "violation.read"),

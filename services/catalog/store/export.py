@@ -10,24 +10,25 @@ import asyncpg
 import orjson
 
 from services.catalog.store import read
+from shared.db.scope import in_scope
 
 Record = dict[str, Any]
 
-_ASSETS = """
+_ASSETS = f"""
 SELECT a.asset, a.schema_name, a.table_name, a.kind, a.doc, v.doc AS verdict FROM asset a LEFT JOIN verdict v USING (asset)
-WHERE NOT a.removed AND ($1::text IS NULL OR a.source = $1) ORDER BY a.asset
+WHERE NOT a.removed AND {in_scope("a.source", "$1")} ORDER BY a.asset
 """
-_CONTROLS = """
+_CONTROLS = f"""
 SELECT j.asset, j.doc FROM judgement j JOIN asset a USING (asset)
-WHERE NOT a.removed AND ($1::text IS NULL OR j.source = $1) ORDER BY j.asset
+WHERE NOT a.removed AND {in_scope("j.source", "$1")} ORDER BY j.asset
 """
-_VIOLATIONS = """
+_VIOLATIONS = f"""
 SELECT asset, control, state, severity FROM live_violation
-WHERE state <> 'resolved' AND ($1::text IS NULL OR source = $1) ORDER BY 1, 2
+WHERE state <> 'resolved' AND {in_scope("source", "$1")} ORDER BY 1, 2
 """
-_TAGS = """
+_TAGS = f"""
 SELECT t.target, t.tags FROM tag_set t LEFT JOIN asset a ON a.asset = t.asset
-WHERE (t.asset = '' OR NOT a.removed) AND ($1::text IS NULL OR t.source = $1) ORDER BY t.target
+WHERE (t.asset = '' OR NOT a.removed) AND {in_scope("t.source", "$1")} ORDER BY t.target
 """
 _SOURCE_VIOLATIONS = """
 SELECT v.violation, v.asset, v.control, v.framework, v.severity, v.message, v.columns, v.facts, v.state
@@ -38,13 +39,13 @@ _SOURCE_TAGS = """
 SELECT t.target, t.tags FROM tag_set t LEFT JOIN asset a ON a.asset = t.asset
 WHERE t.source = $1 AND (t.asset = '' OR NOT a.removed) ORDER BY t.asset = '' DESC, t.target
 """
-_SOURCES = """
+_SOURCES = f"""
 SELECT r.key FROM fact r LEFT JOIN fact x ON x.kind = 'source.removed' AND x.key = r.key
-WHERE r.kind = 'source.registered' AND coalesce(x.sequence, -1) < r.sequence AND ($1::text IS NULL OR r.key = $1) ORDER BY 1
+WHERE r.kind = 'source.registered' AND coalesce(x.sequence, -1) < r.sequence AND {in_scope("r.key", "$1")} ORDER BY 1
 """
-_EDGES = """
+_EDGES = f"""
 SELECT e.asset, e.kind, e.target, e.name FROM edge e JOIN asset a USING (asset)
-WHERE NOT a.removed AND ($1::text IS NULL OR a.source = $1) ORDER BY 1, 2, 3, 4
+WHERE NOT a.removed AND {in_scope("a.source", "$1")} ORDER BY 1, 2, 3, 4
 """
 
 _WHEN = frozenset({"CreatedAt", "LastModified", "PurSightTrace"})  # tags that say when and in which trace

@@ -11,9 +11,11 @@ from typing import Any
 import asyncpg
 import orjson
 
+from shared.db.scope import in_scope
+
 Record = dict[str, Any]
 
-_SOURCES = """
+_SOURCES = f"""
 SELECT r.key AS source, r.sequence AS version, r.at AS registered_at, r.trace_id, r.doc::text AS registered,
        c.doc::text AS connected, c.at AS connected_at, c.sequence AS connected_sequence, c.trace_id AS connected_trace,
        u.doc::text AS unreachable, u.at AS unreachable_at, u.sequence AS unreachable_sequence,
@@ -24,49 +26,49 @@ LEFT JOIN fact c ON c.kind = 'source.connected' AND c.key = r.key
 LEFT JOIN fact u ON u.kind = 'source.unreachable' AND u.key = r.key
 LEFT JOIN fact h ON h.kind = 'source.health' AND h.key = r.key
 LEFT JOIN fact o ON o.kind = 'source.failed_over' AND o.key = r.key
-WHERE r.kind = 'source.registered' AND in_scope(r.key, $1) AND coalesce(x.sequence, -1) < r.sequence
+WHERE r.kind = 'source.registered' AND {in_scope("r.key", "$1")} AND coalesce(x.sequence, -1) < r.sequence
 ORDER BY r.key
 """
 _REJECTED = "SELECT doc::text AS doc, at FROM fact WHERE kind = 'source.rejected' AND key = $1"
-_FIGURES = """
+_FIGURES = f"""
 SELECT a.source, count(*) AS tables, sum(a.column_count)::bigint AS columns, coalesce(sum(v.review_count), 0)::bigint AS review,
        max(array_position(ARRAY['public', 'internal', 'confidential', 'restricted'], v.sensitivity)) AS worst,
        coalesce(max(j.risk), 0) AS risk, coalesce(sum(cardinality(j.failing)), 0)::bigint AS open
 FROM asset a LEFT JOIN verdict v USING (asset) LEFT JOIN judgement j USING (asset)
-WHERE NOT a.removed AND in_scope(a.source, $1) GROUP BY 1
+WHERE NOT a.removed AND {in_scope("a.source", "$1")} GROUP BY 1
 """
-_CLASSES = """
+_CLASSES = f"""
 SELECT a.source, c.key AS class, sum(c.value::bigint)::bigint AS columns, count(*) AS tables
 FROM asset a JOIN verdict v USING (asset), jsonb_each_text(v.class_counts) AS c
-WHERE NOT a.removed AND in_scope(a.source, $1) GROUP BY 1, 2 ORDER BY 3 DESC, 2
+WHERE NOT a.removed AND {in_scope("a.source", "$1")} GROUP BY 1, 2 ORDER BY 3 DESC, 2
 """
-_FRAMEWORKS = """
+_FRAMEWORKS = f"""
 SELECT f.key AS framework, r.key AS result, sum(r.value::bigint)::bigint AS count
 FROM asset a JOIN judgement j USING (asset), jsonb_each(j.results) AS f, jsonb_each_text(f.value) AS r
-WHERE NOT a.removed AND in_scope(a.source, $1) GROUP BY 1, 2 ORDER BY 1, 2
+WHERE NOT a.removed AND {in_scope("a.source", "$1")} GROUP BY 1, 2 ORDER BY 1, 2
 """
-_SENSITIVITIES = """
+_SENSITIVITIES = f"""
 SELECT coalesce(v.sensitivity, 'unknown') AS sensitivity, count(*) AS tables
-FROM asset a LEFT JOIN verdict v USING (asset) WHERE NOT a.removed AND in_scope(a.source, $1) GROUP BY 1
+FROM asset a LEFT JOIN verdict v USING (asset) WHERE NOT a.removed AND {in_scope("a.source", "$1")} GROUP BY 1
 """
-_RISKIEST = """
+_RISKIEST = f"""
 SELECT a.asset, a.source, a.schema_name, a.table_name, a.rows_estimated, j.risk, coalesce(v.sensitivity, j.sensitivity) AS sensitivity,
-       coalesce(v.classes, '{}') AS classes, cardinality(j.failing) AS failing, j.frameworks
+       coalesce(v.classes, '{{}}') AS classes, cardinality(j.failing) AS failing, j.frameworks
 FROM judgement j JOIN asset a USING (asset) LEFT JOIN verdict v USING (asset)
-WHERE NOT a.removed AND j.risk > 0 AND in_scope(a.source, $1) ORDER BY j.risk DESC, j.asset LIMIT $2
+WHERE NOT a.removed AND j.risk > 0 AND {in_scope("a.source", "$1")} ORDER BY j.risk DESC, j.asset LIMIT $2
 """
 _RANK = "array_position(ARRAY['critical', 'high', 'medium', 'low'], v.severity)"
 _VIOLATIONS = f"""
 SELECT v.*, a.schema_name, a.table_name, coalesce(j.risk, 0) AS risk
 FROM live_violation v JOIN asset a USING (asset) LEFT JOIN judgement j USING (asset)
-WHERE v.state = ANY ($1) AND in_scope(v.source, $2) AND ($3::text IS NULL OR v.asset = $3)
+WHERE v.state = ANY ($1) AND {in_scope("v.source", "$2")} AND ($3::text IS NULL OR v.asset = $3)
 ORDER BY {_RANK}, j.risk DESC NULLS LAST, v.asset, v.control LIMIT $4
 """
 _CONTROLS = f"""
 SELECT v.severity, v.control, min(v.message) AS message, count(*) AS count,
        count(DISTINCT v.source) AS sources, (array_agg(v.asset ORDER BY j.risk DESC NULLS LAST, v.asset))[1:$2] AS assets
 FROM live_violation v LEFT JOIN judgement j USING (asset)
-WHERE v.state = 'open' AND in_scope(v.source, $1) GROUP BY 1, 2
+WHERE v.state = 'open' AND {in_scope("v.source", "$1")} GROUP BY 1, 2
 ORDER BY {_RANK}, count(*) DESC, v.control
 """
 _TEXTS = """

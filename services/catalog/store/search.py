@@ -9,21 +9,22 @@ import orjson
 
 from services.catalog.domain.wanted import Wanted
 from services.catalog.domain.words import prefixes
+from shared.db.scope import in_scope
 
 # The longest query picks candidates by index; then every word must be found in the names or in the classes of an asset.
-_SEARCH = """
+_SEARCH = f"""
 WITH wanted AS (SELECT word::tsquery AS word FROM unnest($1::text[]) AS w(word)),
 hit AS MATERIALIZED (
     SELECT a.asset, a.source, a.schema_name, a.table_name, a.kind, a.owner, a.rows_estimated, a.column_count, a.scan_id,
-           coalesce(v.sensitivity, 'internal') AS sensitivity, coalesce(v.classes, '{}') AS classes, v.class_counts,
-           coalesce(v.review_count, 0) AS review_count, j.risk, coalesce(j.frameworks, '{}') AS frameworks,
+           coalesce(v.sensitivity, 'internal') AS sensitivity, coalesce(v.classes, '{{}}') AS classes, v.class_counts,
+           coalesce(v.review_count, 0) AS review_count, j.risk, coalesce(j.frameworks, '{{}}') AS frameworks,
            coalesce(cardinality(j.failing), 0) AS failing
     FROM asset a LEFT JOIN verdict v USING (asset) LEFT JOIN judgement j USING (asset)
     WHERE NOT a.removed
       AND ($2 = '' OR a.asset IN (
           SELECT asset FROM asset WHERE words @@ $2::tsquery UNION SELECT asset FROM verdict WHERE words @@ $2::tsquery))
       AND NOT EXISTS (SELECT FROM wanted WHERE NOT (a.words @@ word OR coalesce(v.words @@ word, false)))
-      AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR $4 = ANY (j.frameworks)) AND ($5 = '' OR in_scope(a.source, $5))
+      AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR $4 = ANY (j.frameworks)) AND {in_scope("a.source", "$5")}
       AND ($6 = '' OR v.sensitivity = $6) AND (NOT $7 OR v.review_count > 0)
 ), page AS (
     SELECT * FROM hit ORDER BY risk DESC NULLS LAST, asset LIMIT $8 OFFSET $9

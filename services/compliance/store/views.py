@@ -12,29 +12,30 @@ import asyncpg
 import orjson
 
 from shared.contracts.asset import AssetClassified
+from shared.db.scope import in_scope
 
-_LIST = """
+_LIST = f"""
 select violation, asset, source, control, framework, title, severity, state, message, remedy, facts, columns, opened_at, resolved_at,
     resolved_reason, waived_by, waived_reason, waived_until, count(*) over () as total
 from violation left join asset using (asset, source)
-where ($1::text is null or pack = $1) and ($2::text is null or severity = $2) and ($3::text is null or source = $3)
+where ($1::text is null or pack = $1) and ($2::text is null or severity = $2) and {in_scope("source", "$3")}
     and state = any($4::text[]) and ($5::text is null or asset = $5)
 order by rank desc, asset.risk desc nulls last, asset, control limit $6 offset $7"""
 
-_GROUPED = """
+_GROUPED = f"""
 select control, framework, title, source, max(rank) as rank, (array_agg(severity order by rank desc))[1] as severity, count(*) as tables,
     (array_agg(asset order by rank desc, asset))[1:5] as examples, (array_agg(remedy))[1] as remedy
-from violation where ($1::text is null or pack = $1) and ($2::text is null or severity = $2) and ($3::text is null or source = $3)
+from violation where ($1::text is null or pack = $1) and ($2::text is null or severity = $2) and {in_scope("source", "$3")}
     and state = any($4::text[]) and ($5::text is null or asset = $5)
 group by control, framework, title, source order by rank desc, tables desc, control limit $6 offset $7"""
 
-_COUNTS = """
+_COUNTS = f"""
 select key as control, value as outcome, count(*) as assets from asset, jsonb_each_text(results)
-where not removed and starts_with(key, $1) and ($2::text is null or source = $2) group by key, value"""
+where not removed and starts_with(key, $1) and {in_scope("source", "$2")} group by key, value"""
 
-_TABLES = """
+_TABLES = f"""
 select control, asset, severity, state, message, facts, columns from violation
-where pack = $1 and state <> 'resolved' and ($2::text is null or source = $2) order by rank desc, asset, control limit $3"""
+where pack = $1 and state <> 'resolved' and {in_scope("source", "$2")} order by rank desc, asset, control limit $3"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,23 @@ from typing import Any
 import asyncpg
 import orjson
 
+from shared.db.scope import in_scope
+
 MAX_PAGE = 1000
-_PLANS = """
+_PLANS = f"""
     select target, source, asset, '' as resource, sequence, scan_id, digest, tags, conflicts, said_at as changed_at
-    from asset where not removed and ($1 = '' or source = $1) and ($2 = '' or asset = $2) and target > $3 and ($4 = '' or target = $4)
+    from asset where not removed and {in_scope("source", "$1")} and ($2 = '' or asset = $2) and target > $3 and ($4 = '' or target = $4)
     union all
     select target, source, '' as asset, resource, sequence, scan_id, digest, tags, conflicts, changed_at
-    from resource where not gone and ($1 = '' or target in (select target from source where key = $1)) and $2 = '' and target > $3
+    from resource where not gone and ($1 = '' or target in (select target from source where {in_scope("key", "$1")}))
+        and $2 = '' and target > $3
         and ($4 = '' or target = $4)
     order by target limit $5"""
-_RESOURCES = """
+_RESOURCES = f"""
     select target, resource, provider, tenant, source, sequence, digest, scan_id, outcome, code, cause, remedy, attempts, written,
         mapping, kept, held, left_out, gone, changed_at, applied_at
-    from resource where ($1 = '' or target in (select target from source where key = $1)) and target > $2 and ($3 = '' or target = $3)
+    from resource where ($1 = '' or target in (select target from source where {in_scope("key", "$1")}))
+        and target > $2 and ($3 = '' or target = $3)
     order by target limit $4"""
 
 

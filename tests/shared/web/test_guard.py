@@ -22,7 +22,7 @@ from shared.access.actor import Actor
 from shared.errors import Denied
 from shared.settings import Machine
 from shared.web.auth import SignIns, session_of
-from shared.web.guard import check, hidden, visible
+from shared.web.guard import check, hidden, narrowed, visible
 from shared.web.server import edge_app
 
 
@@ -121,11 +121,6 @@ async def test_a_refusal_inside_is_answered_and_kept() -> None:
         ("/assets/other/crm/x", 403),
         ("/assets/acme%252Fx/crm", 403),
         ("/assets/../assets/other/x", 403),
-        ("/violations", 403),
-        ("/violations?source=acme/crm", 200),
-        ("/violations?source=other/crm", 403),
-        ("/violations?source=acme/crm&source=other/crm", 403),
-        ("/violations?source=*/x", 403),
         ("/plans/acme/asset:x", 200),
         ("/plans/acme%2Fother/asset:x", 403),
         ("/static/x.css", 200),
@@ -133,11 +128,36 @@ async def test_a_refusal_inside_is_answered_and_kept() -> None:
     ],
 )
 async def test_the_tenant_is_read_as_the_service_reads_it(path: str, code: int) -> None:
-    """From the path, its raw form, or the query; who belongs to all tenants sees all."""
-    made = [Route(path, fine) for path in ("/traces/{trace_id}", "/violations", "/assets/{key:path}", "/plans/{target:path}")]
+    """From the path, or its raw form; who belongs to all tenants sees all."""
+    made = [Route(path, fine) for path in ("/traces/{trace_id}", "/assets/{key:path}", "/plans/{target:path}")]
     edge = Edge(*made, Mount("/static", JSONResponse({})))
     assert await edge.ask(path, "viewer") == code
     assert await edge.ask(path, "everywhere") == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "viewer", "everywhere"),
+    [
+        ("", "acme/", None),
+        ("?source=acme/crm", "acme/crm", "acme/crm"),
+        ("?source=acme/", "acme/", "acme/"),
+        ("?source=other/crm", 403, "other/crm"),
+        ("?source=acme/crm&source=other/crm", 403, "other/crm"),
+        ("?source=*/x", 403, "*/x"),
+        ("?source=/", 403, "/"),
+        ("?source=acme%252Fx/crm", 403, "acme%2Fx/crm"),
+    ],
+)
+async def test_lists_are_narrowed_to_what_one_may_see(query: str, viewer: str | int, everywhere: str | None) -> None:
+    """To the source that is asked for, else to the actor's tenant; to nothing for who belongs to all."""
+
+    async def show(request: Request) -> Response:
+        return JSONResponse(narrowed(request, "violation.read"))
+
+    edge = Edge(Route("/violations", show))
+    for who, expected in (("viewer", viewer), ("everywhere", everywhere)):
+        answer = await edge.http.get(f"/violations{query}", headers={"Authorization": f"Bearer {who}"})
+        assert (answer.status_code if answer.status_code != 200 else answer.json()) == expected
 
 
 async def test_many_are_shown_one_by_one() -> None:
@@ -155,12 +175,12 @@ async def test_many_are_shown_one_by_one() -> None:
 
 async def test_a_persons_session_is_that_persons() -> None:
     """A cookie carries actor, tenant and roles; changed by one character, or from another stack, it is nothing."""
-    edge = Edge(Route("/violations", fine))
+    edge = Edge(Route("/assets/{key:path}", fine))
     cookie = session_of(Actor("person:1", "acme", frozenset({"viewer"})), "t")
     changed, strange = f"x{cookie[1:]}", session_of(Actor("person:1", "*", frozenset({"admin"})), "other")
     for value, expected in ((cookie, [200, 403]), (changed, [401, 401]), (strange, [401, 401])):
         headers = {"Cookie": f"pursight_session={value}"}
-        found = [(await edge.http.get(f"/violations?source={tenant}/crm", headers=headers)).status_code for tenant in ("acme", "other")]
+        found = [(await edge.http.get(f"/assets/{tenant}/crm/x", headers=headers)).status_code for tenant in ("acme", "other")]
         assert found == expected
-    posted = await edge.http.post("/violations", headers={"Cookie": f"pursight_session={cookie}", "Origin": "http://evil.example"})
+    posted = await edge.http.post("/assets/acme/crm/x", headers={"Cookie": f"pursight_session={cookie}", "Origin": "http://evil.example"})
     assert posted.status_code == 403
