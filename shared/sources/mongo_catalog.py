@@ -7,6 +7,7 @@ masked; its fields are not looked for, since that would run somebody's pipeline.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,7 @@ _BSON_TYPES = frozenset(
 )
 _TYPE_WORDS = frozenset({"bsonType", "type"})  # of a schema: their values name types
 _LITERAL = frozenset({"$literal", "description", "title"})
+_FIELD = re.compile(r"\$\$?[^\W\d][\w.]{0,200}")
 _DEEP, _DEFINITION_CHARACTERS = 20, 20_000
 _ID, _ID_INDEX = "_id", "_id_"
 
@@ -224,7 +226,7 @@ def _keys(indexes: Sequence[Mapping[str, Any]], at: Mapping[str, int], names: Se
 
 def _check(options: Mapping[str, Any]) -> Iterator[Key]:
     if validator := options.get("validator"):
-        yield Key("validator", "check", (), None, (), _json(validator))
+        yield Key("validator", "check", (), None, (), _json(validator, query=True))
 
 
 def _view(mark: TableMark, options: Mapping[str, Any]) -> TableFacts:
@@ -247,34 +249,36 @@ def _view(mark: TableMark, options: Mapping[str, Any]) -> TableFacts:
         unique=frozenset(),
         indexed=frozenset(),
         keys=(),
-        view_definition=_json(options.get("pipeline") or []) if below else "",
+        view_definition=_json(options.get("pipeline") or [], query=False) if below else "",
         depends_on=((mark.schema, below),) if below else (),
     )
 
 
-def _json(value: Any) -> str:
+def _json(value: Any, *, query: bool) -> str:
     """A pipeline or validator with `?` for each literal, as far as it is worth telling."""
-    return json.dumps(_masked(value, 0), ensure_ascii=False)[:_DEFINITION_CHARACTERS]
+    return json.dumps(_masked(value, 0, query=query), ensure_ascii=False)[:_DEFINITION_CHARACTERS]
 
 
-def _masked(value: Any, depth: int, *, types: bool = False) -> Any:
-    """Operators, names of fields and of types stay; whatever is compared with or put in becomes `?`."""
+def _masked(value: Any, depth: int, *, query: bool, types: bool = False) -> Any:
+    """Operators, names of fields and of types stay; whatever is compared with or put in becomes `?`. In a `query` no text names a field,
+    with a `$` or without."""
     if depth > _DEEP:
         return "?"
     if isinstance(value, Mapping):
-        return {
-            key if key.startswith("$") else told(key): "?"
-            if key in _LITERAL
-            else _named(inner)
-            if key == "required"
-            else _masked(inner, depth + 1, types=key in _TYPE_WORDS)
-            for key, inner in value.items()
-        }
+        return {told(key): _member(key, inner, depth + 1, query) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(each, depth + 1, types=types) for each in value]
-    if isinstance(value, str) and (types or value.startswith("$")):
-        return scrub(value) if types is False or value in _BSON_TYPES else "?"
-    return "?"
+        return [_masked(each, depth + 1, query=query, types=types) for each in value]
+    if isinstance(value, str) and types:
+        return value if value in _BSON_TYPES else "?"
+    return scrub(value) if isinstance(value, str) and not query and _FIELD.fullmatch(value) else "?"
+
+
+def _member(key: str, value: Any, depth: int, query: bool) -> Any:
+    if key in _LITERAL:
+        return "?"
+    if key == "required":
+        return _named(value)
+    return _masked(value, depth, query=key == "$match" or (query and key != "$expr"), types=key in _TYPE_WORDS)
 
 
 def _named(value: Any) -> Any:

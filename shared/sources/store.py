@@ -214,16 +214,16 @@ async def _together(store: Store, asset: Asset) -> list[Field]:
     looked = 0
     for entry in asset.sample:
         try:
-            found = await store_files.content(store, entry, asset.format)
+            found = await store_files.fields(store, entry, asset.format)
         except PurSightError as error:
             if error.code not in _OF_A_FILE:
                 raise
             continue
         looked += 1
-        for field in found.fields:
+        for field in found:
             before = columns.get(field.path)
             columns[field.path] = _merged(before, field) if before else replace(field, always=field.always and looked == 1)
-        seen = {field.path for field in found.fields}
+        seen = {field.path for field in found}
         columns |= {path: replace(field, always=False) for path, field in columns.items() if path not in seen}
     columns |= {name: Field(name, _PARTITION, True, False) for name in asset.partitions if name not in columns}
     return list(columns.values())[:MOST_COLUMNS]

@@ -13,7 +13,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from shared.errors import Failed
 from shared.sources.documents import EACH, MOST_COLUMNS, Field, Outline, Picker, told
@@ -32,24 +32,17 @@ T = TypeVar("T")
 _JSON_TYPES = {int: "integer", float: "number", bool: "boolean"}
 
 
-class Content(NamedTuple):
-    """The columns of a file. `rows`: how many it has, where it says so."""
-
-    fields: Sequence[Field]
-    rows: int | None = None
-
-
-async def content(store: Store, entry: Entry, format_: str) -> Content:
-    """Raises Failed with a code of `failures`: `unreadable_file`, `gone`, `no_privilege`, …"""
+async def fields(store: Store, entry: Entry, format_: str) -> Sequence[Field]:
+    """The columns of a file. Raises Failed with a code of `failures`: `unreadable_file`, `gone`, `no_privilege`, …"""
     if format_ == "parquet":
-        return await _parquet(store, entry, _parquet_content)
+        return await _parquet(store, entry, _parquet_fields)
     head = await _head(store, entry)
     if format_ == "csv":
-        return Content(_csv_fields(_Csv(head, entry.key)))
+        return _csv_fields(_Csv(head, entry.key))
     outline = Outline(_JSON_TYPES)
     for each in _json(head, whole=len(head) >= entry.size)[:_HEAD_ROWS]:
         outline.add(each)
-    return Content(outline.fields())
+    return outline.fields()
 
 
 async def rows(store: Store, entry: Entry, format_: str, columns: Sequence[str], most: int, seed: int) -> tuple[int, list[list[str]]]:
@@ -339,11 +332,11 @@ async def _parquet(store: Store, entry: Entry, work: Callable[[Any], T]) -> T:
         raise ranges.error or refusal("unreadable_file") from None
 
 
-def _parquet_content(file: Any) -> Content:
+def _parquet_fields(file: Any) -> list[Field]:
     found: list[Field] = []
     for each in file.schema_arrow:
         found += _arrow_fields(told(each.name), each.type, not each.nullable)
-    return Content(found[:MOST_COLUMNS], file.metadata.num_rows)
+    return found[:MOST_COLUMNS]
 
 
 def _arrow_fields(path: str, type_: Any, always: bool) -> Iterator[Field]:

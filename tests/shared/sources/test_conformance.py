@@ -297,12 +297,20 @@ class MongoShip:
             "a": {"bsonType": "string", "enum": [canary], "description": f"ask {mail}"},
             "b": {"pattern": f"^{canary}$", "maximum": 4711},
         }
-        validator = {"$jsonSchema": {"properties": told, "title": mail}, "c": {"$ne": canary}, "$expr": {"$eq": ["$a", canary]}}
+        validator = {
+            "$jsonSchema": {"properties": told, "title": mail},
+            "c": {"$ne": canary},
+            "d": f"${canary}",
+            "$expr": {"$eq": ["$a", canary]},
+        }
         self._database.create_collection("held", validator=validator)
         by_mail = {mail: {"seen": canary}}
         self._database.held.insert_many([{"a": canary, "by": by_mail, mail: 1, "days": {f"{canary}{at}": at for at in range(99)}}])
         self._database.held.create_index("a", name=mail, unique=True)
-        pipeline = [{"$match": {"a": canary, mail: 1}}, {"$set": {"b": {"$literal": f"${canary}"}, "c": {"$concat": ["$a", canary]}}}]
+        pipeline = [
+            {"$match": {"a": canary, mail: 1, "b": f"${canary}"}},
+            {"$set": {"b": {"$literal": f"${canary}"}, "c": {"$concat": ["$a", canary]}}},
+        ]
         self._database.create_collection("seen", viewOn="held", pipeline=pipeline)
         self._grant("held", "seen")
         return 2
