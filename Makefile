@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down scan test check gen lint types walls bench clean
+.PHONY: help setup demo up down scan test check gen lint types walls bench quality clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ gen: .venv/.dev ## write every generated file
 
 bench: .venv/.dev ## measure side by side; the table is bench/results.md
 	@$(PY) -m bench
+
+quality: .venv/.dev ## how right labels are, beside other classifiers
+	@$(PY) -m bench.quality.run
 
 clean: ## remove the environment
 	@rm -rf .venv

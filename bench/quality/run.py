@@ -1,0 +1,85 @@
+"""`make quality`: how right the shipped rules are on the quality set, as it is, with columns renamed, and on empty tables.
+
+`python -m bench.quality.run --misses` also prints every wrong answer of `schemas`; those of `blind` are never shown.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.bars import say
+from bench.quality.figures import Answer, Figures, figures
+from bench.quality.gold import Gold, gold, tables
+from services.classifier.app import load_ruleset
+from services.classifier.domain.tables import Judge
+from services.classifier.domain.verdict import Thresholds
+from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict
+
+PARTS = ("schemas", "blind")
+WAYS = {"as they are": (True, True), "renamed c1 to cn": (False, True), "empty tables": (True, False)}
+BARS = (("sensitive or not, F1", 0.95), ("exact class, macro F1", 0.85), ("expected calibration error", 0.05))
+
+
+def verdicts_of(judge: Judge, columns: list[Gold], named: bool, sampled: bool) -> list[ColumnVerdict]:
+    """One verdict per column, in the order of the columns."""
+    return [verdict for table in judge.judge(tables(columns, named=named, sampled=sampled)) for verdict in table.columns]
+
+
+def answer(one: Gold, verdict: ColumnVerdict) -> Answer:
+    """The confidence of a verdict is that of its class; where none is given, of the best one: what it leaves is for there being none."""
+    named = verdict.class_name != UNCLASSIFIED
+    return Answer(one.wanted, verdict.class_name, verdict.confidence if named else 1.0 - verdict.confidence)
+
+
+def sensitive_classes(judge: Judge) -> frozenset[str]:
+    return frozenset(name for name, entry in judge.ruleset.taxonomy.items() if entry.category != "organisation")
+
+
+def measure(judge: Judge) -> dict[tuple[str, str], Figures]:
+    """The figures of each part and of both, in each way of looking."""
+    sensitive = sensitive_classes(judge)
+    found: dict[tuple[str, str], Figures] = {}
+    columns = {part: gold(part) for part in PARTS}
+    for way, (named, sampled) in WAYS.items():
+        every: list[Answer] = []
+        for part in PARTS:
+            verdicts = verdicts_of(judge, columns[part], named, sampled)
+            answers = [answer(one, verdict) for one, verdict in zip(columns[part], verdicts, strict=True)]
+            found[way, part] = figures(answers, sensitive)
+            every += answers
+        found[way, "both"] = figures(every, sensitive)
+    return found
+
+
+def show(found: dict[tuple[str, str], Figures]) -> None:
+    print(f"{'':18} {'part':8} {'columns':>7} {'sensitive F1':>13} {'macro F1':>9} {'ECE':>6} {'ECE of labels':>14}")
+    for (way, part), made in found.items():
+        row = f"{made.sensitive_f1:13.3f} {made.macro_f1:9.3f} {made.calibration:6.3f} {made.calibration_given:14.3f}"
+        print(f"{way:18} {part:8} {made.columns:7} {row}")
+
+
+def show_misses(judge: Judge, named: bool, sampled: bool) -> None:
+    columns = gold("schemas")
+    for one, verdict in zip(columns, verdicts_of(judge, columns, named, sampled), strict=True):
+        if verdict.class_name not in one.wanted:
+            told = "; ".join(f"{reason.rule} {reason.weight:+.1f}" for reason in verdict.reasons)
+            name = f"{one.table}.{one.column.name}"
+            print(f"{name:45} {'|'.join(one.wanted):28} {verdict.class_name:18} {verdict.runner_up:18} {verdict.confidence:.2f} {told}")
+
+
+def main(arguments: list[str]) -> int:
+    judge = Judge(load_ruleset(), Thresholds())
+    if "--misses" in arguments:
+        show_misses(judge, "--renamed" not in arguments, "--empty" not in arguments)
+    found = measure(judge)
+    show(found)
+    both = found["as they are", "both"]
+    values = (both.sensitive_f1, both.macro_f1, both.calibration)
+    for (bar, target), value in zip(BARS, values, strict=True):
+        least = "calibration" not in bar
+        say(bar, round(value, 3), "", f"{'>=' if least else '<='} {target}", value >= target if least else value <= target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
