@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
-from shared.sources.base import Dial, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark
+from shared.sources.base import Dial, Member, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark
 
 CANARY = "canary7f31b"
 _BIG_ROWS, _SCANS = 20_000, 5
@@ -129,6 +129,17 @@ class Conformance:
         assert (found.privileges.can_write, found.privileges.superuser) == (False, False)
         assert found.posture.read_only_role is not False  # None: such a server does not tell
         assert abs(found.server.clock_skew_seconds) < 60
+
+    async def test_where_it_stands(self, ship: Ship) -> None:
+        """An engine that knows replicas tells whether this is one, and how far behind: in one statement, and as the probe does."""
+        async with ship.driver.open(ship.dial()) as session:
+            if not isinstance(session, Member):
+                return
+            facts, before = (await session.probe()).server, session.statements
+            stands = await session.standing()
+            assert stands.is_replica == facts.is_replica
+            assert stands.lag_seconds is None or (stands.is_replica and stands.lag_seconds >= 0)
+            assert session.statements - before <= 2
 
     async def test_names_come_back_as_they_are(self, ship: Ship) -> None:
         """Quotes, dots, spaces, letters of every script, the greatest length: told, and sampled under the same name."""

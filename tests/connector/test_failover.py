@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import httpx
@@ -24,7 +25,7 @@ from services.connector import endpoints_api, handlers
 from services.connector.domain.failover import Look, Move, Position, Rules, step
 from services.connector.domain.notes import notes
 from services.connector.domain.plan import most, plan, where
-from services.connector.endpoints import Endpoints
+from services.connector.endpoints import Endpoints, move
 from services.connector.gateway import Dialler, Patience
 from services.connector.guard import Guard, Pace
 from services.connector.settings import ConnectorSettings
@@ -318,6 +319,38 @@ def test_a_secondary_is_promoted(in_house: Any, pg_pair: PgPair) -> None:
         assert (await house.ask("POST", "failover", {"to": "primary"}))["wanted"] == "primary"
         found = await house.until(lambda now: now["active"] == "primary")
         assert found["cause"] == "by_person"
+
+    in_house(work)
+
+
+def test_another_process_takes_over(in_house: Any, pg_pair: PgPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One watcher at a time: the second waits while the first lives, then for its lease; what the first still decides is void."""
+    monkeypatch.setattr("services.connector.guard.LEASE_SECONDS", 0.8)
+    monkeypatch.setattr("services.connector.guard._RENEW_SECONDS", 0.2)
+
+    async def work(house: House) -> None:
+        async def watcher() -> str:
+            return str(await house.pool.fetchval("select watcher from endpoints"))
+
+        await house.register()
+        await house.until_both_answer()
+        first, second = await watcher(), Guard(house.store, house.table, house.dialler, HASTY)
+        task = asyncio.create_task(second.run())
+        await asyncio.sleep(1.0)  # longer than a lease
+        assert await watcher() == first
+        with monkeypatch.context() as gone:
+            gone.setattr(Endpoints, "release", AsyncMock())
+            assert house.guard
+            house.guard.cancel()
+            await asyncio.wait({house.guard})
+        house.guard = task
+        while await watcher() == first:
+            await asyncio.sleep(0.02)
+        async with house.store.unit(keys=["default/shop"]) as unit:
+            assert not await move(unit.bus.connection, "default/shop", first, active="x:1", state="secondary", cause="refused")
+        pg_pair.kill("a")
+        assert (await house.until(lambda now: now["active"] == "secondary"))["cause"] == "refused"
+        assert len(await house.said("source.failed_over")) == 1
 
     in_house(work)
 

@@ -219,7 +219,13 @@ class Scanner:
                 unit.bus.emit(manifest, key=scan.source, cause=cause)
         log.info(
             "scan.completed",
-            extra={"scan_id": scan.id, "tables": manifest.tables, "changed": manifest.changed, "seconds": round(seconds, 3)},
+            extra={
+                "scan_id": scan.id,
+                "tables": manifest.tables,
+                "changed": manifest.changed,
+                "seconds": round(seconds, 3),
+                "read_from": run.address,
+            },
         )
 
     async def _fail(self, job: Job, scan: Scan, cause: Cause, diagnosis: Diagnosis) -> None:
