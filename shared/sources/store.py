@@ -93,7 +93,7 @@ class StoreSession:
 
     def __init__(self, store: Store, dial: Dial, spec: DataSource) -> None:
         self._store, self._dial, self._spec = store, dial, spec
-        self._assets: Listing | None = _LISTED.get(id(spec))
+        self._assets: Listing | None = None
 
     @property
     def statements(self) -> int:
@@ -137,12 +137,12 @@ class StoreSession:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[StoreSnapshot]:
-        """Objects are listed once, at its beginning."""
-        assets = self._assets = _LISTED[id(self._spec)] = await self._listed()
+        """Objects are listed once in a session, at the beginning of its first snapshot."""
+        assets = self._assets = _LISTED[id(self._spec)] = self._assets or await self._listed()
         yield StoreSnapshot(self._store, assets)
 
     async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
-        assets = self._assets = self._assets or await self._listed()
+        assets = self._assets = self._assets or _LISTED.get(id(self._spec)) or await self._listed()
         return [await self._one(assets, task) for task in tasks]
 
     async def _listed(self) -> Listing:
