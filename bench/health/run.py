@@ -1,4 +1,5 @@
-"""What watching costs: `python -m bench.health.run` gives the shipped connector 200 sources at a real PostgreSQL and reads its CPU time.
+"""What watching costs, and how long a preflight takes: `python -m bench.health.run` gives the shipped connector 200 sources at a real
+PostgreSQL and reads its CPU time.
 
 Each source is a database of its own, checked every 30 seconds; the full looks, every 15 minutes, are spread over the time as they are in a
 long run, so the measured minute and a half has its share of them. Broker and state are the real ones of the local stack, with processes
@@ -15,10 +16,13 @@ import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
+from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import httpx
 import psutil
 
 from bench.bars import say
@@ -36,6 +40,7 @@ from shared.local.postgres import EmbeddedPostgres
 from shared.observe import tracing
 
 SOURCES, CHECK_SECONDS, PROBE_SECONDS, WINDOW_SECONDS = 200, 30.0, 900.0, 90.0
+PREFLIGHTS, TABLES = 20, 500
 _CHECKS = "select sum(checks)::int4 from health_hour"
 PASSWORD = "BENCH_SOURCE_PASSWORD"
 
@@ -75,6 +80,7 @@ async def _measure(kafka: EmbeddedKafka, state: EmbeddedPostgres, source: Embedd
         checked = await pool.fetchval(_CHECKS) - checks
         looked = await pool.fetchval("select count(*) from source where probed_at > $1", start)
         beside = {name: round((_tree(which) - servers[name]) / WINDOW_SECONDS * 100, 2) for (name, which) in _both(state, source)}
+        _say_preflight(await _preflights(environment["PURSIGHT_HTTP_PORT"], source.url))
         await pool.close()
     finally:
         process.terminate()
@@ -93,6 +99,30 @@ async def _measure(kafka: EmbeddedKafka, state: EmbeddedPostgres, source: Embedd
     }
     bar = "200 sources checked every 30 s, CPU of the connector"
     say(bar, round(share * 100, 2), "% of a core", "<= 10 %", share <= 0.10, measured=told)
+
+
+async def _preflights(port: str, url: str) -> list[float]:
+    """Seconds of whole requests to the shipped connector, every gate open, while it watches the others."""
+    connection = await asyncpg.connect(url.rsplit("/", 1)[0] + "/bench_000")
+    await connection.execute("".join(f"create table kept_{number} (id int primary key, word text);" for number in range(TABLES)))
+    await connection.execute("insert into kept_0 values (1, 'one')")
+    await connection.close()
+    parts, found = urlsplit(url), []
+    spec = {"name": "trial", "host": parts.hostname, "port": parts.port, "database": "bench_000", "username": parts.username}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer bench"}, timeout=60) as http:
+        for _ in range(PREFLIGHTS):
+            began = monotonic()
+            answer = (await http.post("/preflight", json={"source": spec, "password": unquote(parts.password or "")})).json()
+            found.append(monotonic() - began)
+            if not answer["reachable"] or answer["diagnosis"]:
+                raise SystemExit(f"the preflight of a healthy source says {answer['diagnosis']}")
+    return found
+
+
+def _say_preflight(seconds: list[float]) -> None:
+    worst = max(seconds)
+    told = {"median": round(median(seconds), 3), "tables": TABLES, "runs": len(seconds)}
+    say("preflight of a healthy source, slowest", round(worst, 3), "s", "<= 1 s", worst <= 1.0, measured=told)
 
 
 def _started(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -183,10 +213,11 @@ def _cpu(pid: int) -> float:
 
 def _tree(server: EmbeddedPostgres) -> float:
     """CPU seconds of a server and of all that it ever started and outlived."""
-    found = postgres.servers_on(server.data)
-    processes = {each.pid: each for root in found for each in [root, *root.children(recursive=True)]}
-    total = 0.0
-    for each in processes.values():
+    total, found = 0.0, set(postgres.servers_on(server.data))
+    for root in list(found):
+        with suppress(psutil.NoSuchProcess):
+            found |= set(root.children(recursive=True))
+    for each in found:
         with suppress(psutil.NoSuchProcess):
             used = each.cpu_times()
             total += used.user + used.system + used.children_user + used.children_system
