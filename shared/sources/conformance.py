@@ -132,6 +132,7 @@ class Conformance:
 
     async def test_where_it_stands(self, ship: Ship) -> None:
         """An engine that knows replicas tells whether this is one, and how far behind: in one statement, and as the probe does."""
+        await ship.make("one", {ship.key: "integer"}, [(1,)])
         async with ship.driver.open(ship.dial()) as session:
             if not isinstance(session, Member):
                 return
