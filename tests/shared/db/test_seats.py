@@ -8,8 +8,14 @@ import time
 from contextlib import AsyncExitStack
 
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.db.seats import PoolExhausted, Seats
+
+
+def told(service: str, source: str, state: str) -> float | None:
+    """What the metric says."""
+    return REGISTRY.get_sample_value("pursight_source_sessions", {"service": service, "source": source, "state": state})
 
 
 async def test_one_ceiling_for_all(postgres_url: str) -> None:
@@ -19,6 +25,7 @@ async def test_one_ceiling_for_all(postgres_url: str) -> None:
         for seats in (one, other, one):
             await stack.enter_async_context(seats.seat(source, "db:1", 3, patience=0.0))
         assert await other.taken(source, "db:1", 3) == 3
+        assert (told("connector", source, "in_use"), told("discovery", source, "in_use")) == (2, 1)
         for seats in (one, other):
             with pytest.raises(PoolExhausted) as caught:
                 async with seats.seat(source, "db:1", 3, patience=0.1):
@@ -31,6 +38,7 @@ async def test_one_ceiling_for_all(postgres_url: str) -> None:
         async with other.seat(source, "db:1", 3, patience=5.0):
             assert await other.taken(source, "db:1", 3) == 2
     assert await other.taken(source, "db:1", 3) == 0
+    assert (told("connector", source, "in_use"), told("discovery", source, "waiting")) == (0, 0)
     await one.close()
     await other.close()
 
@@ -48,7 +56,11 @@ async def test_waiting_in_order(postgres_url: str) -> None:
             await asyncio.sleep(0.01)
             now -= 1
 
-    await asyncio.gather(*(client(number) for number in range(12)))
+    clients = asyncio.gather(*(client(number) for number in range(12)))
+    while told("discovery", source, "waiting") != 10:
+        await asyncio.sleep(0)
+    await clients
+    assert REGISTRY.get_sample_value("pursight_source_wait_seconds_count", {"service": "discovery", "source": source}) == 12
     assert (most, served) == (2, list(range(12)))
     async with seats.seat(source, "db:1", 1, patience=0.0):
         began = time.monotonic()
