@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -110,4 +111,4 @@ async def test_tls_files_by_reference(pg_pair: PgPair, monkeypatch: pytest.Monke
         assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
     assert await code_of(dial_to(pg_pair, username="app", ca=Path(pg_pair.file("other.pem")).read_text())) == "tls_untrusted"
     assert await code_of(dial_to(pg_pair, username="app", password="")) in ("tls_client_certificate", "not_allowed_from_here")
-    assert not list(Path("/tmp").glob("pursight-*.pem"))
+    assert not list(Path(tempfile.gettempdir()).glob("pursight-*.pem"))
