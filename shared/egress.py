@@ -35,7 +35,8 @@ WHO_AM_I = frozenset((address, 80) for address in ("169.254.169.254", "fd00:ec2:
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
     """Where this task may connect to. `private` empty means every private range; `own_ports` are PurSight's own. `identity` are the exact
-    addresses at which the machine tells who it is, open only within `as_this_machine`, where the operator allowed `own_identity`."""
+    addresses at which the machine tells who it is, open only within `as_this_machine`, where the operator allowed `own_identity`.
+    `operators`: what is dialled was chosen by the operator (secret stores, token servers), so nothing but that identity is guarded."""
 
     location: Literal["on_prem", "cloud", "hybrid"] = "on_prem"
     local: bool = False
@@ -44,6 +45,7 @@ class EgressPolicy:
     own_hosts: frozenset[str] = frozenset()
     own_identity: bool = False
     identity: frozenset[tuple[str, int]] = frozenset()
+    operators: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,12 @@ def guarded(policy: EgressPolicy) -> Iterator[None]:
         _policy.reset(token)
 
 
+def for_operators() -> EgressPolicy | None:
+    """The policy for what the current task asks of the operator's own servers; None where it has none at all."""
+    policy = _policy.get()
+    return EgressPolicy(operators=True, own_identity=policy.own_identity) if policy else None
+
+
 @contextmanager
 def as_this_machine() -> Iterator[None]:
     """Within, the machine may be asked who it is, if the operator allowed that. For the libraries that sign in to a cloud, and for nothing
@@ -181,6 +189,8 @@ def refusal(address: str, port: int, policy: EgressPolicy) -> str:
     ip = _plain(ip_address(address.partition("%")[0]))
     if (str(ip), port) in policy.identity:
         return ""
+    if policy.operators:
+        return "who this machine is, is told only where the operator allows it" if any(_within(ip, net) for net in _METADATA) else ""
     if ip.is_multicast or ip.is_unspecified or ip.is_reserved or any(_within(ip, net) for net in _METADATA) or ip.is_link_local:
         return "link-local, metadata and multicast addresses are never dialled"
     if ip.is_loopback:

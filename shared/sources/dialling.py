@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
@@ -12,7 +13,7 @@ from typing import TypeVar
 from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource, SslConfig
-from shared.egress import EgressPolicy, Surroundings, reached
+from shared.egress import EgressPolicy, Surroundings, for_operators, guarded, reached
 from shared.errors import Failed
 from shared.sources.base import Dial, Lookup
 from shared.sources.failures import BY_CODE
@@ -122,10 +123,13 @@ async def _signed_in(dial: Dial, connect: Callable[[Dial], Awaitable[Line]]) -> 
 
 
 async def _looked_up(dial: Dial, lookup: Lookup, *, again: bool) -> Dial:
-    """In a context of its own: secret stores and token servers are the operator's, so the source's egress policy is not theirs."""
+    """In a context of its own: secret stores and token servers are the operator's, so of the source's egress policy only that counts for
+    them which says whether it may be this machine."""
+    policy = for_operators()
 
     async def asked() -> tuple[str, str]:
-        return await lookup(dial.host, dial.port, again)
+        with guarded(policy) if policy else nullcontext():
+            return await lookup(dial.host, dial.port, again)
 
     username, password = await asyncio.create_task(asked(), context=Context())
     return replace(dial, username=username or dial.username, password=password)

@@ -26,7 +26,8 @@ from shared.egress import (
     surroundings,
 )
 from shared.errors import Failed, PurSightError
-from shared.sources.dialling import policy_for
+from shared.sources.base import Dial
+from shared.sources.dialling import policy_for, signed_in
 
 CLOUD, HOUSE, LAPTOP = EgressPolicy("cloud"), EgressPolicy("on_prem"), EgressPolicy("on_prem", local=True)
 
@@ -184,6 +185,31 @@ def test_no_cloud_gives_a_source_this_machines_identity_unasked(cloud: Any, monk
     with asyncio.Runner(loop_factory=GuardedLoop) as runner, pytest.raises(PurSightError) as refused:
         runner.run(work())
     assert refused.value.code == "own_identity_denied"
+
+
+def test_a_dial_signs_in_as_this_machine_only_where_the_operator_allows_it() -> None:
+    """Through the door that drivers use: the operator's servers are not under the source's policy, the machine's identity is."""
+    met: list[str] = []
+
+    async def lookup(host: str, port: int, again: bool) -> tuple[str, str]:
+        for address in ("169.254.169.254", "127.0.0.1", "10.0.0.1"):
+            with as_this_machine():
+                policy = _policy.get()
+                assert policy
+                met.append(refusal(address, 80, policy))
+        return "reader", "token"
+
+    async def connect(dial: Dial) -> str:
+        return dial.password
+
+    async def work(policy: EgressPolicy) -> str:
+        with guarded(policy):
+            return await signed_in(Dial("db.example", 5432, "d", "", lookup=lookup), connect)
+
+    for own in (False, True):
+        with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+            assert runner.run(work(EgressPolicy("cloud", own_identity=own))) == "token"
+    assert [bool(each) for each in met] == [True, False, False, False, False, False]
 
 
 async def test_an_unguarded_loop_is_refused() -> None:
