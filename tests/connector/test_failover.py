@@ -122,6 +122,8 @@ def test_what_may_be_read_besides() -> None:
         ({}, {"max_connections": 100}, set()),
         ({"pool_size": 60, "max_overflow": 40}, {"max_connections": 100}, {"pool_too_large"}),
         ({"pool_size": 60, "max_overflow": 40}, {"max_connections": 100, "pooler": "pgbouncer"}, set()),
+        ({}, {"pooler": "pgbouncer", "pooler_mode": "session"}, {"pooler_by_session"}),
+        ({}, {"pooler": "pgbouncer", "pooler_mode": "transaction"}, set()),
         ({"location": "cloud", "ssl_config": {"mode": "require"}}, {}, {"tls_opt_out"}),
         ({"ssl_config": {"mode": "require"}}, {}, set()),
         ({"location": "cloud"}, {"tls_expires": "2026-11-21T23:00:00+00:00"}, {"tls_expires_soon"}),

@@ -24,6 +24,9 @@ def _pool(spec: DataSource, server: ServerFacts) -> Iterator[tuple[str, str, str
     if server.max_connections and most(spec) > room and not server.pooler:
         cause = f"pool_size and max_overflow allow {most(spec)} sessions, and the server has room for {max(room, 0)} in all"
         yield "pool_too_large", cause, "Lower them, or raise the server's max_connections."
+    if server.pooler_mode == "session":
+        cause = f"the pooler keeps one of its server connections for each of up to {most(spec)} sessions"
+        yield "pooler_by_session", cause, "Use pool_mode transaction, or keep pool_size and max_overflow within the pooler's pool."
 
 
 def _line(spec: DataSource, server: ServerFacts, now: datetime) -> Iterator[tuple[str, str, str]]:
