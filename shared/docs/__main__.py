@@ -23,6 +23,7 @@ def rendered() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "topics.gen.md", pages.topics()
     yield ROOT / "docs" / "settings.gen.md", pages.settings()
     yield ROOT / "docs" / "metrics.gen.md", pages.metrics()
+    yield ROOT / "docs" / "failures.gen.md", pages.failures()
     yield ROOT / "deploy" / "k8s" / "strimzi" / "topics.gen.yaml", strimzi.topics()
     yield ROOT / "deploy" / "k8s" / "strimzi" / "users.gen.yaml", strimzi.users()
 
