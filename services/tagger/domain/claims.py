@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -17,16 +17,36 @@ class Strength(IntEnum):
     """The precedence, strongest first. What is stronger wins; the loser is reported, never silently overwritten."""
 
     GOVERNANCE = 0  # ours: ManagedBy, trace, time stamps
-    IDENTITY = 1  # fields of the registered source
+    IDENTITY = 1  # fields of the registered source, or of the job
     EVIDENCE = 2  # what scans found and compliance judged
-    DECLARED = 3  # labels of the source
+    JOB = 3  # who pays, as the job says
+    CONTRACT = 4  # the asset's data contract
+    INFRASTRUCTURE = 5  # provider, platform and workspace of the job
+    DECLARED = 6  # labels of the source, tags that the job adds
 
 
 class Claim(NamedTuple):
+    """`cleared`: the operator lets this value out as it is."""
+
     key: str
     value: str
     origin: str
     strength: Strength
+    cleared: bool = False
+
+
+Owner = Callable[[str], str]
+
+
+def as_it_is(owner: str) -> str:
+    """The owner as declared, mail address and all: for operators who want that."""
+    return owner
+
+
+def owner_claims(owner: str, origin: str, strength: Strength, form: Owner) -> Iterator[Claim]:
+    """Who answers for it: a handle, or what the operator lets out."""
+    if value := form(owner):
+        yield Claim("Owner", value, origin, strength, cleared=form is as_it_is)
 
 
 def evidence_claims(facts: Iterable[Fact]) -> Iterator[Claim]:
@@ -52,29 +72,36 @@ def _counted(fact: Fact) -> str:
     return fact.origin + (f" and {fact.assets - 1} more assets" if fact.assets > 1 else "")
 
 
-def source_claims(spec: DataSource) -> Iterator[Claim]:
-    """Tags that the registered source declares: its fields, then its labels."""
+def source_claims(spec: DataSource, owner: Owner = handle_of) -> Iterator[Claim]:
+    """Tags that the registered source declares: its fields, then its labels. `owner` turns a mail address into a handle."""
     fields = (
         ("TenantId", spec.tenant, "source:tenant"),
         ("Environment", spec.environment, "source:environment"),
         ("SourceConnector", spec.engine, "source:engine"),
-        ("Owner", handle_of(spec.owner), "source:owner"),
     )
-    yield Claim("ManagedBy", MANAGED_BY, "tagger", Strength.GOVERNANCE)
+    yield managed()
+    yield from owner_claims(spec.owner, "source:owner", Strength.IDENTITY, owner)
     yield from (Claim(key, value, origin, Strength.IDENTITY) for key, value, origin in fields if value)
     for label, value in spec.labels.items():
-        yield from _label_claims(label, value)
+        yield from label_claims(label, value, f"source:labels.{label}", owner)
 
 
-def _label_claims(label: str, value: str) -> Iterator[Claim]:
-    key, origin = known_key(label) or label, f"source:labels.{label}"
+def managed() -> Claim:
+    """That the tags are ours."""
+    return Claim("ManagedBy", MANAGED_BY, "tagger", Strength.GOVERNANCE)
+
+
+def label_claims(label: str, value: str, origin: str, owner: Owner = handle_of) -> Iterator[Claim]:
+    """What a freely named tag claims: one of our keys where it means one, a list where that key is one."""
+    key = known_key(label) or label
     if key == "Owner":
-        value = handle_of(value)
-    for part in _listed(value) if key in LISTS else (value,):
+        yield from owner_claims(value, origin, Strength.DECLARED, owner)
+        return
+    for part in listed(value) if key in LISTS else (value,):
         yield Claim(key, part, origin, Strength.DECLARED)
 
 
-def _listed(value: str) -> Iterator[str]:
+def listed(value: str) -> Iterator[str]:
     """`sales,analytics`, `sales+analytics` and `sales; analytics` are the same list."""
     for separator in ",;|":
         value = value.replace(separator, "+")

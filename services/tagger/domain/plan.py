@@ -100,8 +100,8 @@ def _refusal(claim: Claim, personal: Scrub) -> str:
 
 
 def _is_name(claim: Claim) -> bool:
-    """Names of tables, and plain numbers where codes are usual, are what they are."""
-    return claim.key == "Asset" or (claim.key in CODES and claim.value.isdecimal() and len(claim.value) < 13)
+    """Names of tables, plain numbers where codes are usual, and what the operator cleared are what they are."""
+    return claim.cleared or claim.key == "Asset" or (claim.key in CODES and claim.value.isdecimal() and len(claim.value) < 13)
 
 
 def _settle(key: str, claims: Sequence[Claim], conflicts: list[Conflict]) -> Tag:

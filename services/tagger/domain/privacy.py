@@ -31,4 +31,6 @@ def handle_of(owner: str) -> str:
     ('data-team', 'data', 'data-team')
     """
     found = _MAIL.search(owner[:_MAX_SCANNED])
-    return found.group(1) if found else owner
+    if found:
+        return found.group(1)
+    return "".join(owner.partition("@")[0].split()[-1:]) if "@" in owner else owner

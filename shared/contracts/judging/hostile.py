@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from shared.contracts.source import Problem
@@ -23,14 +23,14 @@ def shown(field: str) -> str:
     return clean + ("…" if len(field) > SHOWN else "")
 
 
-def parts(document: dict[str, Any]) -> Iterator[tuple[str, int, Any]]:
+def parts(document: dict[str, Any], deepest: int = MAX_DEPTH) -> Iterator[tuple[str, int, Any]]:
     """Path, depth and value of everything inside, without recursion."""
     waiting: list[tuple[str, int, Any]] = [("", 0, document)]
     while waiting:
         path, depth, value = waiting.pop()
         if path:
             yield path, depth, value
-        if depth > MAX_DEPTH:
+        if depth > deepest:
             continue
         if isinstance(value, dict):
             waiting += [(f"{path}.{key}" if path else str(key), depth + 1, each) for key, each in value.items()]
@@ -38,15 +38,15 @@ def parts(document: dict[str, Any]) -> Iterator[tuple[str, int, Any]]:
             waiting += [(f"{path}.{number}", depth + 1, each) for number, each in enumerate(value)]
 
 
-def too_large(document: dict[str, Any]) -> Problem | None:
+def too_large(document: dict[str, Any], *, most_parts: int = MAX_PARTS, deepest: int = MAX_DEPTH) -> Problem | None:
     """Nothing more is looked at in a document that is this deep or this long."""
-    for number, (path, depth, _) in enumerate(parts(document)):
-        if depth > MAX_DEPTH:
+    for number, (path, depth, _) in enumerate(parts(document, deepest)):
+        if depth > deepest:
             return Problem(
-                field=shown(path.partition(".")[0]), code="too_deep", message=f"is nested more than {MAX_DEPTH} deep", remedy="Flatten it."
+                field=shown(path.partition(".")[0]), code="too_deep", message=f"is nested more than {deepest} deep", remedy="Flatten it."
             )
-        if number >= MAX_PARTS:
-            return Problem(field="document", code="too_large", message=f"has more than {MAX_PARTS} parts", remedy="Shorten it.")
+        if number >= most_parts:
+            return Problem(field="document", code="too_large", message=f"has more than {most_parts} parts", remedy="Shorten it.")
     return None
 
 
@@ -60,11 +60,15 @@ def once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return (*unique[:MAX_PROBLEMS], rest)
 
 
-def unfit(document: dict[str, Any]) -> Iterator[Problem]:
-    """Fields whose name or text is too long or cannot be stored or shown."""
-    for path, _, value in parts(document):
+def _is_multiline(path: str) -> bool:
+    return path in MULTILINE
+
+
+def unfit(document: dict[str, Any], *, prose: Callable[[str], bool] = _is_multiline, deepest: int = MAX_DEPTH) -> Iterator[Problem]:
+    """Fields whose name or text is too long or cannot be stored or shown. `prose` tells which paths may have several lines."""
+    for path, _, value in parts(document, deepest):
         key = path.rpartition(".")[2]
-        if UNFIT.search(key) or (isinstance(value, str) and (UNFIT_IN_PROSE if path in MULTILINE else UNFIT).search(value)):
+        if UNFIT.search(key) or (isinstance(value, str) and (UNFIT_IN_PROSE if prose(path) else UNFIT).search(value)):
             yield Problem(field=shown(path), code="control_character", message="holds control characters", remedy="Remove them.")
         if len(key) > MAX_NAME or (isinstance(value, str) and len(value) > MAX_TEXT):
             yield Problem(

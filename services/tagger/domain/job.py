@@ -1,0 +1,68 @@
+"""The complete tag set of one job: what the job says, what its asset's contract says, and what scans found in the asset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.tagger.domain.claims import Owner, evidence_claims
+from services.tagger.domain.declared import Where, contract_claims, job_claims
+from services.tagger.domain.facts import Fact
+from services.tagger.domain.labels import RULES, Converted, Rules, convert
+from services.tagger.domain.odcs import Normal
+from services.tagger.domain.plan import Conflict, digest, plan, stamped
+from services.tagger.domain.privacy import Scrub, handle_of
+from services.tagger.domain.vocabulary import importance
+from shared.contracts.job import JobConfig
+from shared.contracts.tags import Tag
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedJob:
+    """The tags of everything that the job runs on, most important first, and which claims lost."""
+
+    tags: tuple[Tag, ...]
+    conflicts: tuple[Conflict, ...]
+
+    @property
+    def digest(self) -> str:
+        return digest(self.tags)
+
+    def for_target(self, target: str) -> ForTarget:
+        """The tags in the form of one kind of target (a key of `labels.RULES`), and those that it has no room for."""
+        return fitted(self.tags, RULES[target])
+
+
+@dataclass(frozen=True, slots=True)
+class ForTarget:
+    """`left_out`: our keys that exceed the count a resource may have."""
+
+    converted: Converted
+    left_out: tuple[str, ...]
+
+
+def fitted(tags: Sequence[Tag], rules: Rules) -> ForTarget:
+    """As many tags as one resource of this kind may carry, the least important left out."""
+    return ForTarget(convert({tag.key: tag.value for tag in tags[: rules.most]}, rules), tuple(tag.key for tag in tags[rules.most :]))
+
+
+def derive_job(
+    job: tuple[JobConfig, Where],
+    contract: tuple[Normal, Where] | None,
+    facts: Iterable[Fact],
+    *,
+    before: Sequence[Tag] = (),
+    now: datetime,
+    trace_id: str = "",
+    cause: str,
+    personal: Scrub,
+    owner: Owner = handle_of,
+) -> DerivedJob:
+    """All tags by one precedence (`claims.Strength`). `before`: the job's former tags, whose stamps stay while the content does."""
+    claims = [*job_claims(*job, owner), *evidence_claims(facts)]
+    if contract:
+        claims += contract_claims(*contract, owner)
+    planned = plan(claims, personal=personal)
+    tags = stamped(planned.tags, before, now=now, trace_id=trace_id, cause=cause)
+    return DerivedJob(tuple(sorted(tags, key=lambda tag: importance(tag.key))), planned.conflicts)
