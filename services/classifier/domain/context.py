@@ -11,15 +11,20 @@ from services.classifier.domain.taxonomy import Taxonomy
 
 _OWN = frozenset({"own:person", "own:organisation"})
 _CLEAR = 5.0  # a sibling's hint of this weight says what its group is
+_PEOPLE = frozenset({"name", "government"})
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
 
 @dataclass(frozen=True, slots=True)
 class TableContext:
-    """`tags`: what the table's name says; `groups`: how many columns clearly belong to each group."""
+    """`tags`: what the table's name says; `groups`: how many columns clearly belong to each group.
+
+    `thing`: the table is about a thing, so a column such as gender or age alone makes it none about people.
+    """
 
     tags: frozenset[str]
     groups: Counter[str]
+    thing: bool = False
     _known: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
 
     def around(self, own_groups: frozenset[str]) -> frozenset[str]:
@@ -27,6 +32,8 @@ class TableContext:
         known = self._known.get(own_groups)
         if known is None:
             siblings = {group for group, count in self.groups.items() if count > (group in own_groups)}
+            if self.thing and not siblings & _PEOPLE:
+                siblings.discard("person")
             implied = {tag for group in siblings for tag in _IMPLIED.get(group, ())}
             known = self._known[own_groups] = self.tags | siblings | implied
         return known

@@ -17,6 +17,8 @@ _UMLAUTS = str.maketrans(
 )
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _SHORTEST_PART, _MOST_PARTS = 4, 4
+_SHORTEST_PARTLY, _LONG_PART = 11, 7
+HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,18 @@ class Lexicon:
         for ending in ("s", "es", "n", "en"):
             if word.endswith(ending) and word[: -len(ending)] in self.words:
                 return (word[: -len(ending)],)
-        return self._cover(word, 0, _MOST_PARTS) or (word,)
+        return self._cover(word, 0, _MOST_PARTS) or self._partly(word) or (word,)
+
+    def _partly(self, word: str) -> tuple[str, ...]:
+        """`Patientenzimmer`, of which only one end is known: that end, which must be long, and a rest that makes it doubtful."""
+        if len(word) < _SHORTEST_PARTLY:
+            return ()
+        for size in range(len(word) - _SHORTEST_PART, _LONG_PART - 1, -1):
+            if word[-size:] in self.parts:
+                return (word[:-size], word[-size:])
+            if word[:size] in self.parts:
+                return (word[:size], HEAD_UNKNOWN)
+        return ()
 
     def _cover(self, word: str, start: int, parts: int) -> tuple[str, ...]:
         best: tuple[str, ...] = ()
@@ -124,11 +137,14 @@ def split(name: str) -> list[str]:
 
 
 def _unknown(part: str) -> Word:
+    if part == HEAD_UNKNOWN:
+        return _DOUBTFUL
     return _NEUTRAL if len(part) == 1 else _UNKNOWN
 
 
 _UNKNOWN = Word("unknown", frozenset())
 _NEUTRAL = Word("neutral", frozenset())
+_DOUBTFUL = Word("doubt", frozenset())
 
 
 def lexicon_from(document: Mapping[str, Any]) -> Lexicon:

@@ -17,17 +17,22 @@ _MOST_UNKNOWN = 1.8
 COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
 _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
+_NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """One rule: the concepts that must all be there, those that must not, and the context it asks for."""
+    """One rule: the concepts that must all be there, those that must not, and the context it asks for.
+
+    `alone`: no other word may say anything.
+    """
 
     class_name: str
     grade: str
     concepts: frozenset[str]
     without: frozenset[str]
     needs: frozenset[str]
+    alone: bool
     text: str
 
 
@@ -100,6 +105,7 @@ def _phrase(class_name: str, grade: str, text: str) -> Phrase:
         concepts=concepts,
         without=frozenset(part[1:] for part in parts if part[0] == "!"),
         needs=frozenset(part[1:] for part in parts if part[0] == "@"),
+        alone="!*" in parts,
         text=" ".join(part for part in parts if part[0] != "!"),
     )
 
@@ -117,6 +123,8 @@ def read_comment(comment: str, lexicon: Lexicon, book: PhraseBook) -> NameReadin
 
 def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share: float) -> NameReading:
     concepts = frozenset().union(*(word.concepts for word in words)) if words else ANY
+    if "name" in concepts and _holds_both_names(words):
+        concepts |= {"full"}
     roles = frozenset([word.role for word in words])
     hints = tuple(_hints(words, concepts, lexicon, book, share))
     tags = frozenset().union(*[lexicon.tags[concept] for concept in concepts if concept in lexicon.tags])
@@ -135,8 +143,14 @@ def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share
     )
 
 
+def _holds_both_names(words: Sequence[Word]) -> bool:
+    """`nombre_y_apellidos`, `nom_prenom`, `vorname_nachname`: two words that each are a name."""
+    said = {word.concepts for word in words if "name" in word.concepts}
+    return len(said & {_NAME, _FIRST_NAME, _LAST_NAME}) > 1
+
+
 def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, book: PhraseBook, share: float) -> Iterator[Hint]:
-    fitting = list(book.candidates(concepts))
+    fitting = [phrase for phrase in book.candidates(concepts) if not phrase.alone or _is_alone(words, phrase)]
     said: dict[str, frozenset[str]] = {}
     for phrase in fitting:
         said[phrase.class_name] = said.get(phrase.class_name, ANY) | phrase.concepts
@@ -144,6 +158,10 @@ def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, bo
         explained = said[phrase.class_name] | book.allowed.get(phrase.class_name, ANY)
         cost = leftover_cost(words, phrase.grade, lexicon, explained, share)
         yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost)
+
+
+def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
+    return all(word.role == "neutral" or word.concepts & phrase.concepts for word in words)
 
 
 def _weight(phrase: Phrase) -> float:

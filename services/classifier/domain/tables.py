@@ -63,8 +63,9 @@ class Judge:
         families = [family_of(column.type) for column in table.columns]
         readings = [self._name(column.name) for column in table.columns]
         own = [self._clear(column.name, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
-        tags = table_tags(self._name(table.table), self._name(table.schema_name))
-        context = TableContext(tags, count_groups(own))
+        named = self._name(table.table)
+        tags = table_tags(named, self._name(table.schema_name))
+        context = TableContext(tags, count_groups(own), named.thing)
         return [
             self._column(column, reading, family, context, groups)
             for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True)

@@ -50,7 +50,8 @@ def _state(best: Candidate, rest: Sequence[Candidate], taxonomy: Taxonomy, thres
 def _is_tie(best: Candidate, rest: Sequence[Candidate], taxonomy: Taxonomy) -> bool:
     if not rest or best.score - rest[0].score >= _TIE:
         return False
-    return taxonomy[best.class_name].category != taxonomy[rest[0].class_name].category
+    one, other = taxonomy[best.class_name], taxonomy[rest[0].class_name]
+    return one.category != other.category and one.name != other.organisation and other.name != one.organisation
 
 
 def _also(best: Candidate, rest: Sequence[Candidate], inside: tuple[str, ...], thresholds: Thresholds) -> tuple[str, ...]:
