@@ -58,9 +58,20 @@ def demo(json_output: Json = False, fail_on: FailOn = "") -> None:
 
 @app.command()
 def run(
-    service: Annotated[str, typer.Argument(help="registry, connector, discovery, classifier, compliance, tagger, catalog or door")],
+    service: Annotated[str, typer.Argument(help="registry, connector, discovery, classifier, compliance, tagger, catalog or door")] = "",
+    config: Annotated[
+        str, typer.Option(metavar="FILE", help="a job instead of a service: its configuration, or - for standard input")
+    ] = "",
+    mode: Annotated[str, typer.Option(help="of a job: validate, plan, apply or outputs")] = "validate",
+    asset: Annotated[str, typer.Option(metavar="FILE", help="of a job: the contract of its asset, instead of its asset_path")] = "",
+    json_output: Json = False,
 ) -> None:
-    """Run one service in the foreground, with settings from the environment."""
+    """Run one service in the foreground, with settings from the environment; or with --config, a job."""
+    if bool(service) is bool(config):
+        raise UsageError("run needs a service or a job", remedy="Write `run SERVICE`, or `run --config FILE`.", code="run_what")
+    if config:
+        next(iter(entry_points(group="pursight.jobs", name="job"))).load()(config, mode, asset=asset, json_output=json_output)
+        return
     found = entry_points(group="pursight.services", name=service)
     if not found:
         known = ", ".join(sorted(entry.name for entry in entry_points(group="pursight.services")))

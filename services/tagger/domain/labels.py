@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 from unicodedata import category
 
 from services.tagger.domain.vocabulary import CATEGORIES, KEY_ORDER, LIST_SEPARATOR, MANAGED_BY, SENSITIVITIES
@@ -37,6 +38,7 @@ class Form:
     reserved: tuple[str, ...] = ()  # prefixes that belong to the provider, in any case
     lower: bool = False  # only lower case exists
     caseless: bool = False  # case is kept but does not distinguish
+    prefixed: re.Pattern[str] | None = None  # a text of this form is allowed too
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,35 @@ def _kubernetes(char: str) -> bool:
     return _ascii_word(char) or char in "_.-"
 
 
+def _azure_name(char: str) -> bool:
+    return _azure_key(char) and char != " "
+
+
+def _not_control(char: str) -> bool:
+    return category(char)[0] != "C"
+
+
+def _encodable(char: str) -> bool:
+    return char != "\x00" and category(char) != "Cs"
+
+
+def _any(_: str) -> bool:
+    return True
+
+
+# A DNS name of at most 253 characters before the slash; those of Kubernetes itself are not ours to use.
+_PREFIXED = re.compile(
+    r"(?=[^/]{1,253}/)(?!([^/]*\.)?(kubernetes|k8s)\.io/)"
+    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+)
+_KUBERNETES_KEY: dict[str, Any] = {"shortest": 1, "first": _ascii_word, "last": _ascii_word, "prefixed": _PREFIXED}
+
+
+def _azure_rules(name: str, *, longest: int = 512, most: int = 50, allowed: Callable[[str], bool] = _azure_key, **key: Any) -> Rules:
+    form = Form(longest, allowed, shortest=1, reserved=("microsoft", "azure", "windows"), caseless=True, **key)
+    return Rules(name, form, Form(256, _not_control), most)
+
+
 def _aws_rules(name: str, *reserved: str) -> Rules:
     key = Form(128, _aws, shortest=1, reserved=("aws:", *reserved))
     return Rules(name, key, Form(256, _aws, reserved=("aws:",) if reserved else ()), 50)
@@ -89,17 +120,20 @@ RULES: dict[str, Rules] = {
         Form(63, _gcp, bytes=128, lower=True),
         64,
     ),
-    "azure": Rules(
-        "azure",
-        Form(512, _azure_key, shortest=1, reserved=("microsoft", "azure", "windows"), caseless=True),
-        Form(256, lambda char: category(char)[0] != "C"),
-        50,
-    ),
+    "azure": _azure_rules("azure"),
+    "azure-storage": _azure_rules("azure-storage", longest=128),
+    "azure-few": _azure_rules("azure-few", most=15),  # Automation, CDN
+    "azure-dns": _azure_rules("azure-dns", most=15, allowed=_azure_name, first=lambda char: not char.isnumeric()),
+    "azure-front-door": _azure_rules("azure-front-door", allowed=lambda char: _azure_key(char) and char not in "#:"),
     "kubernetes": Rules(
         "kubernetes",
-        Form(63, _kubernetes, shortest=1, first=_ascii_word, last=_ascii_word),
+        Form(63, _kubernetes, **_KUBERNETES_KEY),
         Form(63, _kubernetes, first=_ascii_word, last=_ascii_word),
         64,
+    ),
+    # All annotations of one object have 256 KiB together.
+    "kubernetes-annotation": Rules(
+        "kubernetes-annotation", Form(63, _kubernetes, **_KUBERNETES_KEY), Form(4000, _encodable, bytes=4000, first=_any, last=_any), 64
     ),
 }
 
@@ -157,6 +191,8 @@ def _convert(text: str, form: Form, known: _Known) -> str:
 def _fits(text: str, form: Form) -> bool:
     if not text:
         return form.shortest == 0
+    if form.prefixed and form.prefixed.fullmatch(text):
+        return True
     size_fits = _units(text) <= form.longest and len(text.encode("utf-8", "surrogatepass")) <= form.bytes
     return size_fits and form.first(text[0]) and form.last(text[-1]) and all(map(form.allowed, text)) and not _is_reserved(text, form)
 

@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from services.tagger.domain.labels import RULES, Rules
+from shared.contracts.job import JobConfig
 from shared.contracts.names import encode
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource
 
@@ -52,6 +53,16 @@ def resource_of(spec: DataSource) -> Resource | None:
 
 
 _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)", re.DOTALL)
+_AZURE = re.compile(r"/providers/Microsoft\.(\w+/\w+)", re.IGNORECASE)
+_OF_AZURE = {
+    "storage/storageaccounts": "azure-storage",
+    "automation/automationaccounts": "azure-few",
+    "cdn/profiles": "azure-few",
+    "network/dnszones": "azure-dns",
+    "network/privatednszones": "azure-dns",
+    "network/trafficmanagerprofiles": "azure-dns",
+    "network/frontdoors": "azure-front-door",
+}
 _RULES = {"rds": "rds", "s3": "s3", "elasticmapreduce": "emr"}
 
 
@@ -77,7 +88,27 @@ class Arn:
 
 def rules_of(resource: Resource) -> Rules:
     """The rules that tags of this resource obey."""
+    if resource.provider == "azure":
+        found = _AZURE.search(resource.id)
+        return RULES[_OF_AZURE.get(found[1].lower(), "azure") if found else "azure"]
     if resource.provider != "aws":
         return RULES[resource.provider]
     arn = Arn.parse(resource.id)
     return RULES[_RULES.get(arn.service, "aws") if arn else "aws"]
+
+
+_OF_PLATFORM = {
+    "emr": ("emr", "s3"),
+    "ecs": ("aws", "s3"),
+    "fargate": ("aws", "s3"),
+    "gke": ("gcp", "kubernetes", "kubernetes-annotation"),
+    "dataproc": ("gcp",),
+    "kubernetes": ("kubernetes", "kubernetes-annotation"),
+    "aks": ("azure", "kubernetes", "kubernetes-annotation"),
+}
+
+
+def job_targets(job: JobConfig) -> tuple[str, ...]:
+    """The kinds of target that carry a job's tags; none where it says not what it runs on."""
+    runtime = job.infrastructure.runtime
+    return _OF_PLATFORM[runtime.platform] if runtime else ()

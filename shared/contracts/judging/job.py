@@ -54,9 +54,9 @@ def judge_job(document: dict[str, Any], variables: Mapping[str, str] | None = No
     problems = [*hostile.unfit(filled.document), *filled.problems, *_secrets(filled.document)]
     job, wrong = _typed(filled.document)
     silent = {problem.field for problem in filled.problems}
-    problems += [problem for problem in wrong if problem.field not in silent]
     if job and job.infrastructure.runtime:
-        problems += _by_platform(job.infrastructure.runtime)
+        wrong += _by_platform(job.infrastructure.runtime)
+    problems += [problem for problem in wrong if problem.field not in silent]
     told = hostile.once(problems)
     return JudgedJob(None if told else job, told, filled.document)
 

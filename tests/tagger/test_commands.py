@@ -1,0 +1,130 @@
+"""`pursight run --config` and `pursight contract`: what they print, where they point, how they end. No stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from services.tagger.commands import app
+from shared.cli.commands import app as shell
+from shared.errors import UsageError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+VARIABLES = {
+    "CLOUD_PLATFORM": "emr",
+    "CLUSTER_ID": "j-2AXXXXXXGAPLF",
+    "INSTANCE_TYPE": "r5.2xlarge",
+    "DATA_BUCKET": "s3://acme-data-lake",
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example with its contract, its variables set."""
+    shutil.copytree(EXAMPLES / "jobs", tmp_path / "jobs")
+    shutil.copytree(EXAMPLES / "contracts", tmp_path / "contracts")
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "jobs" / "postgres_orders.yaml"
+
+
+def run(*arguments: str) -> str:
+    """Output of a command of the shell. Raises what the command raised."""
+    done = CliRunner().invoke(shell, list(arguments), catch_exceptions=False)
+    return done.stdout
+
+
+def contract(*arguments: str) -> str:
+    """Output of `pursight contract`."""
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False).stdout
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_example_is_fine_and_its_plan_is_whole(job: Path) -> None:
+    """Validated, then planned: tags with file and line, and the form on each kind of target."""
+    assert "This job is fine." in run("run", "--config", str(job))
+    plan = json.loads(run("run", "--config", str(job), "--mode", "plan", "--json"))
+    tags = {tag["key"]: tag for tag in plan["tags"]}
+    assert tags["DataClassification"]["value"] == "PII+Financial"
+    assert tags["CostCenter"]["origin"] == f"{job}:11 finops.cost_center"
+    assert tags["Owner"]["origin"] == f"{job.parent.parent / 'contracts' / 'postgres_orders.yaml'}:7 team.owner"
+    assert plan["conflicts"] == []
+    assert plan["targets"].keys() == {"emr", "s3"}
+    assert plan["targets"]["emr"]["tags"]["TerraformWorkspace"] == "prod"
+
+
+def test_the_same_file_on_another_cloud(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the environment differs."""
+    for name, value in {"CLOUD_PLATFORM": "gke", "CLUSTER_ID": "etl", "DATA_BUCKET": "gs://acme-data-lake"}.items():
+        monkeypatch.setenv(name, value)
+    plan = json.loads(run("run", "--config", str(job), "--mode", "plan", "--json"))
+    assert plan["targets"]["gcp"]["tags"]["cost_center"] == "data-engineering"
+    assert plan["targets"]["kubernetes-annotation"]["tags"]["DataClassification"] == "PII+Financial"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "field"),
+    [
+        pytest.param("  cost_center:", "  cost_centre:", 11, "finops.cost_centre", id="an unknown key"),
+        pytest.param("${CLUSTER_ID}", "${NOT_THERE}", 22, "infrastructure.runtime.compute.cluster_id", id="an undefined variable"),
+        pytest.param(
+            "max_instances: 12", "max_instances: many", 24, "infrastructure.runtime.compute.auto_scaling.max_instances", id="a type"
+        ),
+        pytest.param("${CLOUD_PLATFORM}", "gke", 22, "", id="a bucket of another cloud"),
+    ],
+)
+def test_a_problem_is_told_with_its_line(job: Path, old: str, new: str, line: int, field: str) -> None:
+    """File, line, field, what helps; the exit code is that of wrong use."""
+    change(job, old, new)
+    with pytest.raises(UsageError) as told:
+        run("run", "--config", str(job))
+    assert (told.value.code, told.value.exit_code) == ("job_rejected", 2)
+    if field:
+        assert f"line {line}: {field} " in told.value.line()
+    else:
+        assert "is not a bucket that gke writes to. Write its name, or gs://NAME." in told.value.line()
+
+
+def test_a_missing_asset_is_told(job: Path) -> None:
+    """The contract that the job names is not there."""
+    change(job, "../contracts/", "../nowhere/")
+    with pytest.raises(UsageError, match=r"asset is missing.*nowhere/postgres_orders.yaml") as told:
+        run("run", "--config", str(job))
+    assert told.value.code == "asset_missing"
+
+
+def test_a_contracts_problem_is_told_in_the_contract(job: Path) -> None:
+    """Not in the job."""
+    change(job.parent.parent / "contracts" / "postgres_orders.yaml", "tenant: acme", "tenant: 7")
+    with pytest.raises(UsageError, match=r"contracts/postgres_orders.yaml is no contract: line 5: tenant "):
+        run("run", "--config", str(job))
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("tagger", "--config", "x"), ("--config", "x", "--mode", "apply"), ("--config", "x", "--mode", "go")]
+)
+def test_a_service_or_a_job_in_a_mode_that_there_is(arguments: tuple[str, ...]) -> None:
+    """`run` is never ambiguous, and says what is not there yet."""
+    with pytest.raises(UsageError) as told:
+        run("run", *arguments)
+    assert told.value.code in ("run_what", "mode_unsupported", "unknown_mode")
+
+
+def test_contract_lint_and_show(job: Path) -> None:
+    """Shown in ODCS, and in the form in which it was written."""
+    file = str(job.parent.parent / "contracts" / "postgres_orders.yaml")
+    assert "This contract is fine." in contract("lint", file)
+    shown: dict[str, Any] = yaml.safe_load(contract("show", file))
+    assert (shown["apiVersion"], shown["id"]) == ("v3.1.0", "postgres_orders")
+    assert yaml.safe_load(contract("show", "--simple", file)) == yaml.safe_load(Path(file).read_text())
