@@ -31,6 +31,7 @@ class Signal(NamedTuple):
     strength: str
     rare: bool
     inside: bool
+    alone: bool
     text: str
 
 
@@ -38,7 +39,7 @@ class Signal(NamedTuple):
 class Detection:
     """What a detector stands for. `against`: classes that its hits rule out; `rare`: one hit in a thousand is worth telling;
     `inside`: it looks within longer text and says nothing about the column as a whole; `lenient`: the form still counts where the
-    check fails (numbers made up for tests are of no real telephone).
+    check fails (numbers made up for tests are of no real telephone); `alone`: a weak one counts where the column's name says nothing.
     """
 
     class_name: str
@@ -47,6 +48,7 @@ class Detection:
     rare: bool
     inside: bool
     lenient: bool
+    alone: bool
 
 
 Detections = Mapping[str, Detection]
@@ -62,6 +64,7 @@ def detections_from(document: Mapping[str, Any], taxonomy: Taxonomy) -> Detectio
             rare=fields.get("rare", False),
             inside=fields.get("inside", False),
             lenient=fields.get("lenient", False),
+            alone=fields.get("alone", False),
         )
         for name, fields in document["detectors"].items()
     }
@@ -128,6 +131,7 @@ def _signal(match: Match, detection: Detection, sampled: int) -> Signal | None:
         strength=strength,
         rare=detection.inside or (detection.rare and hits < RARE * sampled),
         inside=detection.inside,
+        alone=detection.alone,
         text=text,
     )
 

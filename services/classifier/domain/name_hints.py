@@ -17,6 +17,7 @@ _MOST_UNKNOWN = 1.8
 COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
 _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
+_NUMBERED = frozenset({"other"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
@@ -47,7 +48,9 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NameReading:
-    """Everything a name says by itself. `needs`: all context tags that would change what it says; `barred`: classes it rules out."""
+    """Everything a name says by itself. `needs`: all context tags that would change what it says; `barred`: classes it rules out;
+    `mute`: it has no word that means anything (`c1`, `column_7`).
+    """
 
     hints: tuple[Hint, ...]
     needs: frozenset[str]
@@ -56,6 +59,7 @@ class NameReading:
     organisation: bool
     thing: bool
     barred: frozenset[str]
+    mute: bool
 
     @property
     def silent(self) -> bool:
@@ -139,6 +143,7 @@ def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share
         person="person" in tags,
         organisation="organisation" in concepts,
         thing=bool(roles & {"thing", "deny"}),
+        mute=all(word.role == "neutral" or word.concepts == _NUMBERED for word in words),
         barred=frozenset(name for name, barring in book.never.items() if barring & concepts),
     )
 

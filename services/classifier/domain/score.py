@@ -11,10 +11,10 @@ from services.classifier.domain.name_hints import Hint
 from services.classifier.domain.taxonomy import DataClass, Taxonomy
 from shared.contracts.asset import Column, Reason
 
-WEIGHTS_VERSION = "1"  # raise it when a number below or in evidence.py or name_hints.py changes: verdicts are judged again
+WEIGHTS_VERSION = "2"  # raise it when a number below or in evidence.py or name_hints.py changes: verdicts are judged again
 PRIOR = -4.5
 _HIGHEST = 5.0
-_UNSEEN = 0.6  # what missing samples take away
+_UNSEEN = 0.4  # what missing samples take away
 _LONELY = -3.2  # a place name far from any person or address
 _SURROGATE = -3.0
 _BARRED = -6.0
@@ -24,6 +24,7 @@ _COMPANIONS = frozenset({"person", "organisation", "contact", "name", "address"}
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
+_ALONE = 2.3  # a weak detector's weight is raised by this factor where the name says nothing at all
 
 
 class Sign(NamedTuple):
@@ -62,6 +63,7 @@ class Sight(NamedTuple):
     excluded: Mapping[str, tuple[str, float]]
     tags: frozenset[str]
     barred: frozenset[str]
+    mute: bool = False  # the name says nothing at all
 
     @property
     def seen(self) -> bool:
@@ -113,9 +115,11 @@ def _from_values(sight: Sight, taxonomy: Taxonomy, found: dict[str, list[Sign]])
         if known is None or signal.weight > known.weight:
             best[signal.class_name] = signal
     for name, signal in best.items():
-        if sight.family not in taxonomy[name].families or (signal.strength == "weak" and name not in found) or signal.weight == 0:
+        lonely = signal.strength == "weak" and name not in found
+        if sight.family not in taxonomy[name].families or (lonely and not (sight.mute and signal.alone)) or signal.weight == 0:
             continue
-        found.setdefault(name, []).append(Sign(f"evidence:{signal.detector}", signal.text, signal.weight))
+        weight = signal.weight * _ALONE if lonely else signal.weight
+        found.setdefault(name, []).append(Sign(f"evidence:{signal.detector}", signal.text, weight))
     _from_text(sight, found)
 
 

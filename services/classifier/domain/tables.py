@@ -74,7 +74,7 @@ class Judge:
     def _column(self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str]) -> ColumnVerdict:
         taxonomy = self.ruleset.taxonomy
         evidence = column.evidence
-        told = evidence is not None and self._tells(evidence)
+        told = evidence is not None and (reading.mute or self._tells(evidence))
         if reading.silent and not told and not column.comment and family not in TELLING:
             return ColumnVerdict(name=column.name, type=column.type)  # by far the most frequent case, so it is the first
         signals = signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else ()
@@ -88,6 +88,7 @@ class Judge:
             excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
             tags=tags,
             barred=reading.barred,
+            mute=reading.mute,
         )
         return decide(sight, candidates(sight, taxonomy), taxonomy, self.thresholds)
 
