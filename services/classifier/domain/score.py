@@ -21,10 +21,11 @@ _BARRED = -6.0
 _TYPES: Mapping[str, tuple[str, float]] = {"inet": ("ip_address", 6.5), "macaddr": ("mac_address", 6.5), "geo": ("coordinates", 2.0)}
 TELLING: frozenset[str] = frozenset(_TYPES)  # types that say something by themselves
 _COMPANIONS = frozenset({"person", "organisation", "contact", "name", "address"})
+_PEOPLES = frozenset({"person", "name", "contact", "government", "bank", "card", "address"})
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
-_ALONE = 2.3  # a weak detector's weight is raised by this factor where the name says nothing at all
+_ALONE, _IN_COMPANY = 1.9, 2.4  # factors of a weak detector's weight where the name says nothing at all: a person is asked, or it is enough
 
 
 class Sign(NamedTuple):
@@ -118,8 +119,8 @@ def _from_values(sight: Sight, taxonomy: Taxonomy, found: dict[str, list[Sign]])
         lonely = signal.strength == "weak" and name not in found
         if sight.family not in taxonomy[name].families or (lonely and not (sight.mute and signal.alone)) or signal.weight == 0:
             continue
-        weight = signal.weight * _ALONE if lonely else signal.weight
-        found.setdefault(name, []).append(Sign(f"evidence:{signal.detector}", signal.text, weight))
+        factor = 1.0 if not lonely else _IN_COMPANY if sight.tags & _PEOPLES else _ALONE
+        found.setdefault(name, []).append(Sign(f"evidence:{signal.detector}", signal.text, signal.weight * factor))
     _from_text(sight, found)
 
 

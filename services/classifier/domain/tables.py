@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of
 from services.classifier.domain.context import TableContext, clear_groups, count_groups, table_tags
-from services.classifier.domain.evidence import ruled_out, signals_of
+from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.score import TELLING, Sight, candidates
@@ -62,7 +62,7 @@ class Judge:
     def _judge_alone(self, table: SchemaDiscovered) -> list[ColumnVerdict]:
         families = [family_of(column.type) for column in table.columns]
         readings = [self._name(column.name) for column in table.columns]
-        own = [self._clear(column.name, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
+        own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
         named = self._name(table.table)
         tags = table_tags(named, self._name(table.schema_name))
         context = TableContext(tags, count_groups(own), named.thing)
@@ -117,6 +117,13 @@ class Judge:
         if reading is None:
             reading = _remember(self._names, name, read_name(name, self.ruleset.lexicon, self.ruleset.book))
         return reading
+
+    def _groups_of(self, column: Column, reading: NameReading, family: str) -> frozenset[str]:
+        """What the column clearly holds: by its name or, where that says nothing, by its values."""
+        if reading.mute and column.evidence is not None:
+            signals = signals_of(column.evidence, self.ruleset.detections)
+            return frozenset(self.ruleset.taxonomy[s.class_name].group for s in signals if s.strength != "weak" and growth(s.share) >= 1.0)
+        return self._clear(column.name, reading, family)
 
     def _clear(self, name: str, reading: NameReading, family: str) -> frozenset[str]:
         found = self._groups.get((name, family))
