@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -20,7 +21,7 @@ import pymysql
 import pytest
 
 from shared.errors import Failed
-from shared.local.jars import class_path
+from shared.local.jars import cache_folder, class_path, read_lock
 from shared.local.ports import free_ports
 from shared.sources.base import Dial
 from tests.tls_server import missing
@@ -44,11 +45,13 @@ create user expired@'%' identified by '{PASSWORD}' password expire; create user 
 create user clear@'%' identified via pam using 'pursight-no-such-service';
 create user edward@'%' identified via ed25519 using password('{PASSWORD}');
 create user limited@'%' identified by '{PASSWORD}' with max_user_connections 1;
+create user repl@'%' identified by '{PASSWORD}' require ssl; grant replication slave on *.* to repl@'%';
 delete from mysql.global_priv where user = ''; flush privileges;""",
     "mysql": f"""create user reader@'%' identified with caching_sha2_password by '{PASSWORD}';
 create user root@'127.0.0.1' identified with mysql_native_password by '{PASSWORD}'; grant all on *.* to root@'127.0.0.1' with grant option;
 create user native@'%' identified with mysql_native_password by '{PASSWORD}';
 create user sha256@'%' identified with sha256_password by '{PASSWORD}'; create user fresh@'%' identified by '{PASSWORD}';
+create user repl@'%' identified with mysql_native_password by '{PASSWORD}' require ssl; grant replication slave on *.* to repl@'%';
 create user x509@'%' identified with mysql_native_password by '{PASSWORD}' require x509; create role seer; create user player@'%'
 identified with mysql_native_password by '{PASSWORD}'; grant seer to player@'%'; set default role all to player@'%';""",
 }
@@ -116,26 +119,59 @@ def serving_mariadb(*options: str) -> Iterator[MysqlServer]:
 
 
 @pytest.fixture(scope="session")
-def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MysqlServer]:
+def mysql() -> Iterator[MysqlServer]:
     """MySQL 8.0.15, a build of 2019, without the check constraints and other things that came later."""
-    with tempfile.TemporaryDirectory(prefix="pursight-mysql-", ignore_cleanup_errors=True) as folder:
-        base = _unpacked(Path(folder) / "server")
-        server, account = MysqlServer("mysql", free_ports(1)[0], _folder(Path(folder))), _account()
-        common = [str(base / "bin" / "mysqld"), "--no-defaults", f"--basedir={base}", f"--datadir={folder}/data"]
-        common += [f"--lc-messages-dir={base}/share", "--innodb-log-file-size=16M"]
-        _do([*common, "--initialize-insecure"], account)
-        yield from _serving(server, [*common, "--mysqlx=OFF", "--skip-log-bin", "--performance-schema=OFF"], account)
+    with serving_mysql("--skip-log-bin") as server:
+        yield server
 
 
-def _unpacked(target: Path) -> Path:
+@contextmanager
+def serving_mysql(*options: str) -> Iterator[MysqlServer]:
+    """A server with these options in a folder of its own, which goes with it."""
+    with tempfile.TemporaryDirectory(prefix="pursight-mysql-", ignore_cleanup_errors=True) as made:
+        folder, account = Path(made), _account()
+        for part in ("server", "data"):
+            shutil.copytree(_prepared() / part, folder / part)
+        server = MysqlServer("mysql", free_ports(1)[0], _folder(folder))
+        for path in (folder / "data").rglob("*") if account else ():
+            os.chown(path, account["user"], account["group"])
+        yield from _serving(server, [*_mysqld(folder), "--mysqlx=OFF", "--performance-schema=OFF", *options], account)
+
+
+def _mysqld(folder: Path) -> list[str]:
+    base = folder / "server"
+    command = [f"{base}/bin/mysqld", "--no-defaults", f"--basedir={base}", f"--datadir={folder}/data", f"--lc-messages-dir={base}/share"]
+    return [*command, "--innodb-log-file-size=4M"]
+
+
+def _prepared() -> Path:
+    """The unpacked server and its first data, made once per user, since that takes longer than all of its tests."""
     try:
         jar = class_path(lock=_LOCK)
     except Failed:
         missing("MySQL 8.0's jar")
-    target.mkdir(mode=0o755)
+    shelf = cache_folder().with_name("mysql") / read_lock(_LOCK)[0].sha256[:16]
+    shelf.parent.mkdir(parents=True, exist_ok=True)
+    with shelf.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shelf.exists():
+            with tempfile.TemporaryDirectory(prefix="pursight-mysql-") as made:
+                _prepare(jar, Path(made))
+                shutil.copytree(made, half := shelf.with_suffix(".half"), dirs_exist_ok=True)
+            half.rename(shelf)
+    return shelf
+
+
+def _prepare(jar: str, folder: Path) -> None:
+    for name in ("server", "data"):
+        (folder / name).mkdir()
     with zipfile.ZipFile(jar) as outer, outer.open("mysql-Linux-amd64.tar.gz") as inner, tarfile.open(fileobj=inner) as archive:
-        archive.extractall(target, filter="tar")
-    return target
+        archive.extractall(folder / "server", filter="tar")
+    folder.chmod(0o755)
+    if account := _account():
+        os.chown(folder / "data", account["user"], account["group"])
+    _do([*_mysqld(folder), "--initialize-insecure"], account)
+    (folder / "data" / "auto.cnf").unlink()  # its identity: each copy has its own
 
 
 def _account() -> dict[str, Any]:
@@ -155,7 +191,7 @@ def _folder(folder: Path) -> Path:
         certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.crt")
     ca.cert_pem.write_to_path(folder / "ca.pem")
     other.cert_pem.write_to_path(folder / "other.pem")
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     folder.chmod(0o755)
     if account := _account():
         for path in (folder, folder / "data", *folder.glob("*.*")):
@@ -180,7 +216,7 @@ def _serving(server: MysqlServer, command: list[str], account: dict[str, Any]) -
     finally:
         for connection in server._admin:
             connection.close()
-        process.terminate()
+        process.kill()  # nothing of its data is wanted any more, and a replica says goodbye slowly
         process.wait(30)
 
 

@@ -44,7 +44,7 @@ from shared.errors import Failed
 from shared.observe import tracing
 from shared.sources.dialling import policy_for
 from tests.mysql_server import PASSWORD as MYSQL_PASSWORD
-from tests.mysql_server import MysqlServer, serving_mariadb
+from tests.mysql_server import MysqlServer, serving_mariadb, serving_mysql
 from tests.pg_pair import PASSWORD, PgPair
 from tests.tls_server import missing
 
@@ -386,46 +386,48 @@ def test_a_full_pool_is_no_failure(in_house: Any, pg_pair: PgPair) -> None:
     in_house(work)
 
 
-@pytest.fixture(scope="module")
-def maria_pair() -> Iterator[tuple[MysqlServer, MysqlServer]]:
-    """A MariaDB primary and its replica by GTID. Both have authorities of their own; one file holds the two."""
-    if shutil.which("mariadbd") is None:
+@pytest.fixture(scope="module", params=["mariadb", "mysql"])
+def mysql_pair(request: pytest.FixtureRequest) -> Iterator[tuple[MysqlServer, MysqlServer]]:
+    """A primary and its replica by GTID, over TLS. Both have authorities of their own; one file holds the two."""
+    if request.param == "mariadb" and shutil.which("mariadbd") is None:
         missing("Debian's mariadb-server")
-    binlog = ("--log-bin=bin", "--log-slave-updates", "--loose-performance-schema=OFF")
-    with serving_mariadb("--server-id=1", *binlog) as first, serving_mariadb("--server-id=2", *binlog) as second:
+    serving, options, by_gtid = {
+        "mariadb": (serving_mariadb, ("--loose-performance-schema=OFF",), "master_use_gtid = slave_pos"),
+        "mysql": (serving_mysql, ("--gtid-mode=ON", "--enforce-gtid-consistency=ON"), "master_auto_position = 1"),
+    }[request.param]
+    binlog = ("--log-bin=bin", "--log-slave-updates", *options)
+    with serving("--server-id=1", *binlog) as first, serving("--server-id=2", *binlog) as second:
         first.run("reset master", "create database shop", "grant select on shop.* to reader@'%'")
         second.run("reset master", "set global read_only = 1")
         second.run(
-            f"""change master to master_host = '127.0.0.1', master_port = {first.port}, master_user = 'root',
-            master_password = '{MYSQL_PASSWORD}', master_use_gtid = slave_pos""",
+            f"""change master to master_host = '127.0.0.1', master_port = {first.port}, master_user = 'repl', master_ssl = 1,
+            master_ssl_ca = '{first.ca}', master_password = '{MYSQL_PASSWORD}', {by_gtid}""",
             "start slave",
         )
         yield first, second
-        for server in (first, second):  # nothing of theirs is wanted any more, and a replica says goodbye slowly
-            with suppress(ProcessLookupError, FileNotFoundError):
-                os.kill(pid_of(server), signal.SIGKILL)
 
 
 def pid_of(server: MysqlServer) -> int:
     return int(next((server.folder / "data").glob("*.pid")).read_text())
 
 
-def test_a_mariadb_primary_dies(in_house: Any, maria_pair: tuple[MysqlServer, MysqlServer], tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_mysql_primary_dies(in_house: Any, mysql_pair: tuple[MysqlServer, MysqlServer], tmp_path: Path, monkeypatch: Any) -> None:
     """The same for MySQL's family; how far a replica is behind is told to who may know it, and asked for where it is not."""
-    first, second = maria_pair
-    monkeypatch.setenv("TEST_MARIA_PASSWORD", MYSQL_PASSWORD)
+    first, second = mysql_pair
+    monkeypatch.setenv("TEST_MYSQL_PASSWORD", MYSQL_PASSWORD)
     authorities = tmp_path / "both.pem"
     authorities.write_text(Path(first.ca).read_text() + Path(second.ca).read_text())
-    source = {"engine": "mariadb", "host": "127.0.0.1", "port": first.port, "database": "shop", "username": "reader"}
-    source |= {"password_secret": "env:TEST_MARIA_PASSWORD", "ssl_config": {"ca": str(authorities)}}
+    source = {"engine": first.engine, "host": "127.0.0.1", "port": first.port, "database": "shop", "username": "reader"}
+    source |= {"password_secret": "env:TEST_MYSQL_PASSWORD", "ssl_config": {"ca": str(authorities)}}
 
     async def work(house: House) -> None:
         config = {"secondary": f"127.0.0.1:{second.port}"}
         await house.register(**source, replica_config=config)
         await house.until_both_answer()
         assert [(each["stands"], each["lag_seconds"]) for each in (await house.shown())["endpoints"]][1] == ("replica", None)
-        first.run("grant replica monitor on *.* to reader@'%'", "grant slave monitor on *.* to reader@'%'")
-        while not second.run("select 1 from mysql.global_priv where user = 'reader' and json_value(priv, '$.access') > 0"):
+        watching = {"mariadb": ("replica monitor", "slave monitor"), "mysql": ("replication client",)}[first.engine]
+        first.run(*(f"grant {privilege} on *.* to reader@'%'" for privilege in watching))
+        while watching[-1].upper() not in str(second.run("show grants for reader@'%'")):
             await asyncio.sleep(0.02)
         await house.register(**source, owner="sales", replica_config=config)
         found = await house.until(lambda now: bool(now["endpoints"]) and now["endpoints"][1]["lag_seconds"] == 0.0)
