@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 import asyncpg
@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker
 from shared.bus.migrations import FOLDER
 from shared.bus.outgoing import fast_event_id, key_hash, pack_headers, unpack_headers
 from shared.bus.received import Received
-from shared.bus.runtime import Bus, calm_collector
+from shared.bus.runtime import HOP_BATCH, Bus, calm_collector
 from shared.bus.unit import inbox_mark, unit
 from shared.contracts.scan import ScanCompleted, ScanFailed
 from shared.db.migrate import migrate
@@ -132,7 +132,7 @@ async def stateful(given: Parameters, meter: Meter) -> None:
 
 
 async def floor(given: Parameters, meter: Meter) -> None:
-    """The clients alone: the same polls, validation, answers, batches and offset commits; no envelope, id, span, metric or retry."""
+    """The clients alone: the same polls, validation, answers, batches and offset commits, one by one; no envelope, id, metric, retry."""
     servers = given["bootstrap"]
     consumer = AIOKafkaConsumer(IN, bootstrap_servers=servers, group_id="floor", auto_offset_reset="earliest", enable_auto_commit=False)
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True, max_batch_size=1 << 20)
@@ -141,20 +141,18 @@ async def floor(given: Parameters, meter: Meter) -> None:
     count, read = len(await producer.partitions_for(OUT)), ScanCompleted.__pydantic_validator__.validate_json
     calm_collector()
     while meter.count < meter.total:
-        found = await consumer.getmany(timeout_ms=1_000, max_records=given["batch"])
-        records = [record for several in found.values() for record in several]
-        if records:
-            meter.begin()
+        found = await consumer.getmany(timeout_ms=1_000, max_records=HOP_BATCH)
         batches: dict[int, Any] = {}
-        for record, event in zip(records, [read(record.value) for record in records], strict=True):
-            place = key_hash(record.key) % count
+        for record in chain.from_iterable(found.values()):
+            meter.begin()
+            event, place = read(record.value), key_hash(record.key) % count
             if place not in batches:
                 batches[place] = producer.create_batch()
             batches[place].append(timestamp=None, key=record.key, value=answer(event, event.scan_id).to_json())
         await asyncio.gather(*[await producer.send_batch(batch, OUT, partition=place) for place, batch in batches.items()])
         if found:
             await consumer.commit({place: several[-1].offset + 1 for place, several in found.items()})
-        meter.add(len(records))
+        meter.add(sum(map(len, found.values())))
     await consumer.stop()
     await producer.stop()
 
