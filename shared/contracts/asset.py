@@ -173,6 +173,14 @@ class ColumnVerdict(Contract):
     before: str = Field(default="", description="the class that the previous verdict gave; empty at first")
 
 
+class Identifying(Contract):
+    """Columns of one table that identify a person only together, and why."""
+
+    name: str = Field(examples=["demographics"])
+    columns: tuple[str, ...]
+    reason: str
+
+
 class AssetClassified(Contract):
     """Every column of one asset has a verdict. Facts that compliance needs travel along."""
 
@@ -192,6 +200,7 @@ class AssetClassified(Contract):
     sampling: Known[Literal["none", "statistics", "sample"]] = "none"
     columns: tuple[ColumnVerdict, ...] = ()
     identifying_together: tuple[str, ...] = Field(default=(), description="columns that identify a person only in combination")
+    combinations: tuple[Identifying, ...] = Field(default=(), description="the same columns by combination, with the reason")
     ruleset: str = Field(default="", description="name@version of the rules that judged")
     truncated: bool = False
     spec: DataSource

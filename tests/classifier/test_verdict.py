@@ -91,12 +91,49 @@ def test_text_is_judged_by_what_is_inside(judge: Judge) -> None:
     assert set(verdict.also) == {"email", "iban"}
 
 
+def test_a_person_by_the_name_alone_makes_no_table_one_of_people(judge: Judge) -> None:
+    """An owner owns a thing: its name and weight stay a thing's; beside people the same words are theirs."""
+    thing = judged(judge, "name", "owner", "weight_kg:numeric", name="crates")
+    person = judged(judge, "last_name", "weight_kg:numeric", name="athletes")
+    assert [verdict.class_name for verdict in thing] == ["none", "full_name", "none"]
+    assert [verdict.class_name for verdict in person] == ["last_name", "observation"]
+
+
+def test_both_names_in_one_column(judge: Judge) -> None:
+    """`nombre_y_apellidos` is a whole name, though it says last name."""
+    assert [one(judge, text).class_name for text in ("nombre_y_apellidos", "nom_prenom", "apellido")] == [
+        "full_name",
+        "full_name",
+        "last_name",
+    ]
+
+
+def test_a_column_that_says_nothing_is_judged_by_its_values_in_company(judge: Judge) -> None:
+    """Weak signs count for `c2` beside an e-mail; alone a person is asked."""
+    names, mail = seen(200, person_name=195), seen(200, email=200)
+    beside = judged(judge, column("c1", mail), column("c2", names))
+    alone = judged(judge, column("c2", names))[0]
+    assert [verdict.class_name for verdict in beside] == ["email", "full_name"]
+    assert (alone.state, alone.runner_up) == ("abstained", "full_name")
+
+
+def test_reasons_tell_form_and_check_apart(judge: Judge) -> None:
+    """Counts of both, and no value."""
+    told = one(judge, "x", seen(200, card_pan=(198, 60, 57))).reasons[0]
+    assert told.text == "198 of 200 values have the form of card_pan, 57 of 60 checked pass its check"
+
+
 def test_birth_date_place_and_gender_identify_together(judge: Judge) -> None:
     """The combination is told, and only where all three are there."""
     whole = judge.judge([table("x", ["birth_date:date", "zip", "gender", "note"])])[0]
     part = judge.judge([table("x", ["birth_date:date", "zip"])])[0]
-    assert whole.together == ("birth_date", "zip", "gender")
+    by_city = judge.judge(
+        [table("x", ["birth_date:date", "zip", "gender", "city", "street"]), table("y", ["dob:date", "city", "sex", "street"])]
+    )
+    assert [(found.name, found.columns) for found in whole.together] == [("demographics", ("birth_date", "zip", "gender"))]
+    assert "Sweeney" in whole.together[0].reason
     assert part.together == ()
+    assert [[found.name for found in one.together] for one in by_city] == [["demographics"], ["demographics_by_city"]]
 
 
 def test_a_foreign_key_inherits(judge: Judge) -> None:

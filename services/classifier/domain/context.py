@@ -35,7 +35,10 @@ class TableContext:
             if self.thing and not siblings & _PEOPLE:
                 siblings.discard("person")
             implied = {tag for group in siblings for tag in _IMPLIED.get(group, ())}
-            known = self._known[own_groups] = self.tags | siblings | implied
+            known = self.tags | siblings | implied
+            if "person" in known and not self.thing:
+                known |= {"being"}
+            self._known[own_groups] = known
         return known
 
 
@@ -54,11 +57,16 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
 
 
 def clear_groups(hints: Iterable[Hint], family: str, taxonomy: Taxonomy) -> frozenset[str]:
-    """The classes, and their groups, that a column's name gives away without any context."""
+    """The classes, and their groups, that a column's name gives away without any context.
+
+    A person alone in a name does not: an `owner` owns a thing.
+    """
     clear = {
         hint.class_name
         for hint in hints
-        if not hint.phrase.needs and hint.weight - hint.against >= _CLEAR and family in taxonomy[hint.class_name].families
+        if not (hint.phrase.needs or hint.phrase.alone)
+        and hint.weight - hint.against >= _CLEAR
+        and family in taxonomy[hint.class_name].families
     }
     return frozenset(clear | {taxonomy[name].group for name in clear})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.contracts.asset import AssetClassified, ColumnVerdict, SchemaDiscovered
+from shared.contracts.asset import AssetClassified, ColumnVerdict, Identifying, SchemaDiscovered
 from shared.contracts.topics import MAX_EVENT_BYTES
 
 _ROOM = 64 * 1024  # headers and framing
@@ -12,7 +12,7 @@ _PER_COLUMN, _PER_REASON = 400, 220  # bytes, a generous guess: only what may be
 
 
 def classified_from(
-    table: SchemaDiscovered, verdicts: Sequence[ColumnVerdict], together: tuple[str, ...], *, sequence: int, ruleset: str
+    table: SchemaDiscovered, verdicts: Sequence[ColumnVerdict], together: tuple[Identifying, ...], *, sequence: int, ruleset: str
 ) -> AssetClassified:
     """The event for one table. `sequence` is the classifier's own; facts that compliance needs travel along."""
     return AssetClassified.model_construct(
@@ -31,7 +31,8 @@ def classified_from(
         row_security=table.row_security,
         sampling=table.sampling,
         columns=tuple(verdicts),
-        identifying_together=together,
+        identifying_together=tuple(dict.fromkeys(name for one in together for name in one.columns)),
+        combinations=together,
         ruleset=ruleset,
         truncated=table.truncated,
         spec=table.spec,
@@ -48,7 +49,7 @@ def fitted(event: AssetClassified, *, limit: int = MAX_EVENT_BYTES - _ROOM) -> A
         if len(event.to_json()) <= limit:
             return event
     columns = tuple(column.model_copy(update={"also": (), "type": column.type[:64]}) for column in event.columns)
-    return event.model_copy(update={"columns": columns, "comment": "", "identifying_together": ()})
+    return event.model_copy(update={"columns": columns, "comment": "", "identifying_together": (), "combinations": ()})
 
 
 def _guess(event: AssetClassified) -> int:

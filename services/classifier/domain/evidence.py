@@ -121,7 +121,7 @@ def _signal(match: Match, detection: Detection, sampled: int) -> Signal | None:
         return None
     strength = "medium" if fails else detection.strength
     share = lower_bound(hits, sampled)
-    text = _told(hits, sampled, match.detector, checked and not fails)
+    text = _told(match, sampled)
     return Signal(
         detector=match.detector,
         class_name=detection.class_name,
@@ -141,9 +141,9 @@ def estimated_hits(match: Match) -> int:
     return match.matched if match.checked == 0 else match.matched * match.valid // match.checked
 
 
-def _told(hits: int, sampled: int, detector: str, checked: bool) -> str:
-    passed = "have the form of and pass the check of" if checked else "have the form of"
-    return f"{hits} of {sampled} values {passed} {detector}"
+def _told(match: Match, sampled: int) -> str:
+    formed = f"{match.matched} of {sampled} values have the form of {match.detector}"
+    return f"{formed}, {match.valid} of {match.checked} checked pass its check" if match.checked else formed
 
 
 def is_text(evidence: ColumnEvidence) -> bool:

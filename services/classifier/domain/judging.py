@@ -45,7 +45,9 @@ def judge_all(judge: Judge, wanted: Sequence[Wanted], known: Known) -> list[Judg
 def _judged(want: Wanted, verdicts: Sequence[ColumnVerdict], ruleset: str, judge: Judge) -> Judged:
     columns = apply_reviews(want.table.columns, verdicts, want.reviews, judge.ruleset)
     columns = with_before(columns, want.before)
-    event = classified_from(want.table, columns, identifying_together(columns), sequence=want.sequence, ruleset=ruleset)
+    event = classified_from(
+        want.table, columns, identifying_together(columns, judge.ruleset.combinations), sequence=want.sequence, ruleset=ruleset
+    )
     said = digest_of(columns)
     return Judged(
         event=fitted(event),

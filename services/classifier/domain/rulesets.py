@@ -12,7 +12,7 @@ from services.classifier.domain import score
 from services.classifier.domain.evidence import Detections, detections_from
 from services.classifier.domain.lexicon import Lexicon, lexicon_from
 from services.classifier.domain.name_hints import PhraseBook, phrases_from
-from services.classifier.domain.taxonomy import Taxonomy, taxonomy_from
+from services.classifier.domain.taxonomy import Combination, Taxonomy, combinations_from, taxonomy_from
 from shared.contracts.asset import UNCLASSIFIED
 from shared.contracts.rules import RulesetPublished
 
@@ -31,6 +31,7 @@ class Ruleset:
     lexicon: Lexicon
     book: PhraseBook
     detections: Detections
+    combinations: tuple[Combination, ...]
     telling: frozenset[str]  # detectors whose hits count without a name beside them
 
     @property
@@ -64,6 +65,7 @@ def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
         lexicon=lexicon,
         book=book,
         detections=detections,
+        combinations=combinations_from(documents["taxonomy"], taxonomy),
         telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
     )
 

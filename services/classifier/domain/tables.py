@@ -11,8 +11,9 @@ from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.score import TELLING, Sight, candidates
+from services.classifier.domain.taxonomy import Combination
 from services.classifier.domain.verdict import Thresholds, decide
-from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Reason, SchemaDiscovered
+from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
 from shared.contracts.names import encode
 
 K = TypeVar("K")
@@ -30,7 +31,7 @@ class TableVerdict(NamedTuple):
     """The verdicts on one table, in the order of its columns. `together`: columns that identify a person only in combination."""
 
     columns: tuple[ColumnVerdict, ...]
-    together: tuple[str, ...]
+    together: tuple[Identifying, ...]
 
 
 class Judge:
@@ -57,7 +58,8 @@ class Judge:
             if followed == judged:
                 break
             judged = followed
-        return [TableVerdict(tuple(verdicts), identifying_together(verdicts)) for verdicts in judged]
+        known_combinations = self.ruleset.combinations
+        return [TableVerdict(tuple(verdicts), identifying_together(verdicts, known_combinations)) for verdicts in judged]
 
     def _judge_alone(self, table: SchemaDiscovered) -> list[ColumnVerdict]:
         families = [family_of(column.type) for column in table.columns]
@@ -180,16 +182,15 @@ def classes_of(asset: str, verdicts: Iterable[ColumnVerdict]) -> dict[str, str]:
     return {f"{asset}#{encode(verdict.name)}": verdict.class_name for verdict in verdicts if verdict.class_name != UNCLASSIFIED}
 
 
-_BIRTH, _PLACE, _GENDER = frozenset({"birth_date"}), frozenset({"postal_code"}), frozenset({"gender"})
-
-
-def identifying_together(verdicts: Sequence[ColumnVerdict]) -> tuple[str, ...]:
-    """Columns that identify a person only in combination: birth date, postal code and gender.
-
-    Source: Sweeney, Simple Demographics Often Identify People Uniquely (2000): 87 % of the people of the USA.
-    """
-    found = [[verdict.name for verdict in verdicts if verdict.class_name in classes] for classes in (_BIRTH, _PLACE, _GENDER)]
-    return tuple(name for names in found for name in names) if all(found) else ()
+def identifying_together(verdicts: Sequence[ColumnVerdict], known: Iterable[Combination]) -> tuple[Identifying, ...]:
+    """Columns that identify a person only in combination, with the reason; as `known` has them, in its order."""
+    found: dict[str, Identifying] = {}
+    for combination in known:
+        parts = [[verdict.name for verdict in verdicts if verdict.class_name in classes] for classes in combination.parts]
+        if all(parts) and combination.unless not in found:
+            columns = tuple(name for names in parts for name in names)
+            found[combination.name] = Identifying(name=combination.name, columns=columns, reason=combination.text)
+    return tuple(found.values())
 
 
 def _remember(memory: dict[K, V], key: K, value: V) -> V:

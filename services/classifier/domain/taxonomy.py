@@ -33,6 +33,27 @@ class DataClass:
 Taxonomy = Mapping[str, DataClass]
 
 
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Classes that identify a person only together: one of each of `parts`. `unless` another combination was found."""
+
+    name: str
+    parts: tuple[frozenset[str], ...]
+    text: str
+    unless: str = ""
+
+
+def combinations_from(document: Mapping[str, Any], taxonomy: Taxonomy) -> tuple[Combination, ...]:
+    """The combinations of a `taxonomy.yaml`, in its order. Raises ValueError where one names a class that does not exist."""
+    found = []
+    for name, fields in document.get("combinations", {}).items():
+        parts = tuple(frozenset(part) for part in fields["parts"])
+        if unknown := sorted(frozenset().union(*parts) - taxonomy.keys()):
+            raise ValueError(f"combination {name}: unknown class {unknown[0]}")
+        found.append(Combination(name, parts, fields["text"], fields.get("unless", "")))
+    return tuple(found)
+
+
 def taxonomy_from(document: Mapping[str, Any]) -> Taxonomy:
     """The classes of a `taxonomy.yaml`. Raises ValueError, with the class, where it does not hold together."""
     shapes = {name: frozenset(families) for name, families in document["shapes"].items()}
