@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import os
 import subprocess
 import time
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,6 +35,8 @@ from shared.sources.failures import failure_of
 from shared.sources.postgres import PostgresDriver
 from tests.mysql_server import MysqlServer
 from tests.shared.cloud.doubles import ACCOUNT, AzureMetadata, Google, redirect
+from tests.shared.sources.gcs import Gcs, serving
+from tests.tagger.moto_server import REGION, client_of, post
 from tests.tls_server import DEBIAN, TlsServer, missing
 
 PAM = Path("/etc/pam.d")
@@ -335,3 +340,77 @@ async def test_a_password_changed_meanwhile_is_read_once_more(tls_server: TlsSer
             async with PostgresDriver().open(tls_server.dial("", password="", lookup=lookup_of(*passwords))):
                 pass
         assert caught.value.code == "wrong_password"
+
+
+def policy(*, may: str, on: str = "*") -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": may, "Resource": on}]})
+
+
+@asynccontextmanager
+async def judging(moto: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsConfig]:
+    """moto with a bucket `role-lake` that the role `reader` may read, and a user who may take on that role and nothing else."""
+    calls = functools.partial(client_of, moto)
+    async with calls("iam") as iam, calls("s3") as s3:
+        await s3.create_bucket(Bucket="role-lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+        await s3.put_object(Bucket="role-lake", Key="people.csv", Body=b"id,mail\n1,a@example.org\n")
+        role = await iam.create_role(RoleName="reader", AssumeRolePolicyDocument=policy(may="sts:AssumeRole"))
+        await iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=policy(may="s3:*"))
+        await iam.create_user(UserName="taker")
+        await iam.put_user_policy(UserName="taker", PolicyName="p", PolicyDocument=policy(may="sts:AssumeRole"))
+        key = (await iam.create_access_key(UserName="taker"))["AccessKey"]
+    monkeypatch.setenv("TEST_AWS_SECRET", key["SecretAccessKey"])
+    post(moto, "/moto-api/reset-auth", "0")
+    try:
+        yield AwsConfig(
+            provider="aws",
+            region=REGION,
+            access_key_id=key["AccessKeyId"],
+            secret_access_key_ref="env:TEST_AWS_SECRET",
+            role_arn=role["Role"]["Arn"],
+        )
+    finally:
+        post(moto, "/moto-api/reset-auth", "inf")
+
+
+def test_a_role_reads_a_bucket(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """STS gives the role to keys that may do nothing else; a store that judges signatures and policies lets in the role, not the keys."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto)
+    at = urlsplit(moto)
+
+    async def work() -> None:
+        async with judging(moto, monkeypatch) as cloud:
+
+            def lake(cloud: AwsConfig) -> DataSource:
+                place = {"host": at.hostname, "port": at.port, "database": "role-lake", "ssl_config": SslConfig(mode="disable")}
+                return DataSource(name="lake", engine="s3", location="cloud", cloud_config=cloud, **place)
+
+            _, probe = await dialled(tmp_path, lake(cloud))
+            assert probe.privileges.tables_readable == 1
+            with pytest.raises(Failed) as caught:
+                await dialled(tmp_path, lake(cloud.model_copy(update={"role_arn": ""})))
+            assert caught.value.code == "no_privilege"
+
+    on_guarded_loop(work())
+
+
+def test_a_workloads_token_reads_a_bucket(tls_server: TlsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The machine's own account at Google: its token reaches the store over TLS; one that the store no longer takes is replaced once."""
+
+    async def work() -> None:
+        async with Google().up() as google:
+            monkeypatch.setenv("GCE_METADATA_HOST", google.address.removeprefix("http://"))
+            redirect(monkeypatch, google)
+            double = Gcs({"people.csv": b"id,mail\n1,a@example.org\n"}, lambda token: token in google.given[-1:] and token not in revoked)
+            async with serving(double, tls_server.folder) as port:
+                place = {"host": "localhost", "port": port, "database": "lake", "ssl_config": SslConfig(ca=tls_server.ca)}
+                cloud = GcpConfig(provider="gcp", use_workload_identity=True)
+                spec = DataSource(name="lake", engine="gcs", location="cloud", cloud_config=cloud, **place)
+                dialler = Dialler(home=tmp_path, around=Surroundings(local=True), patience=Patience(5.0, 10.0))
+                for expected in (1, 2):
+                    _, probe = await dialler.watch(spec, expected)
+                    assert (probe.privileges.tables_readable, len(google.given)) == (1, expected)
+                    revoked.update(google.given)
+                await dialler.kept.close()
+
+    revoked: set[str] = set()
+    on_guarded_loop(work())
