@@ -42,8 +42,8 @@ class MongoDriver:
 async def _dial(dial: Dial) -> Line:
     line = Line(dial, await knock(dial))
     try:
-        await line.run("admin", {"connectionStatus": 1})
         await line.met()
+        await line.run("admin", {"connectionStatus": 1})
     except BaseException:
         await line.close()
         raise

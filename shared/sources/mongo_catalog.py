@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -64,16 +63,15 @@ class MongoSnapshot:
         for schema in scope.schemas:
             wanted = [] if schema in scope.exclude_schemas else sorted(await self._listed(schema), key=lambda one: str(one["name"]))
             wanted = [each for each in wanted if not scope.tables or f"{schema}.{each['name']}" in scope.tables]
-            found += await self._line.each(partial(self._mark, schema), enumerate(wanted, len(found)))
+            found += [await self._mark(schema, number, each) for number, each in enumerate(wanted, len(found))]
         if not compare:
             return found
-        structures = await self._line.each(self._structure, found)
-        return [replace(mark, mark=structure) for mark, structure in zip(found, structures, strict=True)]
+        return [replace(mark, mark=await self._structure(mark)) for mark in found]
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
         """The facts of these collections in chunks."""
         for at in range(0, len(tables), _CHUNK):
-            yield [facts for facts in await self._line.each(self._described, tables[at : at + _CHUNK]) if facts]
+            yield [facts for mark in tables[at : at + _CHUNK] if (facts := await self._described(mark))]
 
     async def _described(self, mark: TableMark) -> TableFacts | None:
         place = (mark.schema, mark.table)
@@ -95,8 +93,7 @@ class MongoSnapshot:
         self._options |= {(schema, str(each["name"])): dict(each.get("options") or {}) for each in mine}
         return mine
 
-    async def _mark(self, schema: str, numbered: tuple[int, Mapping[str, Any]]) -> TableMark:
-        number, each = numbered
+    async def _mark(self, schema: str, number: int, each: Mapping[str, Any]) -> TableMark:
         name = str(each["name"])
         if each.get("type") == "view":
             return TableMark(number, schema, name, "view", None, 0, 0, 0, False, 0)

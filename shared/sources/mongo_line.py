@@ -2,15 +2,18 @@
 
 No engine of this kind has a read-only session, so the line itself is the wall: what is not in `_READS` is not sent. Reads go to one
 member: the least-lagged that the source's read preference allows.
+
+A line is one session at that member; where another one is least behind later, one there, too. Beside it, a connection to each member
+asks who is primary and how far behind it is; that one does not sign in.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any
 
 from bson import CodecOptions, DatetimeConversion
 from bson.binary import UuidRepresentation
@@ -51,8 +54,6 @@ _BATCH = 2_000
 _TRIES = 3
 _MEET_SECONDS, _LOOK_SECONDS = 2.0, 0.01
 _WENT_AWAY = ("connection_reset", "not_primary", "shutting_down")
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Line:
@@ -62,7 +63,6 @@ class Line:
         hush("pymongo")  # it logs commands and answers
         self.answer, self.statements = answer, 0
         self._context = copy_context()  # a further connection, opened when it is needed, obeys the guard that this one was opened under
-        self._lines = dial.spec.pool_size if dial.spec else 1
         self._limit_ms = int(dial.statement_seconds * 1000)
         options = _options(dial, answer)
         self._choice: Choice | None = options["server_selector"]
@@ -71,7 +71,9 @@ class Line:
             self._client.options.pool_options._PoolOptions__ssl_context = answer.context  # type: ignore[attr-defined]
 
     async def met(self) -> None:
-        """Wait until every member has answered, or failed, once: before that nobody can say who is least behind."""
+        """Wait until every member has answered, or failed, once: before that nobody can say who is least behind, and the first session
+        might be one too many."""
+        await asyncio.create_task(self._client.aconnect(), context=self._context)
         with suppress(TimeoutError):
             async with asyncio.timeout(_MEET_SECONDS):
                 while any(not each.is_server_type_known and each.error is None for each in self._members()):  # noqa: ASYNC110
@@ -109,23 +111,6 @@ class Line:
     async def _sent(self, database: str, command: Mapping[str, Any]) -> dict[str, Any]:
         return await self._client[database].command(dict(command), read_preference=Nearest(), codec_options=_CODEC)
 
-    async def each(self, work: Callable[[T], Awaitable[U]], items: Iterable[T]) -> list[U]:
-        """Do this with every item, over as many connections as the source allows; the results in their order."""
-        free = asyncio.Semaphore(self._lines)
-
-        async def one(item: T) -> U:
-            async with free:
-                return await work(item)
-
-        tasks = [asyncio.ensure_future(one(item)) for item in items]
-        try:
-            return await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
-
     async def rows(self, database: str, command: Mapping[str, Any]) -> list[dict[str, Any]]:
         """All that a command lists."""
         answer = await self.run(database, {**command, "cursor": {"batchSize": _BATCH}})
@@ -156,7 +141,7 @@ def _options(dial: Dial, answer: Answer) -> dict[str, Any]:
         "socketTimeoutMS": int((dial.statement_seconds + 5) * 1000),
         "heartbeatFrequencyMS": _HEARTBEAT_MS,
         "serverMonitoringMode": "poll",
-        "maxPoolSize": spec.pool_size if spec else 1,
+        "maxPoolSize": 1,
         "retryWrites": False,
         "tls": answer.context is not None,
         "server_selector": Choice(spec) if whole else None,

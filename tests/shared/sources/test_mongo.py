@@ -17,7 +17,7 @@ from shared.contracts.source import DataSource, ReplicaConfig, Scope
 from shared.egress import EgressPolicy, guarded
 from shared.errors import Failed, PurSightError
 from shared.local.ports import free_ports
-from shared.sources.base import Dial, TableFacts
+from shared.sources.base import Dial, SampleTask, TableFacts
 from shared.sources.mongo import MongoDriver
 from shared.sources.mongo_knock import seeds_of
 from shared.sources.mongo_sample import between
@@ -105,6 +105,26 @@ async def test_reads_go_to_who_is_least_behind(mongo: MongoServer, shop: str) ->
     finally:
         mongo.test("lag", member=1, seconds=0)
         mongo.test("lag", member=2, seconds=0)
+
+
+async def test_a_session_is_one_session_at_the_server(mongo: MongoServer, shop: str) -> None:
+    """The seat that is taken for it is all that it opens, however large the pool, and whatever it does at once."""
+    for n in range(30):
+        mongo.admin[shop][f"c{n}"].insert_one({"n": n})
+    spec, seen, over = mongo.spec(shop, pool_size=8), set[int](), asyncio.Event()
+
+    async def watch() -> None:
+        while not over.is_set():
+            seen.add(await asyncio.to_thread(mongo.lines, shop))
+
+    async with MongoDriver().open(mongo.dial(shop, shop, spec=spec)) as session, session.snapshot() as snapshot:
+        watching = asyncio.create_task(watch())
+        marks = await snapshot.marks(Scope(schemas=(shop,)), compare=True)
+        asked = [SampleTask(n, shop, f"c{n}", ("n",), 1, 1, 0, plain=False) for n in range(30)]
+        await asyncio.gather(session.sample(asked[:15]), session.sample(asked[15:]), session.standing())
+        over.set()
+        await watching
+    assert (len(marks), seen) == (31, {1})
 
 
 async def test_a_session_outlives_its_member(mongo: MongoServer, shop: str) -> None:
