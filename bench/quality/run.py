@@ -1,6 +1,7 @@
 """`make quality`: how right the shipped rules are on the quality set, as it is, with columns renamed, and on empty tables.
 
-`python -m bench.quality.run --misses` also prints every wrong answer of `schemas`; those of `blind` are never shown.
+Presidio judges the same values. `python -m bench.quality.run --alone` leaves it out; `--misses` also prints every wrong answer of
+`schemas`, with `--renamed` or `--empty` those of that way of looking; those of `blind` are never shown.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import sys
 
 from bench.bars import say
+from bench.evidence.run import presidio_python
+from bench.quality.beside import presidio_answers
 from bench.quality.figures import Answer, Figures, figures
 from bench.quality.gold import Gold, gold, tables
 from services.classifier.app import load_ruleset
@@ -51,6 +54,16 @@ def measure(judge: Judge) -> dict[tuple[str, str], Figures]:
     return found
 
 
+def beside(judge: Judge) -> dict[tuple[str, str], Figures]:
+    """Presidio's figures on the same values; names of columns mean nothing to it. Nothing where it cannot be installed."""
+    python = presidio_python()
+    if python is None:
+        return {}
+    answers = {part: presidio_answers(python, gold(part), judge.ruleset) for part in PARTS}
+    answers["both"] = [answer for part in PARTS for answer in answers[part]]
+    return {("Presidio", part): figures(some, sensitive_classes(judge)) for part, some in answers.items()}
+
+
 def show(found: dict[tuple[str, str], Figures]) -> None:
     print(f"{'':18} {'part':8} {'columns':>7} {'sensitive F1':>13} {'macro F1':>9} {'ECE':>6} {'ECE of labels':>14}")
     for (way, part), made in found.items():
@@ -72,6 +85,8 @@ def main(arguments: list[str]) -> int:
     if "--misses" in arguments:
         show_misses(judge, "--renamed" not in arguments, "--empty" not in arguments)
     found = measure(judge)
+    if "--alone" not in arguments:
+        found |= beside(judge)
     show(found)
     both = found["as they are", "both"]
     values = (both.sensitive_f1, both.macro_f1, both.calibration)

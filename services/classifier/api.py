@@ -50,7 +50,7 @@ class Rulesets:
         return JSONResponse({"rulesets": await self._store.published()})
 
     async def show(self, request: Request) -> Response:
-        """Its classes with category, sensitivity and the regulations that care."""
+        """Its classes with category, sensitivity, the regulations that care, and what other systems call them."""
         if request.path_params["name"] != self._ruleset.name:
             return problem(404, "no_such_ruleset", "There is no rule set of this name", "See GET /rulesets.")
         return JSONResponse(described(self._ruleset))
@@ -59,7 +59,13 @@ class Rulesets:
 def described(ruleset: Ruleset) -> dict[str, Any]:
     """A rule set as the outside sees it."""
     classes = [
-        {"name": c.name, "category": c.category, "sensitivity": c.sensitivity, "regulations": list(c.regulations)}
+        {
+            "name": c.name,
+            "category": c.category,
+            "sensitivity": c.sensitivity,
+            "regulations": list(c.regulations),
+            "elsewhere": ruleset.names_of(c.name),
+        }
         for c in ruleset.taxonomy.values()
     ]
     return {**ruleset.published().model_dump(mode="json", exclude={"classes"}), "classes": classes}

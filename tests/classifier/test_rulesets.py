@@ -36,6 +36,16 @@ def test_every_detector_named_exists(ruleset: Ruleset) -> None:
     assert set(ruleset.detections) <= {detector.name for detector in DETECTORS}
 
 
+def test_classes_have_names_elsewhere(ruleset: Ruleset) -> None:
+    """A label can be handed to Presidio, Purview or DataHub; where they have no name, none is made up."""
+    assert ruleset.names_of("card_pan") == {
+        "presidio": "CREDIT_CARD",
+        "purview": "MICROSOFT.FINANCIAL.CREDIT_CARD_NUMBER",
+        "datahub": "Credit_Debit_Card_Number",
+    }
+    assert ruleset.names_of("trade_union_membership") == {}
+
+
 def test_a_changed_pack_has_another_digest(ruleset: Ruleset, tmp_path: Path) -> None:
     """Version and digest follow the rules; a pack of one's own replaces ours."""
     shipped = Path(load_ruleset.__code__.co_filename).parent / "domain" / "packs" / "detectors.yaml"
@@ -52,6 +62,9 @@ def test_a_changed_pack_has_another_digest(ruleset: Ruleset, tmp_path: Path) -> 
         pytest.param("names.yaml", "version: '1'\nemail: {strong: ['@person']}", id="a phrase without a concept"),
         pytest.param("names.yaml", "version: '1'\nnothing: {strong: [email]}", id="rules for an unknown class"),
         pytest.param("taxonomy.yaml", "{", id="no YAML"),
+        pytest.param(
+            "taxonomy.yaml", "shapes: {}\nclasses: {}\ncombinations: {x: {parts: [[email]], text: t}}", id="a combination of nothing"
+        ),
     ],
 )
 def test_a_pack_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, file: str, text: str) -> None:

@@ -12,7 +12,7 @@ from services.classifier.domain import score
 from services.classifier.domain.evidence import Detections, detections_from
 from services.classifier.domain.lexicon import Lexicon, lexicon_from
 from services.classifier.domain.name_hints import PhraseBook, phrases_from
-from services.classifier.domain.taxonomy import Combination, Taxonomy, combinations_from, taxonomy_from
+from services.classifier.domain.taxonomy import Combination, Elsewhere, Taxonomy, combinations_from, names_from, taxonomy_from
 from shared.contracts.asset import UNCLASSIFIED
 from shared.contracts.rules import RulesetPublished
 
@@ -32,6 +32,7 @@ class Ruleset:
     book: PhraseBook
     detections: Detections
     combinations: tuple[Combination, ...]
+    elsewhere: Elsewhere
     telling: frozenset[str]  # detectors whose hits count without a name beside them
 
     @property
@@ -43,6 +44,10 @@ class Ruleset:
         """The event that says these rules are in force."""
         rules = self.book.size + len(self.detections)
         return RulesetPublished(name=self.name, version=self.version, digest=self.digest, rules=rules, classes=tuple(sorted(self.taxonomy)))
+
+    def names_of(self, class_name: str) -> dict[str, str]:
+        """What other systems call a class: system to its usual name there."""
+        return {system: classes[class_name][0] for system, classes in self.elsewhere.items() if class_name in classes}
 
     def knows(self, class_name: str) -> bool:
         """Is this a class, or the word for none?"""
@@ -66,6 +71,7 @@ def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
         book=book,
         detections=detections,
         combinations=combinations_from(documents["taxonomy"], taxonomy),
+        elsewhere=names_from(documents["taxonomy"], taxonomy),
         telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
     )
 

@@ -64,6 +64,19 @@ def taxonomy_from(document: Mapping[str, Any]) -> Taxonomy:
     return classes
 
 
+Elsewhere = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""System to class to the names that it has there, the usual one first."""
+
+
+def names_from(document: Mapping[str, Any], taxonomy: Taxonomy) -> Elsewhere:
+    """What other systems call our classes. Raises ValueError where a class does not exist."""
+    found = {system: {name: tuple(theirs) for name, theirs in classes.items()} for system, classes in document.get("names", {}).items()}
+    for system, classes in found.items():
+        if unknown := sorted(classes.keys() - taxonomy.keys()):
+            raise ValueError(f"names of {system}: unknown class {unknown[0]}")
+    return found
+
+
 def _class(name: str, fields: Mapping[str, Any], shapes: Mapping[str, frozenset[str]]) -> DataClass:
     if fields["sensitivity"] not in RANK or fields["shape"] not in shapes:
         raise ValueError(f"class {name}: unknown sensitivity or shape")
