@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.tagger.domain.privacy import Scrub
+from services.tagger.declarations import House, plan_job
+from services.tagger.domain.compare import compare, detected_contract
+from services.tagger.domain.declared import Where
+from services.tagger.domain.job import DerivedJob
+from services.tagger.domain.odcs import JudgedContract, Shape, judge_contract
 from services.tagger.domain.resource import derive_resource
 from services.tagger.gateway.clouds import Clouds
 from services.tagger.store import Store, views
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.audit import AuditRecorded
+from shared.contracts.job import job_schema
+from shared.contracts.judging.job import JudgedJob, judge_job
+from shared.contracts.names import SourceName
+from shared.contracts.rules import ContractPublished
+from shared.contracts.source import Problem
+from shared.contracts.tags import Tag
 from shared.errors import UsageError
 from shared.web.auth import actor_of
-from shared.web.guard import narrowed
+from shared.web.body import body_of
+from shared.web.guard import check, narrowed
 from shared.web.problems import problem
 
 DEFAULT_PAGE = 100
 
 
-def routes(store: Store, jobs: Jobs, clouds: Clouds, personal: Scrub) -> list[Route]:
-    """Everything under /plans and /resources. A target is written into the path as it is, its slashes too."""
-    plans, resources = Plans(store), Resources(store, jobs, clouds, personal)
+def routes(store: Store, jobs: Jobs, clouds: Clouds, house: House, shape: Shape) -> list[Route]:
+    """Everything under /plans, /resources, /jobs and /contracts. A target is written into the path as it is, its slashes too."""
+    plans, resources = Plans(store), Resources(store, jobs, clouds, house)
+    configs, contracts = JobConfigs(store, house), Contracts(store, shape)
     return [
         Route("/plans", plans.list, methods=["GET"]),
         Route("/plans/{target:path}", plans.show, methods=["GET"]),
         Route("/resources", resources.list, methods=["GET"]),
         Route("/resources/{target:path}/apply", resources.apply, methods=["POST"]),
         Route("/resources/{target:path}", resources.show, methods=["GET"]),
+        Route("/jobs", configs.submit, methods=["POST"]),
+        Route("/jobs/check", configs.check, methods=["POST"]),
+        Route("/jobs/schema", configs.schema, methods=["GET"]),
+        Route("/jobs/{tenant}/{asset:path}", configs.show, methods=["GET"]),
+        Route("/contracts", contracts.publish, methods=["POST"]),
+        Route("/contracts/check", contracts.check, methods=["POST"]),
+        Route("/contracts/compare", contracts.compare, methods=["POST"]),
+        Route("/contracts/{tenant}/{name:path}/detected", contracts.detected, methods=["GET"]),
+        Route("/contracts/{tenant}/{name:path}", contracts.show, methods=["GET"]),
     ]
 
 
@@ -75,8 +99,8 @@ class Plans:
 class Resources:
     """What became of the tags on cloud resources."""
 
-    def __init__(self, store: Store, jobs: Jobs, clouds: Clouds, personal: Scrub) -> None:
-        self._store, self._jobs, self._clouds, self._personal = store, jobs, clouds, personal
+    def __init__(self, store: Store, jobs: Jobs, clouds: Clouds, house: House) -> None:
+        self._store, self._jobs, self._clouds, self._house = store, jobs, clouds, house
 
     async def list(self, request: Request) -> Response:
         """By `source`; `after` goes on behind a target, `limit` is at most 1,000."""
@@ -112,7 +136,160 @@ class Resources:
             state, now = await unit.state(target), unit.bus.now
         if state is None:
             return _not_found()
-        derived = derive_resource(state, now=now, trace_id="", cause="dry run", personal=self._personal)
+        derived = derive_resource(state, now=now, trace_id="", cause="dry run", personal=self._house.personal, owner=self._house.owner)
         change = await self._clouds.compare(derived.wish)
         body: dict[str, Any] = {"write": change.write, "remove": list(change.remove), "kept": change.kept}
         return JSONResponse({"target": target, **body, "held_by_others": list(change.conflicts), "left_out": list(change.left_out)})
+
+
+CONTRACT_KIB = 2048
+
+
+def _refused(kind: str, problems: Sequence[Problem]) -> Response:
+    """Every problem by field."""
+    return problem(
+        422, f"{kind}_rejected", f"{len(problems)} problem(s) with this {kind}", problems=[each.model_dump() for each in problems]
+    )
+
+
+def _key(request: Request, name: str) -> str:
+    return SourceName(request.path_params["tenant"], request.path_params[name]).key
+
+
+class JobConfigs:
+    """Jobs: judged, planned, kept. `${VAR}` is for who reads a file: a body has no variables."""
+
+    def __init__(self, store: Store, house: House) -> None:
+        self._store, self._house = store, house
+
+    async def schema(self, _: Request) -> Response:
+        """The JSON Schema of a job."""
+        return JSONResponse(job_schema(), media_type="application/schema+json")
+
+    async def check(self, request: Request) -> Response:
+        """Validate only; nothing is kept."""
+        judged = await self._judged(request, "job.validate")
+        if judged.job is None:
+            return _refused("job", judged.problems)
+        return JSONResponse({"job": judged.job.model_dump(mode="json", exclude_unset=True), "key": judged.key})
+
+    async def submit(self, request: Request) -> Response:
+        """Keep a job and answer its tags; with `?dry_run=true` only tell them, and what would change."""
+        judged = await self._judged(request, "job.submit")
+        if judged.job is None:
+            return _refused("job", judged.problems)
+        cause = Cause.new(tenant=judged.job.tenant_id)
+        dry = request.query_params.get("dry_run", "").lower() in ("true", "1", "yes")
+        async with self._store.unit(keys=[judged.key]) as unit:
+            before = await unit.declarations.job(judged.key)
+            where = Where("dry run" if dry else f"request:{cause.id}")
+            derived = await plan_job(unit, judged.job, judged.key, where, cause, self._house)
+            if not dry:
+                origin, tenant = where.name, cause.tenant
+                await unit.declarations.save_job(judged.key, tenant, judged.document, derived, origin=origin, said_at=unit.bus.now)
+                entry = AuditRecorded(
+                    tenant=tenant, actor=actor_of(request), action="job.submit", object=judged.key, result="allowed", service="tagger"
+                )
+                unit.bus.emit(entry, key=tenant, cause=cause)
+        body = {"job": judged.key, **_plan(derived), "change": _change(before.tags if before else (), derived.tags)}
+        return JSONResponse({**body, "trace_id": cause.trace_id}, status_code=200 if dry or before else 201)
+
+    async def show(self, request: Request) -> Response:
+        """A job with its tags."""
+        key = _key(request, "asset")
+        async with self._store.unit() as unit:
+            found = await unit.declarations.job(key)
+        if found is None:
+            return problem(404, "unknown_job", "No job of this name was submitted", "See POST /jobs.")
+        tags = [tag.model_dump() for tag in found.tags]
+        body = {"job": key, "config": found.document, "from": found.origin, "tags": tags, "digest": found.digest}
+        return JSONResponse({**body, "conflicts": found.conflicts})
+
+    async def _judged(self, request: Request, action: str) -> JudgedJob:
+        judged = judge_job(await body_of(request))
+        name = SourceName.parse(judged.key)
+        check(request, action, name.tenant, name.name)
+        return judged
+
+
+def _plan(derived: DerivedJob) -> dict[str, Any]:
+    conflicts = [{"key": each.key, "reason": each.reason, "origin": each.origin} for each in derived.conflicts]
+    return {"tags": [tag.model_dump() for tag in derived.tags], "conflicts": conflicts, "digest": derived.digest}
+
+
+def _change(before: Sequence[Tag], now: Sequence[Tag]) -> dict[str, Any]:
+    """What differs: keys with their new values, and keys that are gone."""
+    old, new = ({tag.key: tag.value for tag in tags} for tags in (before, now))
+    return {"write": {key: value for key, value in new.items() if old.get(key) != value}, "remove": sorted(old.keys() - new.keys())}
+
+
+class Contracts:
+    """Data contracts: judged, published, shown, compared with what scans found."""
+
+    def __init__(self, store: Store, shape: Shape) -> None:
+        self._store, self._shape = store, shape
+
+    async def check(self, request: Request) -> Response:
+        """Validate only; answers the contract in valid ODCS."""
+        judged = await self._judged(request, await body_of(request, most_kib=CONTRACT_KIB), "contract.validate")
+        if judged.contract is None:
+            return _refused("contract", judged.problems)
+        return JSONResponse({"key": judged.key, "contract": judged.contract.contract, "filled_in": list(judged.contract.added)})
+
+    async def publish(self, request: Request) -> Response:
+        """Say contract.published, as an upstream would."""
+        document = await body_of(request, most_kib=CONTRACT_KIB)
+        judged = await self._judged(request, document, "contract.publish")
+        if judged.contract is None:
+            return _refused("contract", judged.problems)
+        cause = Cause.new(tenant=SourceName.parse(judged.key).tenant)
+        async with self._store.unit(keys=[judged.key]) as unit:
+            unit.bus.emit(ContractPublished.model_validate(document), key=judged.key, cause=cause)
+            entry = AuditRecorded(
+                tenant=cause.tenant,
+                actor=actor_of(request),
+                action="contract.publish",
+                object=judged.key,
+                result="allowed",
+                service="tagger",
+            )
+            unit.bus.emit(entry, key=cause.tenant, cause=cause)
+        return JSONResponse({"contract": judged.key, "trace_id": cause.trace_id}, status_code=202)
+
+    async def compare(self, request: Request) -> Response:
+        """Findings of a contract that need not be published, on the sources that it names, or on `source`: {"contract": …, "source": …}."""
+        body = await body_of(request, most_kib=CONTRACT_KIB)
+        document, source = body.get("contract"), str(body.get("source") or "")
+        judged = await self._judged(request, document if isinstance(document, dict) else {}, "tags.read", source)
+        if judged.contract is None:
+            return _refused("contract", judged.problems)
+        async with self._store.unit() as unit:
+            found = await unit.declarations.described(judged.contract, SourceName.parse(judged.key).tenant, source=source)
+        findings = compare(judged.contract, [each.detected for each in found])
+        return JSONResponse({"assets": [each.asset for each in found], "findings": [each.as_dict() for each in findings]})
+
+    async def show(self, request: Request) -> Response:
+        """A published contract in valid ODCS, and as it was written."""
+        key = _key(request, "name")
+        async with self._store.unit() as unit:
+            found = await unit.declarations.contract(key)
+        if found is None:
+            return problem(404, "unknown_contract", "No contract of this id was published", "See POST /contracts.")
+        return JSONResponse({"key": key, "contract": found.normal.contract, "document": found.document, "from": found.where.name})
+
+    async def detected(self, request: Request) -> Response:
+        """What scans found in a source, as a contract in ODCS 3.1."""
+        async with self._store.unit() as unit:
+            found = await unit.declarations.living(_key(request, "name"))
+        if not found:
+            return problem(404, "nothing_detected", "Nothing is known of this source", "Scan it first.")
+        return JSONResponse({"contract": detected_contract(found[0].spec, [each.detected for each in found])})
+
+    async def _judged(self, request: Request, document: dict[str, Any], action: str, source: str = "") -> JudgedContract:
+        """Judged off the event loop: the standard's schema takes its time. Raises Denied."""
+        judged = await asyncio.to_thread(judge_contract, document, shape=self._shape)
+        name = SourceName.parse(judged.key)
+        check(request, action, name.tenant, name.name)
+        if source:
+            check(request, action, unquote(source.partition("/")[0]), source)
+        return judged

@@ -9,9 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from services.tagger import api, handlers, worker
-from services.tagger.domain.privacy import holds_personal
+from services.tagger.declarations import House
+from services.tagger.domain.claims import as_it_is
+from services.tagger.domain.privacy import handle_of, holds_personal
 from services.tagger.gateway.aws import AwsTags
 from services.tagger.gateway.clouds import Clouds
+from services.tagger.gateway.standard import shape
 from services.tagger.settings import TaggerSettings
 from services.tagger.store import APPLY, Store
 from shared.bus.jobs import work
@@ -19,8 +22,10 @@ from shared.cloud.aws import AwsSessions
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.compliance import ComplianceEvaluated
 from shared.contracts.judging.allowed import Allowed
+from shared.contracts.rules import ContractPublished
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRemoved
+from shared.contracts.tags import JobSubmitted
 from shared.egress import EgressPolicy, GuardedLoop, cloud_policy, surroundings
 from shared.secrets.resolvers import Secrets
 from shared.service import Service, ServiceContext
@@ -35,12 +40,15 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     aws = AwsTags(AwsSessions(), resolve=secrets, endpoints=settings.aws_endpoints, policy=_policy(context), allowed=allowed)
     clouds = Clouds(aws)
     wait = timedelta(seconds=settings.scan_wait_seconds)
-    context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, personal=holds_personal))
+    house = House(holds_personal, as_it_is if settings.owner_mail else handle_of)
+    context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, house=house))
+    context.bus.on(ContractPublished, partial(handlers.on_contract_published, store=store, jobs=jobs, house=house, shape=shape), batch=10)
+    context.bus.on(JobSubmitted, partial(handlers.on_job_submitted, store=store, house=house, gate=context.gate), batch=10)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, store=store, jobs=jobs))
     context.bus.on(ScanCompleted, partial(handlers.on_scan_completed, store=store, jobs=jobs, wait=wait), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=jobs), batch=10)
-    context.routes += api.routes(store, jobs, clouds, holds_personal)
-    apply = partial(worker.apply, store=store, jobs=jobs, clouds=clouds, personal=holds_personal)
+    context.routes += api.routes(store, jobs, clouds, house, shape)
+    apply = partial(worker.apply, store=store, jobs=jobs, clouds=clouds, personal=house.personal, owner=house.owner)
     context.spawn(partial(work, jobs, APPLY, apply, concurrency=settings.apply_concurrency))
     context.every(settings.overdue_check_seconds, partial(handlers.look_for_overdue, store=store, jobs=jobs))
     yield

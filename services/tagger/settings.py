@@ -21,6 +21,7 @@ class TaggerSettings(ServiceSettings):
     egress_private: str = Field(
         default="", description="private ranges that cloud APIs may be in, comma separated; empty: all", examples=["10.0.0.0/8"]
     )
+    owner_mail: bool = Field(default=False, description="whether an owner's mail address may be a tag as it is; else it becomes a handle")
     apply_concurrency: int = Field(default=8, ge=1, le=64, description="cloud resources that are written at the same time")
     scan_wait_seconds: float = Field(
         default=300.0, gt=0, description="how long a completed scan waits for assets that are not derived before its resource is tagged"

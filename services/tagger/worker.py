@@ -10,7 +10,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.tagger.domain.privacy import Scrub
+from services.tagger.domain.claims import Owner
+from services.tagger.domain.privacy import Scrub, handle_of
 from services.tagger.domain.resource import DerivedResource, ResourceState, derive_resource
 from services.tagger.domain.wish import Applied
 from services.tagger.gateway.clouds import Clouds
@@ -52,11 +53,11 @@ class Order:
         unit.bus.emit(event, key=self.target, cause=self.cause())
 
 
-async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, personal: Scrub) -> None:
+async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, personal: Scrub, owner: Owner = handle_of) -> None:
     """Answer all reasons that are due for the job's target. Raises LostLease where another worker took over."""
     async with store.unit(keys=[job.key]) as unit:
         await jobs.check(unit.bus.connection, job)
-        order = await _begin(unit, job, personal)
+        order = await _begin(unit, job, personal, owner)
     if order is None:
         return
     try:
@@ -69,7 +70,7 @@ async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, personal:
         await jobs.finish(unit.bus.connection, job)
 
 
-async def _begin(unit: TaggerUnit, job: Job, personal: Scrub) -> Order | None:
+async def _begin(unit: TaggerUnit, job: Job, personal: Scrub, owner: Owner = handle_of) -> Order | None:
     """Decide, say what the resource must carry where that is news, and store the intent."""
     reasons = await unit.reasons.due(job.key)
     state = await unit.state(job.key)
@@ -77,7 +78,7 @@ async def _begin(unit: TaggerUnit, job: Job, personal: Scrub) -> Order | None:
         await unit.reasons.close(reasons)
         return None
     trace_id, scan_id = reasons[-1].trace_id, reasons[-1].scan_id
-    derived = derive_resource(state, now=unit.bus.now, trace_id=trace_id, cause=_why(reasons[-1]), personal=personal)
+    derived = derive_resource(state, now=unit.bus.now, trace_id=trace_id, cause=_why(reasons[-1]), personal=personal, owner=owner)
     order = Order(job.key, state, derived, reasons, state.sequence, job.attempt)
     if derived.tags and (derived.digest != state.digest or scan_id != state.scan_id):
         order.sequence += 1

@@ -142,6 +142,26 @@ EXAMPLES: tuple[Contract, ...] = (
     rules.ContractPublished.model_validate(
         {"id": "orders", "tenant": "acme", "apiVersion": "v3.1.0", "kind": "DataContract", "version": "1", "status": "active"}
     ),
+    rules.ContractRejected(
+        contract="acme/orders",
+        problems=(source.Problem(field="status", code="missing", message="is required", remedy="Give status."),),
+        request_id="0d5c3f5e-1111-5222-8333-444455556666",
+    ),
+    rules.ContractCompared(
+        asset=ASSET,
+        source=SOURCE,
+        contract="acme/orders",
+        sequence=1,
+        findings=(
+            rules.ContractFinding(
+                code="category_undeclared",
+                column="email",
+                detected="PII",
+                path="schema.0.properties.3",
+                remedy="Add the tag classification:PII to the column or the contract.",
+            ),
+        ),
+    ),
     compliance.ComplianceEvaluated(
         asset=ASSET,
         source=SOURCE,
@@ -214,6 +234,11 @@ EXAMPLES: tuple[Contract, ...] = (
             "finops": {"cost_center": "data-engineering"},
             "infrastructure": {"runtime": {"platform": "emr", "compute": {"cluster_id": "j-2AXXXXXXGAPLF"}}},
         }
+    ),
+    tags.JobRejected(
+        job="acme/orders",
+        problems=(source.Problem(field="asset", code="missing", message="is required", remedy="Give asset."),),
+        request_id="0d5c3f5e-1111-5222-8333-444455556666",
     ),
     tags.TagsDerived(
         target="acme/asset:crm/shop.public.customer",

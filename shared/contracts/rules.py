@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ConfigDict, Field
 
-from shared.contracts.base import Contract, Name
+from shared.contracts.base import AssetKey, Contract, Name, SourceKey
+from shared.contracts.source import Problem
 
 
 class RulesetPublished(Contract):
@@ -39,9 +42,41 @@ class PolicyPublished(Contract):
 
 
 class ContractPublished(Contract):
-    """An ODCS data contract from upstream; any object is taken."""
+    """An asset's data contract, in ODCS or its simple form. Any object is taken; one that is no contract is answered contract.rejected."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    id: Name
-    tenant: Name = "default"
+    def document(self) -> dict[str, Any]:
+        """The contract as it came."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class ContractRejected(Contract):
+    """The contract was understood and refused: every problem, by field. What was published before still holds."""
+
+    contract: str = Field(examples=["acme/orders"])
+    problems: tuple[Problem, ...] = Field(min_length=1)
+    request_id: str = Field(default="", description="id of the event that published it")
+
+
+class ContractFinding(Contract):
+    """One thing that the data shows and the contract does not say."""
+
+    code: str = Field(
+        examples=["column_undeclared", "category_undeclared", "sensitivity_too_low", "regulation_undeclared", "encryption_undeclared"]
+    )
+    column: str = ""
+    declared: str = ""
+    detected: str
+    path: str = Field(description="where the contract could say it", examples=["schema.0.properties.3"])
+    remedy: str = ""
+
+
+class ContractCompared(Contract):
+    """What scans found in one asset beyond its contract; no finding: the contract says it all."""
+
+    asset: AssetKey
+    source: SourceKey
+    contract: str = Field(examples=["acme/orders"])
+    sequence: int = Field(ge=1)
+    findings: tuple[ContractFinding, ...] = ()

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from shared.contracts.base import Contract, Known, SourceKey
+from shared.contracts.source import Problem
 
 
 class JobSubmitted(Contract):
-    """A request: a job's configuration with its infrastructure block; any object is taken."""
+    """A request: a job's configuration with its infrastructure block. Any object is taken; the tagger keeps it, or answers job.rejected."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    def document(self) -> dict[str, Any]:
+        """The request as it came."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class JobRejected(Contract):
+    """The job was understood and refused: every problem, by field."""
+
+    job: str = Field(examples=["acme/postgres_orders"])
+    problems: tuple[Problem, ...] = Field(min_length=1)
+    request_id: str = Field(default="", description="id of the event that asked")
 
 
 class Tag(Contract):

@@ -28,7 +28,7 @@ PATHS: dict[str, str] = {
     "scan-jobs": "discovery",
     **dict.fromkeys(("rulesets", "reviews"), "classifier"),
     **dict.fromkeys(("policies", "violations", "reports"), "compliance"),
-    **dict.fromkeys(("plans", "resources"), "tagger"),
+    **dict.fromkeys(("plans", "resources", "jobs", "contracts"), "tagger"),
 }
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 HOP_HEADERS = frozenset(

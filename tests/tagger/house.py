@@ -11,20 +11,28 @@ import asyncpg
 import orjson
 
 from services.tagger import handlers, worker
+from services.tagger.declarations import House as Rule
 from services.tagger.domain.privacy import holds_personal
 from services.tagger.gateway.clouds import Clouds
+from services.tagger.gateway.standard import shape
 from services.tagger.store import APPLY, Store
+from shared.access.actor import Actor
+from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Received
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.base import Contract
 from shared.contracts.compliance import ComplianceEvaluated
+from shared.contracts.rules import ContractPublished
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import SourceRemoved
+from shared.contracts.tags import JobSubmitted
 from shared.contracts.topics import BY_EVENT
 
 IDS = count(1)
 TRACE = "ab" * 16
+RULE = Rule(holds_personal)
+GATE = Gate.load()
 
 
 @dataclass
@@ -60,7 +68,7 @@ class House:
         return batch
 
     async def again(self, batch: list[Received[Any]]) -> None:
-        await handlers.on_compliance_evaluated(batch, store=self.store, jobs=self.jobs, personal=holds_personal)
+        await handlers.on_compliance_evaluated(batch, store=self.store, jobs=self.jobs, house=RULE)
 
     async def tombstone(self, asset: str) -> None:
         await self.again([self.heard(None, key=asset, kind=ComplianceEvaluated)])
@@ -78,6 +86,21 @@ class House:
     async def source_removed(self, source: str) -> None:
         event = SourceRemoved(source=source, version=2)
         await handlers.on_source_removed([self.heard(event, key=source)], store=self.store, jobs=self.jobs)
+
+    async def published(self, document: dict[str, Any], *, key: str = "acme/any") -> list[Received[Any]]:
+        batch = [self.heard(ContractPublished.model_validate(document), key=key)]
+        await self.publish(batch)
+        return batch
+
+    async def publish(self, batch: list[Received[Any]]) -> None:
+        await handlers.on_contract_published(batch, store=self.store, jobs=self.jobs, house=RULE, shape=shape)
+
+    async def withdrawn(self, key: str) -> None:
+        await self.publish([self.heard(None, key=key, kind=ContractPublished)])
+
+    async def submitted(self, document: dict[str, Any], actor: Actor) -> None:
+        received = self.heard(JobSubmitted.model_validate(document), key="acme/any")._replace(actor=actor)
+        await handlers.on_job_submitted([received], store=self.store, house=RULE, gate=GATE)
 
     async def run_jobs(self) -> int:
         """Do all due jobs; how many there were."""

@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from services.tagger import api
+from services.tagger.declarations import House as Rule
 from services.tagger.domain.privacy import holds_personal
+from services.tagger.gateway.standard import shape
 from services.tagger.store import APPLY
 from shared.web.server import edge_app
 from tests.tagger.examples import make_evaluated, make_source
@@ -18,7 +20,7 @@ from tests.tagger.moto_server import Line, make
 
 @pytest.fixture
 async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    app = edge_app(list(api.routes(house.store, house.jobs, house.clouds, holds_personal)), token="token")
+    app = edge_app(list(api.routes(house.store, house.jobs, house.clouds, Rule(holds_personal), shape)), token="token")
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://tagger", headers={"Authorization": "Bearer token"}) as client:
         yield client

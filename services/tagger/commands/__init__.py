@@ -91,8 +91,9 @@ def _contract(which: str, *, json_output: bool) -> dict[str, Any]:
 
 
 def _detected(source: str) -> dict[str, Any]:
+    name = SourceName.parse(_key(source))
     with edge() as line:
-        return dict(line.get("/contracts", source=_key(source))["contract"])
+        return dict(line.get(f"/contracts/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}/detected")["contract"])
 
 
 def _key(name: str) -> str:

@@ -76,7 +76,13 @@ def _is_server(server: Mapping[str, Any], spec: DataSource) -> bool:
 
 def describes(contract: Mapping[str, Any], asset: str) -> bool:
     """Has the contract an object of this asset's name?"""
-    return _object(contract, AssetName.parse(asset)) is not None
+    return part_of(contract, asset) != ""
+
+
+def part_of(contract: Mapping[str, Any], asset: str) -> str:
+    """The ODCS path of the object that describes this asset; empty where there is none."""
+    found = _object(contract, AssetName.parse(asset))
+    return found.path if found else ""
 
 
 def _object(contract: Mapping[str, Any], name: AssetName) -> _Object | None:

@@ -70,8 +70,11 @@ def _infrastructure(job: JobConfig, where: Where) -> Iterator[Claim]:
             yield Claim(key, value, where.of(f"infrastructure.{path}"), Strength.INFRASTRUCTURE)
 
 
-def contract_claims(normal: Normal, where: Where, owner: Owner = handle_of) -> Iterator[Claim]:
-    """Tags that a data contract asks for. What was only filled in to make it valid claims nothing."""
+def contract_claims(normal: Normal, where: Where, owner: Owner = handle_of, *, part: str = "") -> Iterator[Claim]:
+    """Tags that a data contract asks for. What was only filled in to make it valid claims nothing.
+
+    With `part`, the ODCS path of one object, those for this object alone: what is said of the others is left out.
+    """
     contract = normal.contract
     for key, name in {"Domain": "domain", "DataProduct": "dataProduct", "Status": "status"}.items():
         if name not in normal.added and isinstance(value := contract.get(name), str) and value:
@@ -80,6 +83,8 @@ def contract_claims(normal: Normal, where: Where, owner: Owner = handle_of) -> I
         path, name = found
         yield from owner_claims(name, where.of(normal.origin_of(path)), Strength.CONTRACT, owner)
     for path, word in classifications(contract):
+        if part and path.startswith("schema.") and not path.startswith(f"{part}."):
+            continue
         yield from _classified(normal, where, path, word)
     yield from _custom(normal, where)
     for number, sla in enumerate(contract.get("slaProperties") or ()):

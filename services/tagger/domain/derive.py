@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.tagger.domain.claims import asset_claims, evidence_claims
+from services.tagger.domain.claims import Claim, asset_claims, evidence_claims
 from services.tagger.domain.facts import Fact, facts_of
 from services.tagger.domain.plan import Conflict, Declared, digest, plan, stamped
 from services.tagger.domain.privacy import Scrub
 from services.tagger.domain.targets import asset_target
-from shared.contracts.compliance import ComplianceEvaluated
+from shared.contracts.compliance import ClassCount, ComplianceEvaluated
 from shared.contracts.tags import Tag, TagsDerived
 
 
@@ -43,6 +43,7 @@ class DerivedAsset:
     removed_keys: tuple[str, ...]
     conflicts: tuple[Conflict, ...]
     facts: tuple[Fact, ...]
+    classes: tuple[ClassCount, ...]
     trace_id: str
     said_at: datetime
     news: bool
@@ -73,12 +74,16 @@ def derive_asset(
     said_at: datetime,
     trace_id: str,
     personal: Scrub,
+    contract: Sequence[Claim] = (),
 ) -> DerivedAsset | None:
-    """The asset's tags; None where the event is not newer than what was derived from. Said always for a new scan, so that it can count."""
+    """The asset's tags; None where the event is not newer than what was derived from. Said always for a new scan, so that it can count.
+
+    `contract` is what the asset's data contracts claim.
+    """
     if known and event.sequence <= known.based_on:
         return None
     facts = facts_of(event)
-    planned = plan((*asset_claims(event.asset), *evidence_claims(facts)), personal=personal, declared=declared)
+    planned = plan((*asset_claims(event.asset), *evidence_claims(facts), *contract), personal=personal, declared=declared)
     before = known.tags if known else ()
     tags = stamped(planned.tags, before, now=now, trace_id=trace_id, cause=f"compliance.evaluated:{event.asset}")
     sum_of_tags = digest(tags)
@@ -97,10 +102,50 @@ def derive_asset(
         removed_keys=missing_keys(before, tags),
         conflicts=planned.conflicts,
         facts=facts,
+        classes=event.classes,
         trace_id=trace_id,
         said_at=said_at,
         news=news,
         late=changed and same_scan,
+    )
+
+
+def derive_again(
+    asset: str,
+    source: str,
+    known: Known,
+    facts: tuple[Fact, ...],
+    classes: tuple[ClassCount, ...],
+    *,
+    declared: Declared,
+    contract: Sequence[Claim],
+    now: datetime,
+    trace_id: str,
+    cause: str,
+    personal: Scrub,
+) -> DerivedAsset | None:
+    """The tags of an asset that is as it was, because a contract changed; None where they stay the same."""
+    planned = plan((*asset_claims(asset), *evidence_claims(facts), *contract), personal=personal, declared=declared)
+    tags = stamped(planned.tags, known.tags, now=now, trace_id=trace_id, cause=cause)
+    if digest(tags) == known.digest:
+        return None
+    return DerivedAsset(
+        target=asset_target(asset),
+        asset=asset,
+        source=source,
+        sequence=known.sequence + 1,
+        based_on=known.based_on,
+        scan_id=known.scan_id,
+        digest=digest(tags),
+        tags=tags,
+        removed_keys=missing_keys(known.tags, tags),
+        conflicts=planned.conflicts,
+        facts=facts,
+        classes=classes,
+        trace_id=trace_id,
+        said_at=known.said_at,
+        news=True,
+        late=True,
     )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from shared.contracts.judging import hostile, secrecy
 from shared.contracts.names import DEFAULT_TENANT, encode
@@ -90,6 +91,12 @@ def contract_key(document: Mapping[str, Any], name: str = "") -> str:
     """The key of a contract, `tenant/id`; never raises."""
     named = next((text for field in ("id", "name") if (text := _sayable(document.get(field)))), name)
     return f"{encode(_sayable(document.get('tenant')) or DEFAULT_TENANT)}/{encode(named or 'unnamed')}"
+
+
+def key_of(text: str) -> str:
+    """A contract's key as somebody else wrote it, in our spelling; never raises."""
+    tenant, slash, name = text.partition("/")
+    return contract_key({"tenant": unquote(tenant), "id": unquote(name)} if slash else {"id": unquote(tenant)})
 
 
 def _sayable(given: object) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.tagger.domain.claims import evidence_claims, source_claims
+from services.tagger.domain.claims import Owner, evidence_claims, source_claims
+from services.tagger.domain.declared import Where, contract_claims
 from services.tagger.domain.derive import missing_keys
 from services.tagger.domain.facts import Fact
 from services.tagger.domain.labels import convert
+from services.tagger.domain.odcs import Normal
 from services.tagger.domain.plan import Conflict, digest, plan, stamped
-from services.tagger.domain.privacy import Scrub
+from services.tagger.domain.privacy import Scrub, handle_of
 from services.tagger.domain.targets import Resource, rules_of
 from services.tagger.domain.vocabulary import importance
 from services.tagger.domain.wish import Wish
@@ -23,7 +25,8 @@ from shared.contracts.tags import Tag, TagsDerived
 class ResourceState:
     """What is stored of a resource: the sources on it that have assets, their facts added up, and what we said and wrote before.
 
-    `ours` are the keys that we may change there, with the values that we gave or meant to give them.
+    `ours` are the keys that we may change there, with the values that we gave or meant to give them; `contracts` are the
+    data contracts of these sources.
     """
 
     resource: Resource
@@ -36,6 +39,7 @@ class ResourceState:
     sequence: int = 0
     scan_id: str = ""
     ours: Mapping[str, set[str]] | None = None
+    contracts: Sequence[tuple[Normal, Where]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,15 @@ class DerivedResource:
         )
 
 
-def derive_resource(state: ResourceState, *, now: datetime, trace_id: str, cause: str, personal: Scrub) -> DerivedResource:
+def derive_resource(
+    state: ResourceState, *, now: datetime, trace_id: str, cause: str, personal: Scrub, owner: Owner = handle_of
+) -> DerivedResource:
     """The tags of all sources on this resource together; none where no source is left."""
     tags: tuple[Tag, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     if state.specs:
-        claims = [claim for spec in state.specs for claim in source_claims(spec)]
+        claims = [claim for spec in state.specs for claim in source_claims(spec, owner)]
+        claims += [claim for normal, where in state.contracts for claim in contract_claims(normal, where, owner)]
         planned = plan((*claims, *evidence_claims(state.facts)), personal=personal)
         stamps = stamped(planned.tags, state.tags, now=now, trace_id=trace_id, cause=cause)
         tags = tuple(sorted(stamps, key=lambda tag: importance(tag.key)))

@@ -8,8 +8,10 @@ from typing import Any
 
 import asyncpg
 
+from services.tagger.domain.compare import is_of
 from services.tagger.domain.resource import ResourceState
 from services.tagger.store.assets import Assets
+from services.tagger.store.declared import Declarations
 from services.tagger.store.reasons import Reasons
 from services.tagger.store.resources import Resources
 from shared.bus.jobs import Jobs
@@ -28,6 +30,7 @@ class TaggerUnit:
         self.assets = Assets(unit.connection)
         self.resources = Resources(unit.connection)
         self.reasons = Reasons(unit.connection, SERVICE)
+        self.declarations = Declarations(unit.connection, SERVICE)
 
     async def enqueue(self, jobs: Jobs, targets: Iterable[str]) -> None:
         """One job for each of these resources; one that waits already is enough."""
@@ -37,7 +40,9 @@ class TaggerUnit:
     async def state(self, target: str) -> ResourceState | None:
         """A resource with all that lives on it; None where there is nothing to say or to remove."""
         specs = await self.assets.behind(target)
-        return await self.resources.state(target, specs, await self.assets.facts([spec.key for spec in specs]))
+        stored = await self.declarations.contracts({spec.tenant for spec in specs}) if specs else ()
+        contracts = [(each.normal, each.where) for each in stored if any(is_of(each.normal.contract, spec) for spec in specs)]
+        return await self.resources.state(target, specs, await self.assets.facts([spec.key for spec in specs]), contracts)
 
 
 class Store:

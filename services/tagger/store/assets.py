@@ -16,13 +16,14 @@ from shared.contracts.source import DataSource
 from shared.contracts.tags import Tag
 
 _SAVE = """
-    insert into asset (target, asset, source, sequence, based_on, scan_id, digest, tags, conflicts, facts, removed, said_at)
-    select target, asset, source, sequence, based_on, scan_id, digest, tags::jsonb, conflicts::jsonb, facts::jsonb, false, said_at
+    insert into asset (target, asset, source, sequence, based_on, scan_id, digest, tags, conflicts, facts, classes, removed, said_at)
+    select target, asset, source, sequence, based_on, scan_id, digest, tags::jsonb, conflicts::jsonb, facts::jsonb, classes::jsonb, false,
+        said_at
     from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::timestamptz[])
-        as new(target, asset, source, sequence, based_on, scan_id, digest, tags, conflicts, facts, said_at)
+        $10::text[], $11::text[], $12::timestamptz[])
+        as new(target, asset, source, sequence, based_on, scan_id, digest, tags, conflicts, facts, classes, said_at)
     on conflict (target) do update set sequence = excluded.sequence, based_on = excluded.based_on, scan_id = excluded.scan_id,
-        digest = excluded.digest, tags = excluded.tags, conflicts = excluded.conflicts, facts = excluded.facts,
+        digest = excluded.digest, tags = excluded.tags, conflicts = excluded.conflicts, facts = excluded.facts, classes = excluded.classes,
         removed = false, said_at = excluded.said_at"""
 
 # A removal by scan counts for its scan, also of an asset that was never derived; one older than what we know is passed over.
@@ -30,7 +31,8 @@ _BURY = """
     insert into asset (target, asset, source, sequence, based_on, scan_id, digest, tags, conflicts, facts, removed, said_at)
     select target, asset, source, 0, 0, scan_id, '', '[]', '[]', '[]', true, said_at
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) as gone(target, asset, source, scan_id, said_at)
-    on conflict (target) do update set digest = '', tags = '[]', conflicts = '[]', facts = '[]', removed = true,
+    on conflict (target) do update set digest = '', tags = '[]', conflicts = '[]', facts = '[]', classes = '[]',
+        contract = '', findings = '[]', removed = true,
         scan_id = case when excluded.scan_id = '' then asset.scan_id else excluded.scan_id end,
         said_at = greatest(asset.said_at, excluded.said_at)"""
 
@@ -63,7 +65,7 @@ class Assets:
         rows = await self._db.fetch(
             "select target, sequence, based_on, scan_id, digest, tags, removed, said_at from asset where target = any($1)", targets
         )
-        return {row["target"]: _known(row) for row in rows}
+        return {row["target"]: known_of(row) for row in rows}
 
     async def save(self, derived: Sequence[DerivedAsset]) -> None:
         """Store the tags of all these assets in one statement."""
@@ -119,11 +121,12 @@ def _asset_row(derived: DerivedAsset) -> tuple[Any, ...]:
         tags_text(derived.tags),
         conflicts_text(derived.conflicts),
         orjson.dumps([[fact.kind, fact.value, fact.origin] for fact in derived.facts]).decode(),
+        orjson.dumps([each.model_dump() for each in derived.classes]).decode(),
         derived.said_at,
     )
 
 
-def _known(row: asyncpg.Record) -> Known:
+def known_of(row: asyncpg.Record) -> Known:
     return Known(
         row["sequence"],
         row["based_on"],

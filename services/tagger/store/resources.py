@@ -9,8 +9,10 @@ import asyncpg
 import orjson
 from pydantic import TypeAdapter
 
+from services.tagger.domain.declared import Where
 from services.tagger.domain.diff import Diff
 from services.tagger.domain.facts import Fact
+from services.tagger.domain.odcs import Normal
 from services.tagger.domain.resource import DerivedResource, ResourceState
 from services.tagger.domain.targets import Resource, resource_of
 from services.tagger.store.assets import conflicts_text, tags_from, tags_text
@@ -39,7 +41,9 @@ class Resources:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._db = connection
 
-    async def state(self, target: str, specs: Sequence[DataSource], facts: Sequence[Fact]) -> ResourceState | None:
+    async def state(
+        self, target: str, specs: Sequence[DataSource], facts: Sequence[Fact], contracts: Sequence[tuple[Normal, Where]]
+    ) -> ResourceState | None:
         """The resource with what is stored of it; None where no source is on it and nothing was ever written there."""
         row = await self._db.fetchrow("select * from resource where target = $1", target)
         resource = resource_of(specs[0]) if specs else _resource(row) if row else None
@@ -47,7 +51,7 @@ class Resources:
             return None
         cloud: Any = specs[0].cloud_config if specs else _CLOUD.validate_json(row["cloud"])
         source = specs[0].key if specs else row["source"]
-        return ResourceState(resource, source, cloud, specs, facts, **_before(row))
+        return ResourceState(resource, source, cloud, specs, facts, **_before(row), contracts=contracts)
 
     async def begin(self, state: ResourceState, derived: DerivedResource, *, sequence: int, scan_id: str, attempt: int) -> None:
         """Store what is about to be written, before it is."""

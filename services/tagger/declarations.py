@@ -1,0 +1,176 @@
+"""What contracts and jobs change, inside one unit of work: tags of the assets that a contract describes, its findings, a job's tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from services.tagger.domain.claims import Claim, Owner, source_claims
+from services.tagger.domain.compare import Detected, Finding, compare, is_of, part_of
+from services.tagger.domain.declared import Where, contract_claims
+from services.tagger.domain.derive import DerivedAsset, derive_again
+from services.tagger.domain.job import DerivedJob, derive_job
+from services.tagger.domain.odcs import JudgedContract
+from services.tagger.domain.plan import declare
+from services.tagger.domain.privacy import Scrub, handle_of
+from services.tagger.domain.targets import asset_target
+from services.tagger.store import TaggerUnit
+from services.tagger.store.declared import Described, Stored
+from shared.bus.received import AnyCause, Cause
+from shared.contracts.job import JobConfig
+from shared.contracts.names import SourceName
+from shared.contracts.rules import ContractCompared, ContractFinding, ContractRejected
+from shared.contracts.source import DataSource
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """How this house decides: what may not become a tag, and how owners are told."""
+
+    personal: Scrub
+    owner: Owner = handle_of
+
+
+class Change(NamedTuple):
+    """A contract that was published, or with `judged` None, taken back."""
+
+    key: str
+    judged: JudgedContract | None
+    cause: AnyCause
+    origin: str
+    said_at: datetime
+
+    @property
+    def tenant(self) -> str:
+        return SourceName.parse(self.key).tenant
+
+
+class Grown(Exception):
+    """More assets are described than were locked: once more, with these keys."""
+
+    def __init__(self, keys: set[str]) -> None:
+        super().__init__()
+        self.keys = keys
+
+
+def of_asset(stored: Iterable[Stored], spec: DataSource, asset: str) -> list[tuple[Stored, str]]:
+    """The contracts that describe this asset, each with the path of the object that does."""
+    found = [(each, part_of(each.normal.contract, asset)) for each in stored if is_of(each.normal.contract, spec)]
+    return [(each, part) for each, part in found if part]
+
+
+def claims_of(found: Iterable[tuple[Stored, str]], owner: Owner) -> list[Claim]:
+    """What these contracts claim for the asset."""
+    return [claim for each, part in found for claim in contract_claims(each.normal, each.where, owner, part=part)]
+
+
+async def say_findings(unit: TaggerUnit, looked: Sequence[tuple[str, str, Stored | None, Detected, AnyCause]]) -> None:
+    """Compare (asset, source, its contract, what was found, cause) and say what changed; where no contract is left, nothing stands."""
+    before = await unit.declarations.compared([asset_target(asset) for asset, *_ in looked])
+    rows = list[tuple[str, str, tuple[Finding, ...], int]]()
+    for asset, source, stored, detected, cause in looked:
+        target = asset_target(asset)
+        was, known, number = before.get(target, ("", (), 0))
+        if stored is None:
+            if was:
+                unit.bus.tombstone(ContractCompared, key=asset, cause=cause)
+                rows.append((target, "", (), number))
+            continue
+        findings = compare(stored.normal, [detected])
+        if (was, known) == (stored.key, findings):
+            continue
+        told = tuple(ContractFinding(**{name: text for name, text in each.as_dict().items() if name != "asset"}) for each in findings)
+        event = ContractCompared(asset=asset, source=source, contract=stored.key, sequence=number + 1, findings=told)
+        unit.bus.emit(event, key=asset, cause=cause)
+        rows.append((target, stored.key, findings, number + 1))
+    await unit.declarations.save_findings(rows)
+
+
+async def change_contracts(unit: TaggerUnit, changes: Sequence[Change], *, held: set[str], house: House) -> list[str]:
+    """Keep these contracts or say why not, and derive anew what they describe; returns the resources to look at.
+
+    Raises Grown where that takes the locks of more assets than `held`.
+    """
+    await unit.declarations.hold({change.tenant for change in changes}, alone=True)
+    affected: dict[str, tuple[Described, AnyCause]] = {}
+    for change in changes:
+        affected |= {each.asset: (each, change.cause) for each in await _described(unit, change)}
+    if not affected.keys() <= held:
+        raise Grown(held | affected.keys())
+    for change in changes:
+        await _keep(unit, change)
+    return await _derive(unit, affected, {change.tenant for change in changes}, house)
+
+
+async def _described(unit: TaggerUnit, change: Change) -> list[Described]:
+    """The assets that the contract described before, and those that it describes now."""
+    before = await unit.declarations.contract(change.key)
+    now = change.judged.contract if change.judged else None
+    if change.judged and not now:
+        return []
+    both = [normal for normal in (before.normal if before else None, now) if normal]
+    return [each for normal in both for each in await unit.declarations.described(normal, change.tenant)]
+
+
+async def _keep(unit: TaggerUnit, change: Change) -> None:
+    if change.judged is None:
+        await unit.declarations.forget(change.key)
+    elif change.judged.contract:
+        await unit.declarations.save(change.key, change.tenant, change.judged, origin=change.origin, said_at=change.said_at)
+    else:
+        event = ContractRejected(contract=change.key, problems=change.judged.problems, request_id=change.cause.id)
+        unit.bus.emit(event, key=change.key, cause=change.cause)
+
+
+async def _derive(unit: TaggerUnit, affected: dict[str, tuple[Described, AnyCause]], tenants: set[str], house: House) -> list[str]:
+    stored = await unit.declarations.contracts(tenants, affected)
+    looked, rows, sources = [], list[tuple[DerivedAsset, AnyCause]](), dict[str, AnyCause]()
+    for each, cause in affected.values():
+        found = of_asset(stored, each.spec, each.asset)
+        if row := _again(each, claims_of(found, house.owner), unit, cause, house):
+            rows.append((row, cause))
+        sources[each.source] = cause
+        looked.append((each.asset, each.source, found[0][0] if found else None, each.detected, cause))
+    await unit.assets.save([row for row, _ in rows])
+    for row, cause in rows:
+        unit.bus.emit(row.event(), key=row.target, cause=cause)
+    await say_findings(unit, looked)
+    for source, cause in sources.items():
+        await unit.reasons.ask(source, "", scan_id="", cause=Cause(cause.id, cause.traceparent, cause.tenant))
+    return await unit.reasons.ripen(sources)
+
+
+def _again(each: Described, claims: Sequence[Claim], unit: TaggerUnit, cause: AnyCause, house: House) -> DerivedAsset | None:
+    return derive_again(
+        each.asset,
+        each.source,
+        each.known,
+        each.facts,
+        each.detected.classes,
+        declared=declare(source_claims(each.spec, house.owner), personal=house.personal),
+        contract=claims,
+        now=unit.bus.now,
+        trace_id=cause.traceparent[3:35],
+        cause=f"contract.published:{cause.id}",
+        personal=house.personal,
+    )
+
+
+async def plan_job(unit: TaggerUnit, job: JobConfig, key: str, where: Where, cause: AnyCause, house: House) -> DerivedJob:
+    """The job's tags, with its asset's published contract and what scans found in the assets that the contract describes."""
+    stored = await unit.declarations.contract(key)
+    facts = [fact for each in (await unit.declarations.described(stored.normal, job.tenant_id) if stored else ()) for fact in each.facts]
+    before = await unit.declarations.job(key)
+    return derive_job(
+        (job, where),
+        (stored.normal, stored.where) if stored else None,
+        facts,
+        before=before.tags if before else (),
+        now=unit.bus.now,
+        trace_id=cause.traceparent[3:35],
+        cause=where.name,
+        personal=house.personal,
+        owner=house.owner,
+    )

@@ -1,0 +1,204 @@
+"""Data contracts and jobs as they were declared, and the assets that a contract is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.tagger.domain.compare import Detected, Finding, describes, is_of
+from services.tagger.domain.declared import Where
+from services.tagger.domain.derive import Known
+from services.tagger.domain.facts import Fact
+from services.tagger.domain.job import DerivedJob
+from services.tagger.domain.odcs import JudgedContract, Normal
+from services.tagger.store.assets import conflicts_text, known_of, tags_from, tags_text
+from shared.bus.unit import lock_number
+from shared.contracts.compliance import ClassCount
+from shared.contracts.names import AssetName, encode
+from shared.contracts.source import DataSource
+from shared.contracts.tags import Tag
+
+_SAVE = """
+    insert into data_contract (key, tenant, document, contract, origins, added, names, origin, said_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    on conflict (key) do update set document = excluded.document, contract = excluded.contract, origins = excluded.origins,
+        added = excluded.added, names = excluded.names, origin = excluded.origin, said_at = excluded.said_at
+        where data_contract.said_at <= excluded.said_at
+    returning key"""
+_CANDIDATES = """
+    select asset.*, source.spec from asset join source on source.key = asset.source
+    where asset.source like $1 escape '\\' and not asset.removed order by asset.target"""
+_SAVE_JOB = """
+    insert into job_config (key, tenant, document, origin, digest, tags, conflicts, said_at) values ($1, $2, $3, $4, $5, $6, $7, $8)
+    on conflict (key) do update set document = excluded.document, origin = excluded.origin, digest = excluded.digest,
+        tags = excluded.tags, conflicts = excluded.conflicts, said_at = excluded.said_at where job_config.said_at <= excluded.said_at
+    returning key"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A published contract; `where` names the event or request that brought it."""
+
+    key: str
+    tenant: str
+    document: dict[str, Any]
+    normal: Normal
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A living asset with what is stored of it."""
+
+    asset: str
+    source: str
+    spec: DataSource
+    known: Known
+    facts: tuple[Fact, ...]
+    detected: Detected
+    contract: str
+    findings: tuple[Finding, ...]
+    compared: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A submitted job and its tags."""
+
+    document: dict[str, Any]
+    origin: str
+    digest: str
+    tags: tuple[Tag, ...]
+    conflicts: list[dict[str, str]]
+
+
+class Declarations:
+    """The contracts' and jobs' part of a unit of work."""
+
+    def __init__(self, connection: asyncpg.Connection, service: str) -> None:
+        self._db, self._service = connection, service
+
+    async def hold(self, tenants: Iterable[str], *, alone: bool) -> None:
+        """Nobody changes these tenants' contracts until the commit; with `alone`, nobody reads them to derive tags either.
+
+        To be called after the locks of keys, so that nobody waits in a circle.
+        """
+        numbers = sorted(lock_number(self._service, f"contracts of {tenant}") for tenant in set(tenants))
+        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        await self._db.execute(f"select {lock}(number) from unnest($1::bigint[]) as wanted(number)", numbers)
+
+    async def contract(self, key: str) -> Stored | None:
+        """The contract of this key."""
+        row = await self._db.fetchrow("select * from data_contract where key = $1", key)
+        return _stored(row) if row else None
+
+    async def contracts(self, tenants: Iterable[str], assets: Iterable[str] | None = None) -> list[Stored]:
+        """Contracts of these tenants by key: all, or those with an object that is called as one of the assets."""
+        names = None if assets is None else sorted({each for asset in assets for each in spellings(asset)})
+        rows = await self._db.fetch(
+            "select * from data_contract where tenant = any($1) and ($2::text[] is null or names && $2) order by key",
+            sorted(set(tenants)),
+            names,
+        )
+        return [_stored(row) for row in rows]
+
+    async def save(self, key: str, tenant: str, judged: JudgedContract, *, origin: str, said_at: datetime) -> bool:
+        """Store a contract; False where a newer one is there."""
+        normal = judged.contract
+        assert normal
+        contract = normal.contract
+        names = {str(each[name]).casefold() for each in contract.get("schema") or () for name in ("name", "physicalName") if each.get(name)}
+        row = (key, tenant, _text(judged.given), _text(contract), _text(normal.origins), list(normal.added), sorted(names), origin, said_at)
+        return await self._db.fetchval(_SAVE, *row) is not None
+
+    async def forget(self, key: str) -> None:
+        """The contract is gone."""
+        await self._db.execute("delete from data_contract where key = $1", key)
+
+    async def described(self, contract: Normal, tenant: str, *, source: str = "") -> list[Described]:
+        """Living assets that this contract describes, of the sources that it names, or of `source` (a key)."""
+        scope = source if source else f"{_like(encode(tenant))}/%"
+        rows = await self._db.fetch(_CANDIDATES, _like(scope) if source else scope)
+        specs = {row["source"]: DataSource.model_validate_json(row["spec"]) for row in rows}
+        wanted = {key for key, spec in specs.items() if source or is_of(contract.contract, spec)}
+        return [
+            _described(row, specs[row["source"]]) for row in rows if row["source"] in wanted and describes(contract.contract, row["asset"])
+        ]
+
+    async def living(self, source: str) -> list[Described]:
+        """All living assets of a source."""
+        rows = await self._db.fetch(_CANDIDATES, _like(source))
+        return [_described(row, DataSource.model_validate_json(row["spec"])) for row in rows]
+
+    async def save_findings(self, compared: Sequence[tuple[str, str, tuple[Finding, ...], int]]) -> None:
+        """Store (target, contract, findings, number of the comparison) of each asset."""
+        if compared:
+            rows = [
+                (target, contract, _text([finding.as_dict() for finding in findings]), number)
+                for target, contract, findings, number in compared
+            ]
+            await self._db.execute(
+                """update asset set contract = new.contract, findings = new.findings::jsonb, compared = new.compared
+                from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as new(target, contract, findings, compared)
+                where asset.target = new.target""",
+                *zip(*rows, strict=True),
+            )
+
+    async def compared(self, targets: Sequence[str]) -> dict[str, tuple[str, tuple[Finding, ...], int]]:
+        """Contract, findings and number of the last comparison of each of these assets."""
+        rows = await self._db.fetch("select target, contract, findings, compared from asset where target = any($1)", targets)
+        return {row["target"]: (row["contract"], _findings(row["findings"]), row["compared"]) for row in rows}
+
+    async def job(self, key: str) -> StoredJob | None:
+        """The job of this key."""
+        row = await self._db.fetchrow("select * from job_config where key = $1", key)
+        if row is None:
+            return None
+        return StoredJob(
+            orjson.loads(row["document"]), row["origin"], row["digest"], tags_from(row["tags"]), orjson.loads(row["conflicts"])
+        )
+
+    async def save_job(
+        self, key: str, tenant: str, document: dict[str, Any], derived: DerivedJob, *, origin: str, said_at: datetime
+    ) -> bool:
+        """Store a job with its tags; False where a newer one is there."""
+        row = (key, tenant, _text(document), origin, derived.digest, tags_text(derived.tags), conflicts_text(derived.conflicts), said_at)
+        return await self._db.fetchval(_SAVE_JOB, *row) is not None
+
+
+def spellings(asset: str) -> set[str]:
+    """How a contract may call this asset."""
+    name = AssetName.parse(asset)
+    return {each.casefold() for each in (name.table, f"{name.schema}.{name.table}", f"{name.database}.{name.schema}.{name.table}")}
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _stored(row: asyncpg.Record) -> Stored:
+    normal = Normal(orjson.loads(row["contract"]), orjson.loads(row["origins"]), tuple(row["added"]))
+    return Stored(row["key"], row["tenant"], orjson.loads(row["document"]), normal, Where(row["origin"]))
+
+
+def _described(row: asyncpg.Record, spec: DataSource) -> Described:
+    facts = tuple(Fact(*each) for each in orjson.loads(row["facts"]))
+    classes = tuple(ClassCount(**each) for each in orjson.loads(row["classes"]))
+    regulations = tuple(fact.value for fact in facts if fact.kind == "regulation")
+    encrypt = any(fact.kind == "obligation" and fact.value.startswith("encrypt") for fact in facts)
+    detected = Detected(row["asset"], classes, regulations, encrypt)
+    findings = _findings(row["findings"])
+    return Described(row["asset"], row["source"], spec, known_of(row), facts, detected, row["contract"], findings, row["compared"])
+
+
+def _findings(text: str) -> tuple[Finding, ...]:
+    return tuple(Finding(**each) for each in orjson.loads(text))
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
