@@ -85,7 +85,7 @@ async def test_a_removed_source_is_gone_everywhere(line: Line) -> None:
     assert [place for place, value in mine.items() if value is not None] == []
 
 
-OF_NO_SOURCE = {"ruleset.published", "policy.published", "contract.published", "audit.anchored"}
+OF_NO_SOURCE = {"ruleset.published", "policy.published", "contract.published", "audit.anchored", "contract.compared"}  # no contract here
 
 
 def compacted() -> list[str]:
