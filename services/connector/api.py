@@ -14,13 +14,14 @@ from starlette.routing import Route
 
 from services.connector.domain.circuit import pressed
 from services.connector.domain.health import Checks, Seen, health
-from services.connector.domain.plan import DIAL, PERSON, plan
+from services.connector.domain.plan import DIAL, PERSON, tried, where
 from services.connector.gateway import Dialler, Limits
 from services.connector.store import Row, Store
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.audit import AuditRecorded
-from shared.contracts.connection import ConnectionPlan, Diagnosis
+from shared.contracts.choices import explain
+from shared.contracts.connection import Diagnosis
 from shared.contracts.judging.hostile import shown
 from shared.contracts.judging.source import judge
 from shared.contracts.names import SourceName
@@ -74,14 +75,19 @@ class Preflight:
 
     async def outcome(self, spec: DataSource, password: str | None, limits: Limits) -> dict[str, Any]:
         """What the gates of each endpoint say; never raises for what a source does."""
-        began, wanted = monotonic(), plan(spec)
+        began, every = monotonic(), tried(spec)
+        ends, left = every[: 1 + MOST_OTHERS], every[1 + MOST_OTHERS :]
         async with self._turn:
-            first, *others = await asyncio.gather(
-                *(self._dialler.preflight(spec, each, limits, password=password) for each in _endpoints(wanted))
-            )
-        ends = wanted.others[:MOST_OTHERS]
-        told = [{"role": end.role, "host": end.host, "port": end.port} | _gates(report) for report, end in zip(others, ends, strict=True)]
-        return _facts(first) | _gates(first) | {"plan": wanted.model_dump(), "others": told, "seconds": round(monotonic() - began, 3)}
+            walks = (self._dialler.preflight(source, end, limits, password=password) for source, end in ends)
+            first, *others = await asyncio.gather(*walks)
+        told = [
+            {"role": end.role, "host": end.host, "port": end.port} | _gates(report)
+            for report, (_, end) in zip(others, ends[1:], strict=True)
+        ]
+        unseen = [where(end) for _, end in left] + ([f"the members that the seed list of {spec.host} names"] if spec.srv else [])
+        plan = {"plan": ends[0][1].model_dump(), "why": [answer._asdict() for answer in explain(spec)]}
+        seconds = round(monotonic() - began, 3)
+        return _facts(first) | _gates(first) | plan | {"others": told, "not_looked_at": unseen, "seconds": seconds}
 
     async def _audit(self, spec: DataSource, actor: str, reachable: bool) -> None:
         async with self._store.unit() as unit:
@@ -116,13 +122,6 @@ def asked_for(document: dict[str, Any], usual: Limits) -> tuple[Limits, list[Pro
         else:
             given[name] = float(value)
     return replace(usual, **given), wrong
-
-
-def _endpoints(wanted: ConnectionPlan) -> list[ConnectionPlan]:
-    return [
-        wanted,
-        *(wanted.model_copy(update={"host": each.host, "port": each.port, "role": each.role}) for each in wanted.others[:MOST_OTHERS]),
-    ]
 
 
 def _gates(report: Report) -> dict[str, Any]:

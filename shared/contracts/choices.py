@@ -42,6 +42,9 @@ CONNECTING: dict[tuple[Kind, str], Connecting] = {
 }
 
 
+_SET = Connecting("replica set", "its members elect the primary and are found from any of them")
+
+
 class Identity(NamedTuple):
     """One way to be somebody in a cloud. The first row that holds is taken."""
 
@@ -127,6 +130,12 @@ def tls(spec: DataSource) -> tuple[TlsMode, str]:
     return "prefer", "location is on_prem: encrypted where the server can, not proven"
 
 
+def elects(spec: DataSource) -> bool:
+    """A MongoDB replica set elects its primary and finds its members by itself: nobody watches two ends of it from outside."""
+    named = spec.srv or spec.replica_config.replica_set or spec.replica_config.replica_members
+    return spec.engine == "mongodb" and bool(named)
+
+
 def endpoints(spec: DataSource) -> tuple[tuple[str, str], ...]:
     """Role and address of every endpoint, the first dialled first."""
     kind = engine_of(spec.engine).kind
@@ -134,10 +143,20 @@ def endpoints(spec: DataSource) -> tuple[tuple[str, str], ...]:
         return (("folder", spec.path),)
     if kind == "store":
         return (("store", f"{spec.host or store_host(spec)}:{spec.port}"),)
-    first = "primary" if spec.replica_config.secondary else "single"
-    main = (first, f"DNS seed list {spec.host}" if spec.srv else f"{spec.host}:{spec.port}")
-    second = (("secondary", spec.replica_config.secondary),) if spec.replica_config.secondary else ()
-    return (main, *second, *(("replica", member) for member in spec.replica_config.replica_members))
+    if spec.srv:
+        return (("members", f"DNS seed list {spec.host}"),)
+    replicas, main = spec.replica_config, f"{spec.host}:{spec.port}"
+    if elects(spec):
+        return tuple(("member", each) for each in (main, *members(spec)))
+    second = (("secondary", replicas.secondary),) if replicas.secondary else ()
+    return (("primary" if second else "single", main), *second, *(("replica", member) for member in replicas.replica_members))
+
+
+def members(spec: DataSource) -> tuple[str, ...]:
+    """The addresses of a replica set that the source names beside its host; its secondary is one of them."""
+    replicas = spec.replica_config
+    second = (replicas.secondary,) if replicas.secondary and elects(spec) else ()
+    return tuple(dict.fromkeys((*second, *replicas.replica_members)))
 
 
 def address(text: str, usual_port: int) -> tuple[str, int]:
@@ -186,7 +205,7 @@ def extras(spec: DataSource) -> tuple[str, ...]:
 def explain(spec: DataSource) -> tuple[Answer, ...]:
     """Every decision with its reason, in the order in which it is met."""
     engine, (mode, because) = engine_of(spec.engine), tls(spec)
-    way = CONNECTING.get((engine.kind, spec.location), CONNECTING[engine.kind, "on_prem"])
+    way = _SET if elects(spec) else CONNECTING.get((engine.kind, spec.location), CONNECTING[engine.kind, "on_prem"])
     answers = [Answer("connector", spec.engine, f"engine is {spec.engine}"), Answer("connection", way.choice, way.why)]
     answers += [Answer("endpoint", address, role) for role, address in endpoints(spec)]
     answers.append(Answer("TLS", mode, because))
@@ -208,9 +227,9 @@ def _reading(spec: DataSource) -> list[Answer]:
     answers = [
         Answer("pool", f"{spec.pool_size}, up to {most}", f"all processes together; who needs one waits up to {spec.pool_timeout:g} s")
     ]
-    if replicas.replica_members or replicas.replica_set:
+    if replicas.replica_members or elects(spec):
         answers.append(Answer("reads", replicas.read_preference, f"from members at most {replicas.max_lag_seconds:g} s behind"))
-    if replicas.secondary:
+    if replicas.secondary and not elects(spec):
         back = f"after {replicas.failback_after_seconds:g} s of health" if replicas.failback == "auto" else "when a person says so"
         answers.append(Answer("watch", "one line more at each endpoint", "beside the pool, so that it never waits"))
         answers.append(Answer("return to the primary", replicas.failback, back))

@@ -178,7 +178,9 @@ class _Walk:
 
     async def _name(self) -> None:
         host = self._dial.host
-        if engine_of(self._spec.engine).kind != "server" or self._spec.srv or not host or host.startswith("/"):
+        if self._spec.srv:
+            return self._put("name", "skipped", cause="the DNS seed list names the members; what follows is of those that answered")
+        if engine_of(self._spec.engine).kind != "server" or not host or host.startswith("/"):
             return self._put("name", "skipped", cause="no name to resolve here: the driver knows the place")
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, self._dial.port, type=socket.SOCK_STREAM)
@@ -223,10 +225,16 @@ class _Walk:
         self._heard[step] = perf_counter()
         after = {"port": "tls" if self._dial.tls_mode != "disable" else "identity", "tls": "identity", "identity": "read_only"}
         if step == "port":
-            self._report.addresses = [each._replace(dialled=each.address == address) for each in self._report.addresses]
+            self._dialled(address)
         if step in after and _ORDER.index(after[step]) > _ORDER.index(self.at):
             self._open_before(after[step])
             self.at = after[step]
+
+    def _dialled(self, address: str) -> None:
+        """Also where only the driver knows the place: a store's public name, the members of a set."""
+        known = [each for each in self._report.addresses if each.address != address]
+        if address and len(known) < _ADDRESSES:
+            self._report.addresses = [*(each._replace(dialled=False) for each in known), Address(address, kind_of(address), dialled=True)]
 
     async def _inside(self, session: SourceSession) -> None:
         self.at = "no_write"

@@ -19,6 +19,7 @@ from bson.errors import BSONError
 from dns import asyncresolver
 from dns.exception import DNSException
 
+from shared.contracts.choices import address, members
 from shared.errors import Failed
 from shared.sources.base import Dial
 from shared.sources.failures import failed
@@ -65,16 +66,8 @@ async def seeds_of(dial: Dial, resolver: asyncresolver.Resolver | None = None) -
     spec = dial.spec
     if spec is not None and spec.srv:
         return await _seed_list(dial.host, resolver)
-    members = spec.replica_config.replica_members if spec else ()
-    return tuple(dict.fromkeys([(dial.host, dial.port), *map(_address, members)]))
-
-
-def _address(text: str) -> Seed:
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        return host, int(port.removeprefix(":") or PORT)
-    host, _, port = text.partition(":")
-    return host, int(port or PORT)
+    named = members(spec) if spec else ()
+    return tuple(dict.fromkeys([(dial.host, dial.port), *(address(each, PORT) for each in named)]))
 
 
 async def _seed_list(host: str, resolver: asyncresolver.Resolver | None) -> tuple[Seed, ...]:

@@ -24,6 +24,7 @@ from pymongo.read_preferences import Nearest
 from pymongo.server_description import ServerDescription
 
 from shared.cloud.token import hush
+from shared.contracts.choices import elects
 from shared.contracts.source import DataSource
 from shared.sources.base import Dial
 from shared.sources.mongo_failures import mongo_failed, refusal
@@ -130,8 +131,7 @@ class Line:
 def _options(dial: Dial, answer: Answer) -> dict[str, Any]:
     """For the client. Seeds are those that were asked by name; a set is only looked for where the source says that there is one."""
     spec = dial.spec
-    replicas = spec.replica_config if spec else None
-    whole = bool(spec and (spec.srv or (replicas and (replicas.replica_set or replicas.replica_members))))
+    whole = bool(spec and elects(spec))
     milliseconds = int(dial.connect_seconds * 1000)
     options: dict[str, Any] = {
         "host": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in answer.seeds],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.contracts.choices import address, entry, tls
+from shared.contracts.choices import address, elects, entry, members, tls
 from shared.contracts.connection import ConnectionPlan, Endpoint
 from shared.contracts.engines import engine_of
-from shared.contracts.source import DataSource
+from shared.contracts.source import DataSource, ReplicaConfig
 
 DIAL = "dial"  # the kind of job that reaches for a source
 PERSON = 10  # its priority where somebody waits; a routine check can wait
@@ -13,8 +13,9 @@ PERSON = 10  # its priority where somebody waits; a routine check can wait
 
 def watched(spec: DataSource) -> bool:
     """Whether the connector chooses between a primary and a warm secondary of this source. A MongoDB replica set moves by itself."""
-    by_itself = spec.srv or bool(spec.replica_config.replica_set)
-    return spec.location == "hybrid" and engine_of(spec.engine).kind == "server" and bool(spec.replica_config.secondary) and not by_itself
+    return (
+        spec.location == "hybrid" and engine_of(spec.engine).kind == "server" and bool(spec.replica_config.secondary) and not elects(spec)
+    )
 
 
 def plan(spec: DataSource, active: str = "") -> ConnectionPlan:
@@ -27,8 +28,8 @@ def plan(spec: DataSource, active: str = "") -> ConnectionPlan:
     'verify-full'
     """
     first = Endpoint(host=spec.host, port=spec.port, role="primary" if watched(spec) else "single")
-    members = () if spec.engine == "mongodb" else spec.replica_config.replica_members  # a replica set finds its members by itself
-    others = [_endpoint(spec, member, "replica") for member in members]
+    replicas = () if elects(spec) else spec.replica_config.replica_members
+    others = [_endpoint(spec, member, "replica") for member in replicas]
     if watched(spec):
         second = _endpoint(spec, spec.replica_config.secondary, "secondary")
         if where(second) == active:
@@ -46,6 +47,17 @@ def plan(spec: DataSource, active: str = "") -> ConnectionPlan:
         secret=spec.password_secret,
         others=tuple(others),
     )
+
+
+def tried(spec: DataSource) -> list[tuple[DataSource, ConnectionPlan]]:
+    """What a preflight walks to, the source itself first; each member of a replica set that the source names, by itself besides."""
+    first = plan(spec)
+    alone = spec.model_copy(update={"replica_config": ReplicaConfig(max_lag_seconds=spec.replica_config.max_lag_seconds)})
+    found = [(spec, each) for each in first.others]
+    if elects(spec):
+        found = [(alone, _endpoint(spec, each, "replica")) for each in members(spec)]
+    ends = [(each, first.model_copy(update={"host": end.host, "port": end.port, "role": end.role})) for each, end in found]
+    return [(spec, first), *ends]
 
 
 def where(endpoint: Endpoint | ConnectionPlan) -> str:

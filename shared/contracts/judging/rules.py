@@ -14,6 +14,11 @@ from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfi
 
 HOST = re.compile(r"/.+|\[[0-9A-Fa-f:.%\w]+\]|[0-9A-Fa-f:.]*::?[0-9A-Fa-f:.%\w]+|[\w.\-]+")  # a socket's folder, IPv6, a name or IPv4
 ENDPOINT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[\w.\-]+)(?::([0-9]{1,5}))?")
+REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+AZURE_REGION = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*", re.ASCII)  # Azure shows "West Europe" for westeurope
+STORAGE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}", re.ASCII)
+BUCKET = re.compile(r"[A-Za-z0-9](?:[\w-]|\.(?!\.)){1,220}[A-Za-z0-9]", re.ASCII)  # old ones have capitals and underscores
+CONTAINER = re.compile(r"\$(?:root|web|logs)|[a-z0-9](?:-?[a-z0-9]){2,62}", re.ASCII)
 MAX_KEY = 2048
 MAX_MEMBERS = 50
 DEFAULTS: dict[str, Callable[[dict[str, str]], object]] = {"host": default_host, "port": default_port}
@@ -55,6 +60,19 @@ def _bad_endpoint(text: str) -> bool:
     return found is None or (found[1] is not None and not 0 < int(found[1]) <= 65535)
 
 
+def _unlike(pattern: re.Pattern[str], text: str) -> bool:
+    """Something is given, and it is none of those. What passes may become a part of an address."""
+    return bool(text) and (len(text) > 222 or not pattern.fullmatch(text))
+
+
+def _no_region(spec: DataSource) -> bool:
+    return _unlike(REGION, _aws(spec).region or _gcp(spec).region) or _unlike(AZURE_REGION, _azure(spec).region)
+
+
+def _no_bucket(spec: DataSource) -> bool:
+    return _kind(spec) == "store" and _unlike(CONTAINER if spec.engine == "azure_blob" else BUCKET, spec.database)
+
+
 def _with_port(spec: DataSource, endpoint: str) -> str:
     return endpoint if re.search(r"(?<!:):\d+$", endpoint) else f"{endpoint}:{spec.port}"
 
@@ -63,6 +81,11 @@ def _nowhere(spec: DataSource, *, part: str) -> bool:
     """Is a TLS file named so that only somebody who stands in the right folder could find it?"""
     named = str(getattr(spec.ssl_config, part))
     return bool(named) and not named.startswith("/") and not secrecy.REFERENCE.fullmatch(named)
+
+
+def _has_two_ends(spec: DataSource) -> bool:
+    """A DNS seed list names all its members by itself."""
+    return spec.engine in SERVERS and spec.location == "hybrid" and not (spec.srv and spec.engine == "mongodb")
 
 
 def _second_as_first(spec: DataSource) -> bool:
@@ -88,7 +111,11 @@ RULES: tuple[Rule, ...] = (
          "says on_prem, but the host is a cloud's managed database", "Use cloud or hybrid."),
     Rule("location", "contradiction", lambda s: s.location == "on_prem" and _signs_by_token(s),
          "says on_prem, but sign-in is by a cloud's identity", "Use cloud or hybrid, or a password."),
+    Rule("database", "invalid", _no_bucket, "is not the name of a bucket or container", "Give the name alone, without address or prefix."),
     # cloud
+    Rule("cloud_config.region", "invalid", _no_region, "is not the name of a region", "Write it as eu-central-1 or westeurope."),
+    Rule("cloud_config.storage_account", "invalid", lambda s: _unlike(STORAGE_ACCOUNT, _azure(s).storage_account),
+         "is not the name of a storage account", "Give 3 to 24 small letters and digits, without the address."),
     Rule("cloud_config.provider", "contradiction",
          lambda s: bool(s.cloud_provider and cloud_of(s.host)) and cloud_of(s.host) != s.cloud_provider,
          "is not the cloud whose managed database the host is", "Change the host or cloud_provider."),
@@ -154,7 +181,7 @@ RULES: tuple[Rule, ...] = (
          lambda s: s.ssl_config.mode == "disable" and bool(s.ssl_config.ca or s.ssl_config.cert or s.ssl_config.key),
          "is off, but TLS files are named", "Remove them, or use verify-full."),
     # replicas
-    Rule("replica_config.secondary", "missing", lambda s: s.engine in SERVERS and s.location == "hybrid" and not s.replica_config.secondary,
+    Rule("replica_config.secondary", "missing", lambda s: _has_two_ends(s) and not s.replica_config.secondary,
          "a hybrid source has a second endpoint", "Give replica_config.secondary as host:port."),
     Rule("replica_config.secondary", "contradiction", lambda s: s.location != "hybrid" and bool(s.replica_config.secondary),
          "only a hybrid source has a second endpoint", "Use location: hybrid, or replica_config.replica_members."),
@@ -168,8 +195,8 @@ RULES: tuple[Rule, ...] = (
          "names a member twice", "Name each once."),
     Rule("replica_config.replica_members", "too_long", lambda s: len(s.replica_config.replica_members) > MAX_MEMBERS,
          f"has more than {MAX_MEMBERS} members", "Name those that are to be read from."),
-    Rule("srv", "contradiction", lambda s: s.srv and bool(s.replica_config.replica_members),
-         "the seed list names the members already", "Remove replica_members, or srv."),
+    Rule("srv", "contradiction", lambda s: s.srv and bool(s.replica_config.replica_members or s.replica_config.secondary),
+         "the seed list names the members already", "Remove secondary and replica_members, or srv."),
     # the rest
     Rule("labels", "invalid", lambda s: any(not key or len(key) > 63 or len(value) > 255 for key, value in s.labels.items()),
          "has a name of more than 63 or a value of more than 255 characters", "Shorten it."),

@@ -104,7 +104,15 @@ def test_tls_follows_the_place_and_the_files(more: dict[str, Any], mode: str) ->
             {"engine": "mysql", "location": "hybrid", "replica_config": {"secondary": "b:2", "replica_members": ["c"]}},
             [("primary", "h:3306"), ("secondary", "b:2"), ("replica", "c")],
         ),
-        ({"engine": "mongodb", "srv": True}, [("single", "DNS seed list h")]),
+        ({"engine": "mongodb", "srv": True}, [("members", "DNS seed list h")]),
+        (
+            {
+                "engine": "mongodb",
+                "location": "hybrid",
+                "replica_config": {"secondary": "b:2", "replica_set": "rs", "replica_members": ["c"]},
+            },
+            [("member", "h:27017"), ("member", "b:2"), ("member", "c")],
+        ),
         ({"engine": "folder", "path": "/srv"}, [("folder", "/srv")]),
         ({"engine": "s3", "host": "", "cloud_config": {**AWS, "region": "eu-west-1"}}, [("store", "s3.eu-west-1.amazonaws.com:443")]),
         ({"engine": "s3", "host": "", "cloud_config": AWS}, [("store", "s3.amazonaws.com:443")]),
@@ -127,6 +135,15 @@ def test_every_engine_at_every_location_is_explained(engine: str, location: str)
     answers = explain(source(engine=engine, location=location, path="/p"))
     assert all(answer.about and answer.choice and answer.why for answer in answers)
     assert {"connector", "connection", "endpoint", "TLS", "to install"} <= {answer.about for answer in answers}
+
+
+@pytest.mark.parametrize("more", [{"srv": True}, {"replica_config": {"secondary": "b:2", "replica_set": "rs"}}])
+def test_a_hybrid_replica_set_is_not_said_to_be_watched(more: dict[str, Any]) -> None:
+    """It elects its primary by itself: nobody fails it over, and nobody says so."""
+    answers = explain(source(engine="mongodb", location="hybrid", **more))
+    assert {answer.choice for answer in answers if answer.about == "connection"} == {"replica set"}
+    assert not {"watch", "return to the primary"} & {answer.about for answer in answers}
+    assert "reads" in {answer.about for answer in answers}
 
 
 def test_explaining_needs_no_secret_and_names_what_to_install() -> None:

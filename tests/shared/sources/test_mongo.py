@@ -202,6 +202,15 @@ def test_every_member_is_guarded(mongo: MongoServer, guarded_run: Callable[[Coro
     assert guarded_run(dial(first_only)) in ("wrong_password", "no_member")  # the others are never dialled
 
 
+async def test_the_secondary_of_a_hybrid_set_is_a_member_like_others() -> None:
+    """It is knocked at where the host does not answer; without a set, the connector dials each end by itself."""
+    replicas = ReplicaConfig(replica_set="rs", secondary="b:2", replica_members=("c", "b:2"))
+    spec = DataSource(name="x", engine="mongodb", location="hybrid", host="a", database="x", replica_config=replicas)
+    assert await seeds_of(Dial("a", 1, "x", "x", spec=spec)) == (("a", 1), ("b", 2), ("c", 27017))
+    watched = spec.model_copy(update={"replica_config": ReplicaConfig(secondary="b:2")})
+    assert await seeds_of(Dial("a", 1, "x", "x", spec=watched)) == (("a", 1),)
+
+
 class Resolver(asyncio.DatagramProtocol):
     """A DNS server of one seed list."""
 
