@@ -31,6 +31,7 @@ from shared.observe import tracing
 from shared.observe.otlp import Finished
 from shared.sources.gates import GATES, kind_of
 from shared.web.server import edge_app
+from tests.mongo_server import PASSWORD, SET, MongoServer
 from tests.mysql_server import MysqlServer
 from tests.tls_server import TlsServer
 
@@ -192,6 +193,47 @@ def test_mariadb_has_the_same_gates(ask: Ask, mariadb: MysqlServer) -> None:
     }
     wrong = ask(spec | ssl, password=CANARY)
     assert (results(wrong)["identity"], CANARY in wrong["text"]) == ("wrong_password", False)
+
+
+def test_mongodb_has_the_same_gates_and_its_members_have_their_own(ask: Ask, mongo: MongoServer) -> None:
+    """The set, and each member that the source names, by itself; a wrong password shuts the identity gate of all."""
+    user = mongo.user("gates", database="gates")
+    mongo.admin.gates.kept.insert_one({"word": "a"})
+    named = [f"127.0.0.1:{port}" for port in mongo.ports[1:]]
+    spec = {"name": "x", "engine": "mongodb", "location": "hybrid", "host": "127.0.0.1", "port": mongo.ports[0], "database": "gates"}
+    spec |= {"username": user, "ssl_config": {"mode": "verify-full", "ca": mongo.ca}}
+    spec |= {"replica_config": {"replica_set": SET, "secondary": named[0], "replica_members": [named[1]]}}
+    answer = ask(spec, password=PASSWORD)
+    assert results(answer) == dict.fromkeys(GATES, "passed")
+    assert [f"{each['host']}:{each['port']}" for each in answer["others"]] == named
+    assert [results(each) for each in answer["others"]] == [dict.fromkeys(GATES, "passed")] * 2
+    assert (answer["not_looked_at"], {each["kind"] for each in answer["addresses"]}) == ([], {"loopback"})
+    assert {"replica set"} == {each["choice"] for each in answer["why"] if each["about"] == "connection"}
+    wrong = ask(spec, password=CANARY)
+    assert [results(each)["identity"] for each in (wrong, *wrong["others"])] == ["wrong_password"] * 3
+    assert CANARY not in wrong["text"]
+
+
+def test_a_folder_has_the_same_gates(ask: Ask, tmp_path: Path) -> None:
+    """No name, no line and nobody to be: those gates say so, the others stand open."""
+    (tmp_path / "people.csv").write_text("id,mail\n1,a@example.org\n")
+    answer = ask({"name": "x", "engine": "folder", "path": str(tmp_path)})
+    told = results(answer)
+    assert [gate["name"] for gate in answer["gates"]] == list(GATES)
+    assert {name for name, result in told.items() if result == "skipped"} == {"name", "tls"}
+    assert {told[name] for name in GATES if name not in ("name", "tls", "no_write")} == {"passed"}
+    gone = ask({"name": "x", "engine": "folder", "path": str(tmp_path / "gone")})
+    assert (gone["diagnosis"]["code"], results(gone)["database"]) == ("no_such_folder", "no_such_folder")
+
+
+def test_where_a_store_answers_is_told(ask: Ask) -> None:
+    """Its address, and whether that is public or private, though only the driver knows the host."""
+    with socket.socket() as store:
+        store.bind(("127.0.0.1", 0))
+        store.listen(8)
+        spec = {"name": "x", "engine": "s3", "location": "on_prem", "host": "127.0.0.1", "port": store.getsockname()[1], "database": "lake"}
+        answer = ask(spec, connect_seconds=0.3)
+    assert [(each["kind"], each["dialled"]) for each in answer["addresses"]] == [("loopback", True)]
 
 
 @pytest.mark.parametrize(("limits", "code"), [({"connect_seconds": 0.2}, "timeout"), ({"preflight_seconds": 0.2}, "timeout")])
