@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from shared.bus import topics
 from shared.contracts.base import Contract
 from shared.contracts.envelope import Envelope
+from shared.contracts.rules import ContractPublished
 from shared.contracts.scan import ScanCompleted
+from shared.contracts.tags import JobSubmitted
 from shared.contracts.topics import BY_EVENT
 from shared.settings import BusSettings
 from tests.tagger.examples import make_evaluated, make_source
@@ -57,7 +60,7 @@ async def publish(bootstrap: str, *events: tuple[Contract, str]) -> None:
     await producer.stop()
 
 
-async def heard(bootstrap: str, topic: str, key: str) -> tuple[dict[str, object], dict[str, bytes]]:
+async def heard(bootstrap: str, topic: str, key: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -76,15 +79,30 @@ async def test_events_in_tags_on_the_resource(tmp_path: Path, kafka_bootstrap: s
     spec = make_source(f"service-{os.getpid()}", arn=arn, endpoint_url=moto)
     event = make_evaluated(spec=spec)
     scan = ScanCompleted(source=spec.key, scan_id="scan-1", complete=True, tables=1, columns=3, changed=1, digest="x")
+    contract = ContractPublished.model_validate(
+        {
+            "id": spec.name,
+            "tenant": "acme",
+            "servers": [{"server": spec.name, "type": "custom"}],
+            "schema": [{"name": "orders"}],
+            "compliance": {"regulations": ["GDPR"], "retention_days": 90},
+        }
+    )
+    wrong = JobSubmitted.model_validate({"tenant_id": "acme", "asset": spec.name, "infrastructure": {"runtime": {"platform": "emrr"}}})
     await topics.apply(BusSettings(bootstrap_servers=kafka_bootstrap), ["tagger"])
     with running(tmp_path, kafka_bootstrap, fresh_database_url, moto):
+        await publish(kafka_bootstrap, (contract, f"acme/{spec.name}"), (wrong, f"acme/{spec.name}"))
+        rejected, _ = await heard(kafka_bootstrap, "job.rejected", f"acme/{spec.name}")
         await publish(kafka_bootstrap, (event, event.asset), (scan, spec.key))
+        compared, _ = await heard(kafka_bootstrap, "contract.compared", event.asset)
         applied, headers = await heard(kafka_bootstrap, "tags.applied", f"acme/resource:{arn}")
     assert (applied["outcome"], applied["scan_id"]) == ("applied", "scan-1")
     assert headers["traceparent"].decode()[3:35] == "cd" * 16
     async with client_of(moto, "rds") as rds:
         tags = {tag["Key"]: tag["Value"] for tag in (await rds.list_tags_for_resource(ResourceName=arn))["TagList"]}
     assert (tags["DataClassification"], tags["Owner"]) == ("PII+Financial", "data-team")
+    assert "infrastructure.runtime.platform" in {problem["field"] for problem in rejected["problems"]}
+    assert "CCPA" in {finding["detected"] for finding in compared["findings"]}
     log = (tmp_path / "tagger.log").read_text()
     assert "a-planted-secret" not in log
     assert "Traceback" not in log
