@@ -15,5 +15,7 @@ class ClassifierSettings(ServiceSettings):
     classify_threshold: float = Field(default=0.7, ge=0, le=1, description="confidence from which a column is given its class")
     abstain_threshold: float = Field(default=0.45, ge=0, le=1, description="confidence from which a person is asked instead")
     rule_packs: Path | None = Field(
-        default=None, description="folder with packs of your own; one of the same file name replaces ours", examples=["/etc/pursight/rules"]
+        default=None,
+        description="folder with rules of your own: *.rules.yaml are laid over ours, a pack of the same file name replaces it",
+        examples=["/etc/pursight/rules"],
     )

@@ -41,6 +41,7 @@ _REMOVE = """insert into asset (asset, source, discovered, removed, heard_at, ju
 _KNOWN = """select asset, classes::text from asset where asset = any($1) and not removed"""
 _BODIES = """select asset, sequence, body, classes::text, said, heard_at from asset
     where asset = any($1) and not removed and body is not null order by asset"""
+_TABLES = "select body from asset where not removed and body is not null and asset > $1 order by asset limit $2"
 _STALE = "select asset from asset where judged_by <> $1 and not removed and asset > $2 order by asset limit $3"
 _OF_SOURCE = "select asset from asset where source = $1 and not removed and heard_at <= $2 order by asset limit $3"
 _FOLLOWERS = "select asset from asset where targets && $1::text[] and not removed and asset <> all($2::text[]) order by asset"
@@ -173,6 +174,10 @@ class Store:
     async def stale(self, digest: str, after: str, limit: int) -> list[str]:
         """Assets judged by other rules than `digest`, by name, from behind `after`."""
         return [row[0] for row in await self._pool.fetch(_STALE, digest, after, limit)]
+
+    async def tables(self, after: str, limit: int) -> list[SchemaDiscovered]:
+        """Tables as they were last heard, by name, from behind `after`."""
+        return [_inflated(row["body"]) for row in await self._pool.fetch(_TABLES, after, limit)]
 
     async def assets_of(self, source: str, until: datetime, limit: int) -> list[str]:
         """Assets of a source that were last heard of at `until` or before."""

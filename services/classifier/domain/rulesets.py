@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import translate
 from hashlib import sha256
 from json import dumps
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.classifier.domain import score
 from services.classifier.domain.evidence import Detections, detections_from
@@ -18,6 +20,20 @@ from shared.contracts.rules import RulesetPublished
 
 PACKS = ("taxonomy", "lexicon", "names", "detectors")
 NAME = "pursight"
+
+
+class ColumnLists(NamedTuple):
+    """Columns that a person decided once: those that hold nothing, and those that hold a class, by `schema.table.column`."""
+
+    allow: tuple[re.Pattern[str], ...] = ()
+    deny: tuple[tuple[re.Pattern[str], str], ...] = ()
+
+    def says(self, column: str) -> str | None:
+        """The class of a column, the one for none, or None where no list has it. What is denied wins."""
+        for pattern, name in self.deny:
+            if pattern.match(column):
+                return name
+        return UNCLASSIFIED if any(pattern.match(column) for pattern in self.allow) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,8 @@ class Ruleset:
     detections: Detections
     combinations: tuple[Combination, ...]
     elsewhere: Elsewhere
+    lists: ColumnLists
+    thresholds: Mapping[str, float]
     telling: frozenset[str]  # detectors whose hits count without a name beside them
 
     @property
@@ -72,8 +90,21 @@ def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
         detections=detections,
         combinations=combinations_from(documents["taxonomy"], taxonomy),
         elsewhere=names_from(documents["taxonomy"], taxonomy),
+        lists=_lists(documents["taxonomy"].get("columns", {}), taxonomy),
+        thresholds=documents["taxonomy"].get("thresholds", {}),
         telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
     )
+
+
+def _lists(document: Mapping[str, Any], taxonomy: Taxonomy) -> ColumnLists:
+    allow, deny = document.get("allow", ()), document.get("deny", {})
+    if unknown := sorted(set(deny.values()) - taxonomy.keys()):
+        raise ValueError(f"a list names the unknown class {unknown[0]}")
+    return ColumnLists(tuple(map(_glob, allow)), tuple((_glob(text), name) for text, name in deny.items()))
+
+
+def _glob(text: str) -> re.Pattern[str]:
+    return re.compile(translate(text.lower()))
 
 
 def _check(names: Mapping[str, Any], taxonomy: Taxonomy) -> None:

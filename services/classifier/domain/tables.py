@@ -22,6 +22,7 @@ V = TypeVar("V")
 Known = Mapping[str, str]  # column key (asset#column) to class
 _MOST_REMEMBERED = 100_000
 _INHERITED_SHARE = 0.95
+_LISTED = 10.0
 _SEARCHED_COMMENT = 160  # characters
 _LONGEST_CHAIN = 4  # foreign keys that point to foreign keys
 _UNMOVED = frozenset({"classified", "inherited"})
@@ -68,10 +69,32 @@ class Judge:
         named = self._name(table.table)
         tags = table_tags(named, self._name(table.schema_name))
         context = TableContext(tags, count_groups(own), named.thing)
-        return [
+        verdicts = [
             self._column(column, reading, family, context, groups)
             for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True)
         ]
+        return [self._listed(table, verdict) for verdict in verdicts] if any(self.ruleset.lists) else verdicts
+
+    def _listed(self, table: SchemaDiscovered, verdict: ColumnVerdict) -> ColumnVerdict:
+        said = self.ruleset.lists.says(f"{table.schema_name}.{table.table}.{verdict.name}".lower())
+        if said is None:
+            return verdict
+        entry = self.ruleset.taxonomy.get(said)
+        bare = ColumnVerdict(name=verdict.name, type=verdict.type, tier="rules")
+        if entry is None:
+            told = Reason(rule="list:allow", text="a list of the rule set says that it holds nothing", weight=-_LISTED)
+            return bare.model_copy(update={"reasons": (told,)})
+        told = Reason(rule="list:deny", text=f"a list of the rule set says that it holds {said}", weight=_LISTED)
+        return bare.model_copy(
+            update={
+                "class_name": entry.name,
+                "category": entry.category,
+                "sensitivity": entry.sensitivity,
+                "confidence": 1.0,
+                "state": "classified",
+                "reasons": (told,),
+            }
+        )
 
     def _column(self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str]) -> ColumnVerdict:
         taxonomy = self.ruleset.taxonomy

@@ -1,0 +1,105 @@
+"""Rule sets of one's own: laid over the shipped rules, tested by themselves, compared on what the last scans found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.classifier.app import load_ruleset, read_rules
+from services.classifier.commands import app
+from services.classifier.domain.rulefile import RuleFile, changes, failures
+from services.classifier.domain.tables import Judge
+from services.classifier.domain.verdict import Thresholds
+from shared.errors import UsageError
+from tests.classifier.house import House
+from tests.classifier.tables import table
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "acme.rules.yaml"
+
+
+def rules(**fields: object) -> RuleFile:
+    return RuleFile.model_validate({"name": "acme", "version": "1", **fields})
+
+
+def test_the_example_passes_its_own_tests() -> None:
+    """The file that the docs show is right."""
+    done = CliRunner().invoke(app, ["test", str(EXAMPLE), "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["failures"]) == (0, [])
+
+
+def test_a_test_that_fails_says_why() -> None:
+    """Wanted, got, and what spoke for it."""
+    wrong = rules(tests=[{"table": "crm.people", "columns": {"email": "phone"}}])
+    (failure,) = failures(wrong.tests, load_ruleset(over=wrong), Thresholds())
+    assert failure[:3] == ("crm.people.email", "phone", "email")
+    assert "the name says: email" in failure.why
+
+
+def test_words_of_ones_own_win(judge: Judge) -> None:
+    """Also over a word that means something else to the shipped rules; the shipped rules stay as they are."""
+    own = Judge(load_ruleset(over=rules(words={"passport": ["gondola"]}, things=["email"])), Thresholds())
+    made = table("people", ["gondola", "email"])
+    assert [verdict.class_name for verdict in own.judge([made])[0].columns] == ["passport", "email"]
+    assert [verdict.class_name for verdict in judge.judge([made])[0].columns] == ["none", "email"]
+
+
+def test_lists_decide_and_say_so(judge: Judge) -> None:
+    """What is denied wins over what is allowed; both are told as the reason."""
+    listed = rules(allow=["public.people.*"], deny={"*.people.NICK": "password"})
+    email, nick = Judge(load_ruleset(over=listed), Thresholds()).judge([table("people", ["email", "nick"])])[0].columns
+    assert (email.class_name, email.reasons[0].rule) == ("none", "list:allow")
+    assert (nick.class_name, nick.sensitivity, nick.reasons[0].rule) == ("password", "restricted", "list:deny")
+
+
+def test_a_folder_of_rule_files_is_laid_over_by_name(tmp_path: Path) -> None:
+    """The last one names the rule set; another file is another digest."""
+    (tmp_path / "a.rules.yaml").write_text("{name: first, version: '1', words: {passport: [gondola]}}")
+    (tmp_path / "b.rules.yaml").write_text("{name: second, version: '2', words: {passport: [trireme]}}")
+    found = load_ruleset(tmp_path)
+    assert found.label.startswith("second@2+")
+    assert found.lexicon.words["gondola"] == found.lexicon.words["trireme"]
+    assert found.digest != load_ruleset().digest
+
+
+def test_what_would_change_is_told(judge: Judge) -> None:
+    """Only columns that come out otherwise."""
+    other = Judge(load_ruleset(over=rules(words={"passport": ["gondola"]})), Thresholds())
+    found = list(changes(judge, other, [table("boats", ["gondola", "email"])]))
+    assert [change[1:] for change in found] == [("gondola", "none", "passport")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("{name: a, version: '1', wordz: {}}", "wordz", id="an unknown field"),
+        pytest.param("{name: A B, version: '1'}", "name", id="a name that is none"),
+        pytest.param("{name: a, version: '1', deny: {x.y.z: nothing}}", "nothing", id="a list of an unknown class"),
+        pytest.param("{name: a, version: '1', names: {nothing: {strong: [email]}}}", "nothing", id="phrases of an unknown class"),
+        pytest.param("{", "ParserError", id="no YAML"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    """By field, before anything is judged."""
+    file = tmp_path / "x.rules.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_ruleset(over=read_rules(file))
+    assert said in caught.value.line()
+    assert "\n" not in caught.value.line()
+
+
+async def test_diff_judges_what_the_last_scans_found(house: House, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from what is stored, without a source; exit code 3 where something would change."""
+    await house.discover(table("kunden", ["email", "treuestufe"]))
+    monkeypatch.setenv("PURSIGHT_DATABASE_URL", fresh_database_url)
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["diff", str(EXAMPLE), "--json"])
+    assert done.exit_code == 3
+    told = json.loads(done.stdout)
+    assert told["assets"] == 1
+    assert told["changes"] == [
+        {"asset": "acme/crm/shop.public.kunden", "column": "treuestufe", "before": "none", "after": "loyalty_tier"},
+    ]
