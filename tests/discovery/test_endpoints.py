@@ -181,7 +181,8 @@ def test_a_replica_cancels_us(in_house: Any, shop: PgPair, monkeypatch: pytest.M
                 await asyncio.sleep(0.02)
             vacuum()
             sample = (await reading)[0]
-            assert conflicts() > before
+            async with asyncio.timeout(30):  # the server's own count comes a little later
+                await until_conflict(before)
             assert (sample.failure, sample.rows) == (None, 2)
 
         async def conflict(line: Line) -> None:
@@ -240,6 +241,37 @@ def test_scans_within_their_pool_leave_nothing_open(in_house: Any, shop: PgPair,
         with pytest.raises(RuntimeError):
             await house.scanner.work(await house.claim())
         assert shop.sessions("a", "pursight-discovery") == 0
+
+    in_house(work)
+
+
+def test_a_cancelled_scan_leaves_nothing_open(in_house: Any, shop: PgPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a person in the middle of it, and by a worker that has to stop while the server is still answering."""
+
+    async def work(house: Any, url: str) -> None:
+        await house.connect(connected_to(shop))
+
+        async def cancel(line: Line) -> None:
+            assert shop.sessions("a", "pursight-discovery") == 3
+            async with house.store.unit(keys=[house.source]) as unit:
+                assert await unit.end("scan-1", "cancelled", code="cancelled")
+
+        at_first_sample(monkeypatch, cancel)
+        assert not {"scan.completed", "scan.failed"} & {topic for topic, _ in await house.scan()}
+        assert shop.sessions("a", "pursight-discovery") == 0
+
+        await house.connect(connected_to(shop, name="slow", username="reader", scope={"schemas": ["shop"], "tables": ["shop.slow"]}))
+        await house.ask()
+        scan = asyncio.create_task(house.scanner.work(await house.claim()))
+        while not shop.run("select true from pg_stat_activity where usename = 'reader' and wait_event = 'PgSleep'"):
+            assert not scan.done()
+            await asyncio.sleep(0.02)
+        scan.cancel()
+        await asyncio.wait({scan})
+        assert scan.cancelled()
+        async with asyncio.timeout(20):
+            while shop.sessions("a", "pursight-discovery"):  # the server ends what it was doing first
+                await asyncio.sleep(0.02)
 
     in_house(work)
 
