@@ -63,7 +63,8 @@ class OwnPlaces:
 class Surroundings:
     """What the operator decided about dialling out. `private` empty: every private range. `own_identity`: a source without a key of its own
     signs in to its cloud as this machine. `secrets`: patterns of what a source may name; None: anything. `folders`: where folders of this
-    machine may be read; empty: anywhere by a local stack, nowhere by others."""
+    machine may be read; empty: anywhere by a local stack, nowhere by others. `endpoints`: hosts besides the clouds' own that a source's
+    cloud token may reach; None: any."""
 
     local: bool = False
     private: tuple[Network, ...] = ()
@@ -71,6 +72,7 @@ class Surroundings:
     own_identity: bool = False
     secrets: tuple[str, ...] | None = None
     folders: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] | None = None
 
     def may_read(self, folder: str) -> bool:
         """Whether a source may be this folder, an absolute path without `..`.
@@ -93,6 +95,7 @@ def surroundings(
     own_identity: bool = False,
     secrets: tuple[str, ...] | None = None,
     folders: str = "",
+    endpoints: tuple[str, ...] | None = None,
 ) -> Surroundings:
     """From settings. Raises UsageError where a private range is none."""
     try:
@@ -111,7 +114,7 @@ def surroundings(
         hosts=frozenset(host for host, _, _ in brokers),
     )
     read = tuple(part.strip() for part in folders.split(",") if part.strip())
-    return Surroundings(mode == "local", ranges, own, own_identity, secrets, read)
+    return Surroundings(mode == "local", ranges, own, own_identity, secrets, read, endpoints)
 
 
 def cloud_policy(around: Surroundings) -> EgressPolicy:

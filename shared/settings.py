@@ -109,6 +109,11 @@ class ServiceSettings(BaseSettings):
         "all in local mode, else file:/run/secrets/pursight/{tenant}/* and local:{tenant}.*",
         examples=['["vault:secret/{tenant}/*", "env:CRM_PASSWORD"]'],
     )
+    cloud_endpoints: str = Field(
+        default="",
+        description="hosts, or endings such as .objects.example, besides the clouds' own to which a source's cloud token may go",
+        examples=["minio.example,.objects.example"],
+    )
     oidc_issuer: str = Field(default="", description="address of the OpenID Connect issuer whose tokens are taken; empty: none")
     oidc_audience: str = Field(default="", description="what `aud` must say in its access tokens")
     oidc_tenant: str = Field(default="", description="tenant of everybody who signs in there, * for all; empty: a claim tells")

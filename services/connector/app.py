@@ -53,6 +53,7 @@ def _preflight(store: Store, dialler: Dialler, settings: ConnectorSettings) -> a
 
 def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:
     settings = context.settings
+    allowed = Allowed.by(settings.mode, settings.secrets_allowed, settings.cloud_endpoints)
     return surroundings(
         mode=settings.mode,
         private=settings.egress_private,
@@ -60,7 +61,8 @@ def _around(context: ServiceContext[ConnectorSettings]) -> Surroundings:
         bootstrap=context.bus_settings.bootstrap_servers,
         http_port=settings.http_port,
         own_identity=settings.own_identity,
-        secrets=Allowed.by(settings.mode, settings.secrets_allowed).patterns,
+        secrets=allowed.patterns,
+        endpoints=allowed.endpoints,
         folders=settings.egress_folders,
     )
 

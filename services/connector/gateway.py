@@ -48,7 +48,8 @@ class Dialler:
     """Dials sources by their plan."""
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats | None = None) -> None:
-        self._sign_in, self._around, self._patience, self._seats = SignIn(home, Allowed(around.secrets)), around, patience, seats
+        self._sign_in = SignIn(home, Allowed(around.secrets, around.endpoints))
+        self._around, self._patience, self._seats = around, patience, seats
         self.kept = KeptLines()
 
     async def watch(self, spec: DataSource, version: int, *, active: str = "", trace_id: str = "") -> tuple[ConnectionPlan, Probe]:

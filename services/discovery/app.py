@@ -43,6 +43,7 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
 
 def _around(context: ServiceContext[DiscoverySettings]) -> Surroundings:
     settings = context.settings
+    allowed = Allowed.by(settings.mode, settings.secrets_allowed, settings.cloud_endpoints)
     return surroundings(
         mode=settings.mode,
         private=settings.egress_private,
@@ -50,7 +51,8 @@ def _around(context: ServiceContext[DiscoverySettings]) -> Surroundings:
         bootstrap=context.bus_settings.bootstrap_servers,
         http_port=settings.http_port,
         own_identity=settings.own_identity,
-        secrets=Allowed.by(settings.mode, settings.secrets_allowed).patterns,
+        secrets=allowed.patterns,
+        endpoints=allowed.endpoints,
         folders=settings.egress_folders,
     )
 

@@ -54,7 +54,8 @@ class Sources:
     """Opens lines to data sources. No process holds more sessions at one than its pool allows, whoever else holds some."""
 
     def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats) -> None:
-        self._sign_in, self._around, self._patience, self._seats = SignIn(home, Allowed(around.secrets)), around, patience, seats
+        self._sign_in = SignIn(home, Allowed(around.secrets, around.endpoints))
+        self._around, self._patience, self._seats = around, patience, seats
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="evidence")
 
     @asynccontextmanager

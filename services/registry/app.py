@@ -29,7 +29,8 @@ OURSELVES = everybody("service:registry")
 async def wire(context: ServiceContext[RegistrySettings]) -> AsyncIterator[None]:
     """Handlers, routes, the clock that asks for scheduled scans, and what is done after a removal."""
     store, vault = Store(context.pool), LocalVault(context.settings.home / "secrets")
-    own, allowed = OwnSecrets(vault, context.jobs), Allowed.by(context.settings.mode, context.settings.secrets_allowed)
+    own, settings = OwnSecrets(vault, context.jobs), context.settings
+    allowed = Allowed.by(settings.mode, settings.secrets_allowed, settings.cloud_endpoints)
     context.bus.on(SourceSubmitted, partial(handlers.on_source_submitted, store=store, gate=context.gate, allowed=allowed), batch=100)
     context.bus.on(SourceWithdrawn, partial(handlers.on_source_withdrawn, store=store, own=own, gate=context.gate), batch=100)
     context.bus.on(AuditRecorded, partial(handlers.on_audit_recorded, store=store))

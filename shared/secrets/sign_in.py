@@ -9,8 +9,8 @@ from pathlib import Path
 from shared.cloud.posture import CloudPosture
 from shared.cloud.tokens import BY_TOKEN, Endpoint, Tokens
 from shared.contracts.connection import ConnectionPlan
-from shared.contracts.judging.allowed import ANY, Allowed
-from shared.contracts.source import DataSource, SslConfig
+from shared.contracts.judging.allowed import ANY, Allowed, endpoint_refused
+from shared.contracts.source import DataSource, Problem, SslConfig
 from shared.errors import Failed
 from shared.secrets.resolvers import Secrets
 
@@ -31,12 +31,15 @@ class SignIn:
         `password` stands in for the stored one and is kept by nobody but the returned function. What that raises: PurSightError with a
         code of the secret stores or of `shared.cloud.failures`.
 
-        Raises Failed (`secret_not_allowed`) at once where the source names a secret that its tenant may not use.
+        Raises Failed at once where the source names a secret that its tenant may not use (`secret_not_allowed`), or a host that its
+        cloud's token may not reach (`endpoint_not_allowed`); the function raises that, too, for the host that is really dialled.
         """
         self._check(spec)
 
         async def asked(host: str, port: int, again: bool) -> tuple[str, str]:
             if plan.sign_in in (*BY_TOKEN, "aws_keys") and spec.cloud_config:
+                if not self._allowed.reaches(spec, plan.sign_in, host):
+                    raise _refused(endpoint_refused("host"))
                 endpoint = Endpoint(spec.key, spec.engine, host, port, plan.username)
                 token = await self._tokens.database(spec.cloud_config, endpoint, again=again)
                 return token.account or plan.username, token.value
@@ -55,4 +58,8 @@ class SignIn:
 
     def _check(self, spec: DataSource) -> None:
         for problem in self._allowed.problems(spec):
-            raise Failed(f"{problem.field} {problem.message}", remedy=problem.remedy, code=problem.code)
+            raise _refused(problem)
+
+
+def _refused(problem: Problem) -> Failed:
+    return Failed(f"{problem.field} {problem.message}", remedy=problem.remedy, code=problem.code)

@@ -12,11 +12,12 @@ import hashlib
 import hmac
 import json
 import random
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -41,6 +42,8 @@ _TRIES, _FIRST_WAIT_SECONDS = 4, 0.2
 _ASK_AGAIN_SECONDS = 60.0  # who holds the credentials renews them before they end
 _AZURE_VERSION = "2021-12-02"
 _REGION = "us-east-1"
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_HOST = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?|[\w-]{1,63}(?:\.[\w-]{1,63})*\.?", re.ASCII)
 
 
 class Entry(NamedTuple):
@@ -231,14 +234,21 @@ def _query(query: Mapping[str, str]) -> str:
 
 
 def opened(dial: Dial, spec: DataSource) -> HttpStore:
-    """The store of a source; nothing is dialled yet. Raises Failed (`token_needs_proof`, `tls_file_unreadable`)."""
+    """The store of a source; nothing is dialled yet. Raises Failed (`token_needs_proof`, `tls_file_unreadable`, `egress_denied`)."""
     hush("httpx", "httpcore", "botocore")  # they log addresses, and an address may carry a signature
     scheme = "http" if dial.tls_mode == "disable" else "https"
     host = spec.host.strip("[]") or store_host(spec)
     prefix = spec.path.lstrip("/") + ("" if not spec.path.strip("/") or spec.path.endswith("/") else "/")
     prefix = prefix if prefix != "/" else ""
     dialect, host, path = _DIALECTS[spec.engine](spec, prefix, host, verified(dial.tls_mode))
-    at = f"[{host}]" if ":" in host else host
+    if not _HOST.fullmatch(host):  # account, region and bucket are parts of it, and none may end it
+        raise Failed(
+            "this address may not be dialled",
+            why="storage_account, region or bucket make no host name",
+            remedy="Correct them in the source.",
+            code="egress_denied",
+        )
+    at, dial = f"[{host}]" if ":" in host else host, replace(dial, host=host)
     context = context_for(dial)
     client = httpx.AsyncClient(
         verify=context if context is not None else False,
@@ -405,7 +415,7 @@ def _xml(body: bytes, row: str) -> tuple[list[dict[str, str]], dict[str, str]]:
 
 def _s3(spec: DataSource, prefix: str, host: str, proven: bool) -> tuple[Dialect, str, str]:
     region = str(getattr(spec.cloud_config, "region", "")) or _REGION
-    if spec.host or "." in spec.database:
+    if spec.host or not _LABEL.fullmatch(spec.database):
         return S3(prefix, region), host, f"/{quote(spec.database, safe='')}"
     return S3(prefix, region), f"{spec.database}.{host}", ""
 
@@ -418,7 +428,7 @@ def _azure(spec: DataSource, prefix: str, host: str, proven: bool) -> tuple[Dial
     """An own server has the account in its path."""
     account = str(getattr(spec.cloud_config, "storage_account", ""))
     cloud = not spec.host or spec.host.startswith(f"{account}.")
-    return Azure(account, spec.database, prefix, proven), host, "" if cloud else f"/{account}"
+    return Azure(account, spec.database, prefix, proven), host, "" if cloud else f"/{quote(account, safe='')}"
 
 
 _DIALECTS = {"s3": _s3, "gcs": _gcs, "azure_blob": _azure}

@@ -1,4 +1,4 @@
-"""Which secrets a tenant's source may name: the operator's list, where there is one.
+"""Which secrets a tenant's source may name, and which hosts its cloud's tokens may reach: the operator's lists.
 
 Whoever registers a source chooses the host that its secret is sent to. So in a served installation a reference must match one of the
 operator's patterns: `vault:secret/{tenant}/*`, where `{tenant}` is the source's tenant, percent-encoded as in keys, and a `*` at the end
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from shared.contracts.cloud import CloudConfig
+from shared.contracts.judging.endpoints import CLOUD_SIGN_INS, LOOPBACK, may_be_told, strange
 from shared.contracts.judging.secrecy import REFERENCE, REFERENCES
 from shared.contracts.names import encode
 from shared.contracts.source import DataSource, Problem
@@ -22,14 +23,21 @@ FILES = ("web_identity_token_file", "federated_token_file")
 
 
 class Allowed(NamedTuple):
-    """The operator's patterns; None: every reference may be named."""
+    """The operator's patterns; None: every reference may be named. `endpoints`: hosts besides the clouds' own that a cloud's token may
+    reach; None: nobody who knows has said, as in a shell without a stack."""
 
     patterns: tuple[str, ...] | None = None
+    endpoints: tuple[str, ...] | None = None
 
     @classmethod
-    def by(cls, mode: str, patterns: tuple[str, ...] | None) -> Allowed:
-        """As the settings say: on a laptop all, where nothing is said."""
-        return cls(SAFE if patterns is None and mode != "local" else patterns)
+    def by(cls, mode: str, patterns: tuple[str, ...] | None, endpoints: str = "") -> Allowed:
+        """As the settings say: on a laptop all references where nothing is said, and emulators on it. `endpoints`: with commas."""
+        listed = tuple(part.strip() for part in endpoints.split(",") if part.strip())
+        return cls(SAFE if patterns is None and mode != "local" else patterns, (*LOOPBACK, *listed) if mode == "local" else listed)
+
+    def reaches(self, spec: DataSource, sign_in: str, host: str) -> bool:
+        """Whether what `sign_in` gives may go to `host`, which is about to be dialled."""
+        return self.endpoints is None or sign_in not in CLOUD_SIGN_INS or may_be_told(spec, host, self.endpoints)
 
     def permits(self, tenant: str, text: str) -> bool:
         """Whether each of the references in `text`, which are asked in their order, may be named."""
@@ -45,7 +53,9 @@ class Allowed(NamedTuple):
         return tuple(pattern.replace("{tenant}", encode(tenant)) for pattern in self.patterns or ())
 
     def problems(self, spec: DataSource) -> Iterator[Problem]:
-        """Each field of the source that names a secret which its tenant may not name."""
+        """Each field of the source that names a secret which its tenant may not name, or a host that its token may not reach."""
+        for field in strange(spec, self.endpoints) if self.endpoints is not None else ():
+            yield endpoint_refused(field)
         for field, text in named_secrets(spec):
             if not self.permits(spec.tenant, text):
                 known = ", ".join(self._for(spec.tenant)) or "nothing"
@@ -58,6 +68,16 @@ class Allowed(NamedTuple):
 
 
 ANY = Allowed()
+
+
+def endpoint_refused(field: str) -> Problem:
+    """A cloud's token would go to a stranger."""
+    return Problem(
+        field=field,
+        code="endpoint_not_allowed",
+        message="is not one of the cloud's own hosts, and its token or signature goes to no other",
+        remedy="Use the cloud's own name of it; the operator may list others (PURSIGHT_CLOUD_ENDPOINTS).",
+    )
 
 
 def _matches(reference: str, pattern: str) -> bool:

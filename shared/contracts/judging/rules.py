@@ -16,9 +16,9 @@ HOST = re.compile(r"/.+|\[[0-9A-Fa-f:.%\w]+\]|[0-9A-Fa-f:.]*::?[0-9A-Fa-f:.%\w]+
 ENDPOINT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[\w.\-]+)(?::([0-9]{1,5}))?")
 REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 AZURE_REGION = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*", re.ASCII)  # Azure shows "West Europe" for westeurope
-STORAGE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}", re.ASCII)
-BUCKET = re.compile(r"[A-Za-z0-9](?:[\w-]|\.(?!\.)){1,220}[A-Za-z0-9]", re.ASCII)  # old ones have capitals and underscores
-CONTAINER = re.compile(r"\$(?:root|web|logs)|[a-z0-9](?:-?[a-z0-9]){2,62}", re.ASCII)
+STORAGE_ACCOUNT = re.compile(r"[a-z0-9]{1,24}", re.ASCII)
+BUCKET = re.compile(r"[A-Za-z0-9](?:(?:[\w-]|\.(?!\.)){0,220}[A-Za-z0-9])?", re.ASCII)  # old ones have capitals and underscores
+CONTAINER = re.compile(r"\$(?:root|web|logs)|[a-z0-9](?:-?[a-z0-9]){0,62}", re.ASCII)
 MAX_KEY = 2048
 MAX_MEMBERS = 50
 DEFAULTS: dict[str, Callable[[dict[str, str]], object]] = {"host": default_host, "port": default_port}
@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
     # cloud
     Rule("cloud_config.region", "invalid", _no_region, "is not the name of a region", "Write it as eu-central-1 or westeurope."),
     Rule("cloud_config.storage_account", "invalid", lambda s: _unlike(STORAGE_ACCOUNT, _azure(s).storage_account),
-         "is not the name of a storage account", "Give 3 to 24 small letters and digits, without the address."),
+         "is not the name of a storage account", "Give at most 24 small letters and digits, without the address."),
     Rule("cloud_config.provider", "contradiction",
          lambda s: bool(s.cloud_provider and cloud_of(s.host)) and cloud_of(s.host) != s.cloud_provider,
          "is not the cloud whose managed database the host is", "Change the host or cloud_provider."),

@@ -37,7 +37,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"name": "s", "engine": "azure_blob", "database": "lake"}, "cloud_config.storage_account", "belongs to a storage account"),
     (
-        {"name": "s", "engine": "azure_blob", "database": "lake", "storage_account": "evil.example/#"},
+        {"name": "s", "engine": "azure_blob", "database": "lake", "cloud_config": {**AZURE, "storage_account": "evil.example/#"}},
         "cloud_config.storage_account",
         "name",
     ),
@@ -45,7 +45,11 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "s", "engine": "s3", "database": "evil#"}, "database", "bucket"),
     ({"name": "s", "engine": "s3", "database": "evil.example/"}, "database", "bucket"),
     ({"name": "s", "engine": "gcs", "database": "a..b"}, "database", "bucket"),
-    ({"name": "s", "engine": "s3", "database": "lake", "region": "x@evil.example/#"}, "cloud_config.region", "region"),
+    (
+        {"name": "s", "engine": "s3", "database": "lake", "cloud_config": {"provider": "aws", "region": "x@evil.example/#"}},
+        "cloud_config.region",
+        "region",
+    ),
     ({**CLOUD, "cloud_config": {"provider": "aws", "region": "../../x"}}, "cloud_config.region", "region"),
     ({**CLOUD, "cloud_config": {"provider": "azure", "region": "west/europe"}}, "cloud_config.region", "region"),
     ({**CLOUD, "password_secret": "env:P", "cloud_config": {**AWS, "use_iam_auth": True}}, "password_secret", "both"),
