@@ -1,29 +1,35 @@
-"""`pursight rules …`: rule sets of your own. Tests need no running stack; diff reads what the last scans found."""
+"""`pursight rules …`: rule sets of your own. Tests need no running stack; diff and suggest read what the last scans found."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.classifier.app import load_ruleset, read_rules, thresholds_of
+from services.classifier.app import RULES, load_ruleset, read_rules, thresholds_of
 from services.classifier.domain.rulefile import Change, RuleFile, changes, failures
 from services.classifier.domain.rulesets import Ruleset
+from services.classifier.domain.suggesting import NAME, Suggestion, suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.settings import ClassifierSettings
 from services.classifier.store import SERVICE, Store
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.cli.parts import database_url
+from shared.contracts.asset import SchemaDiscovered
 from shared.db.pool import open_pool
 from shared.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Rule sets of your own: test, diff.")
+app = typer.Typer(no_args_is_help=True, help="Rule sets of your own: test, diff, suggest, publish.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="a rule set, its name ending in .rules.yaml")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 FAILED, FOUND = 1, 3  # exit codes: a test failed; something would change
 CHUNK = 500
+SHOWN = 5
 
 
 @app.command("test")
@@ -61,6 +67,54 @@ def show_diff(file: File, json_output: Json = False) -> None:
         raise typer.Exit(FOUND)
 
 
+@app.command()
+def suggest(json_output: Json = False) -> None:
+    """Rules from what people confirmed, each with the columns that it would label besides: a rule set to be read before it is used."""
+    found, looked = asyncio.run(_suggestions())
+    if json_output:
+        as_json({"assets": looked, "suggestions": [each._asdict() for each in found]})
+    elif not found:
+        stdout.print(plain(f"Nothing: no confirmed column of {looked} assets has a word that the rules do not know."))
+    else:
+        sys.stdout.write("".join(_as_yaml(found)))
+
+
+@app.command()
+def publish(file: File) -> None:
+    """Put a rule set whose tests pass where the classifier looks; it holds, also for what is known, when the classifier starts next."""
+    folder = ClassifierSettings().rule_packs
+    if folder is None:
+        remedy = "Set PURSIGHT_RULE_PACKS to a folder, here and for the classifier."
+        raise UsageError("there is no folder for rule sets", remedy=remedy, code="no_rule_packs")
+    if not file.name.endswith(RULES):
+        raise UsageError(f"{file.name} is no name of a rule set", remedy=f"Let it end in {RULES}.", code="invalid_rules")
+    run_tests(file)
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / f".{file.name}.new"
+    new.write_bytes(file.read_bytes())
+    new.replace(folder / file.name)
+    stdout.print(
+        plain(f"{folder / file.name} is in place. Restart the classifier: it judges again what it knows, without touching a source.")
+    )
+
+
+def _as_yaml(found: Iterable[Suggestion]) -> Iterator[str]:
+    found = list(found)
+    yield f'name: {NAME}\nversion: "1"\nwords:\n'
+    yield from (f"  {word}: []\n" for word in dict.fromkeys(each.word for each in found))
+    yield "names:\n"
+    for class_name in dict.fromkeys(each.class_name for each in found):
+        of_class = [each for each in found if each.class_name == class_name]
+        for each in of_class:
+            yield f"  # {each.word}: {len(each.confirmed)} confirmed, would label {len(each.besides)} besides{_shown(each.besides)}\n"
+        yield f"  {class_name}: {{strong: [{', '.join(each.word for each in of_class)}]}}\n"
+
+
+def _shown(places: Sequence[tuple[str, str]]) -> str:
+    shown = ", ".join(f"{spoken(asset)}.{plain(column)}" for asset, column in places[:SHOWN])
+    return f": {shown}{' …' if len(places) > SHOWN else ''}" if places else ""
+
+
 def _loaded(file: Path) -> tuple[RuleFile, Ruleset]:
     rules = read_rules(file)
     return rules, load_ruleset(ClassifierSettings().rule_packs, over=rules)
@@ -68,16 +122,44 @@ def _loaded(file: Path) -> tuple[RuleFile, Ruleset]:
 
 async def _changes(ruleset: Ruleset) -> tuple[list[Change], int]:
     """By the rules in force against these, without what people decided; and how many assets were looked at."""
-    settings = ClassifierSettings()
-    now = load_ruleset(settings.rule_packs)
-    old, new = Judge(now, thresholds_of(now, settings)), Judge(ruleset, thresholds_of(ruleset, settings))
+    old, new = _in_force(), Judge(ruleset, thresholds_of(ruleset, ClassifierSettings()))
     found: list[Change] = []
-    looked, after = 0, ""
-    pool = await open_pool(database_url(), schema=SERVICE, application_name="pursight rules diff")
-    try:
-        while tables := await Store(pool).tables(after, CHUNK):
+    looked = 0
+    async with _store() as store:
+        async for tables in _all_tables(store):
             found += changes(old, new, tables)
-            looked, after = looked + len(tables), tables[-1].asset
+            looked += len(tables)
+    return found, looked
+
+
+async def _suggestions() -> tuple[list[Suggestion], int]:
+    async with _store() as store:
+        decided = await store.decided()
+        tables = [table async for some in _all_tables(store) for table in some]
+    return suggestions(_in_force(), decided, tables, _with), len(tables)
+
+
+def _in_force() -> Judge:
+    ruleset = load_ruleset(ClassifierSettings().rule_packs)
+    return Judge(ruleset, thresholds_of(ruleset, ClassifierSettings()))
+
+
+def _with(rules: RuleFile) -> Judge:
+    ruleset = load_ruleset(ClassifierSettings().rule_packs, over=rules)
+    return Judge(ruleset, thresholds_of(ruleset, ClassifierSettings()))
+
+
+@asynccontextmanager
+async def _store() -> AsyncIterator[Store]:
+    pool = await open_pool(database_url(), schema=SERVICE, application_name="pursight rules")
+    try:
+        yield Store(pool)
     finally:
         await pool.close()
-    return found, looked
+
+
+async def _all_tables(store: Store) -> AsyncIterator[list[SchemaDiscovered]]:
+    after = ""
+    while tables := await store.tables(after, CHUNK):
+        yield tables
+        after = tables[-1].asset

@@ -16,7 +16,7 @@ from services.classifier.domain.judging import Judged
 from services.classifier.domain.reviews import Review
 from shared.bus.received import AnyCause, Received
 from shared.bus.unit import Unit, unit
-from shared.contracts.asset import AssetClassified, SchemaDiscovered
+from shared.contracts.asset import UNCLASSIFIED, AssetClassified, SchemaDiscovered
 from shared.contracts.names import encode
 from shared.contracts.rules import RulesetPublished
 from shared.db.scope import in_scope
@@ -42,6 +42,7 @@ _KNOWN = """select asset, classes::text from asset where asset = any($1) and not
 _BODIES = """select asset, sequence, body, classes::text, said, heard_at from asset
     where asset = any($1) and not removed and body is not null order by asset"""
 _TABLES = "select body from asset where not removed and body is not null and asset > $1 order by asset limit $2"
+_DECIDED = """select asset, "column", class_name from review where decision <> 'reject' and class_name <> $1 order by asset"""
 _STALE = "select asset from asset where judged_by <> $1 and not removed and asset > $2 order by asset limit $3"
 _OF_SOURCE = "select asset from asset where source = $1 and not removed and heard_at <= $2 order by asset limit $3"
 _FOLLOWERS = "select asset from asset where targets && $1::text[] and not removed and asset <> all($2::text[]) order by asset"
@@ -178,6 +179,11 @@ class Store:
     async def tables(self, after: str, limit: int) -> list[SchemaDiscovered]:
         """Tables as they were last heard, by name, from behind `after`."""
         return [_inflated(row["body"]) for row in await self._pool.fetch(_TABLES, after, limit)]
+
+    async def decided(self) -> dict[tuple[str, str], str]:
+        """Columns (asset, column) that people gave a class, to that class."""
+        found = await self._pool.fetch(_DECIDED, UNCLASSIFIED)
+        return {(row["asset"], row["column"]): row["class_name"] for row in found}
 
     async def assets_of(self, source: str, until: datetime, limit: int) -> list[str]:
         """Assets of a source that were last heard of at `until` or before."""

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from services.classifier.app import load_ruleset, read_rules
 from services.classifier.commands import app
 from services.classifier.domain.rulefile import RuleFile, changes, failures
+from services.classifier.domain.suggesting import suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
 from shared.errors import UsageError
@@ -103,3 +104,37 @@ async def test_diff_judges_what_the_last_scans_found(house: House, fresh_databas
     assert told["changes"] == [
         {"asset": "acme/crm/shop.public.kunden", "column": "treuestufe", "before": "none", "after": "loyalty_tier"},
     ]
+
+
+async def test_a_suggestion_tells_what_it_would_label_besides(
+    house: House, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From what a person said, as a rule set that can be tested; columns nobody looked at are its false positives."""
+    people = table("kunden", ["zorbnr", "farbe"])
+    await house.discover(people, table("boats", ["zorb_paint", "email"]))
+    await house.review(people.asset, "zorbnr", "relabel", "passport")
+    monkeypatch.setenv("PURSIGHT_DATABASE_URL", fresh_database_url)
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["suggest", "--json"])
+    (told,) = json.loads(done.stdout)["suggestions"]
+    assert (told["class_name"], told["word"]) == ("passport", "zorbnr")
+    assert told["besides"] == []
+
+
+def test_a_word_shared_with_others_is_told_with_them(judge: Judge) -> None:
+    """What is not confirmed is counted against the rule."""
+    people, boats = table("people", ["zorb"]), table("boats", ["zorb_paint"])
+    (found,) = suggestions(
+        judge, {(people.asset, "zorb"): "passport"}, [people, boats], lambda over: Judge(load_ruleset(over=over), Thresholds())
+    )
+    assert (found.class_name, found.word, found.besides) == ("passport", "zorb", ((boats.asset, "zorb_paint"),))
+
+
+def test_publish_puts_a_tested_file_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose tests fail stays out."""
+    monkeypatch.setenv("PURSIGHT_RULE_PACKS", str(tmp_path / "rules"))
+    bad = tmp_path / "bad.rules.yaml"
+    bad.write_text("{name: bad, version: '1', tests: [{table: a.b, columns: {email: phone}}]}")
+    assert CliRunner().invoke(app, ["publish", str(EXAMPLE)]).exit_code == 0
+    assert CliRunner().invoke(app, ["publish", str(bad)]).exit_code == 1
+    assert [path.name for path in (tmp_path / "rules").iterdir()] == [EXAMPLE.name]
+    assert load_ruleset(tmp_path / "rules").name == "acme"
