@@ -16,11 +16,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from shared.contracts.judging.secrecy import MOST_REFERENCES, SCHEMES, SEPARATOR
 from shared.errors import UsageError
-
-SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")
-SEPARATOR = " | "
-MOST_REFERENCES = 5
 
 
 class SecretRef(NamedTuple):

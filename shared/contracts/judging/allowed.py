@@ -13,12 +13,11 @@ from urllib.parse import unquote
 
 from shared.contracts.cloud import CloudConfig
 from shared.contracts.judging.endpoints import CLOUD_SIGN_INS, LOOPBACK, may_be_told, strange
-from shared.contracts.judging.secrecy import REFERENCE, REFERENCES
+from shared.contracts.judging.secrecy import REFERENCES, SEPARATOR, is_reference
 from shared.contracts.names import encode
 from shared.contracts.source import DataSource, Problem
 
 SAFE = ("file:/run/secrets/pursight/{tenant}/*", "local:{tenant}.*")
-SEPARATOR = " | "
 FILES = ("web_identity_token_file", "federated_token_file")
 
 
@@ -94,7 +93,7 @@ def named_secrets(spec: DataSource) -> Iterator[tuple[str, str]]:
         yield from cloud_secrets(spec.cloud_config)
     for name in ("ca", "cert", "key"):
         text = getattr(spec.ssl_config, name)
-        if text and REFERENCE.fullmatch(text):
+        if text and is_reference(text):
             yield f"ssl_config.{name}", text
         elif text and name != "ca":
             yield f"ssl_config.{name}", f"file:{text}"

@@ -119,7 +119,7 @@ def _secrets(document: dict[str, Any]) -> Iterator[Problem]:
 
 def _names_secret(path: str, value: object) -> bool:
     named = isinstance(value, str | int | float) and not isinstance(value, bool) and value != "" and secrecy.LABEL_NAMES.search(path)
-    return bool(named) and not path.startswith(_REFERENCED) and not (isinstance(value, str) and secrecy.REFERENCE.fullmatch(value))
+    return bool(named) and not path.startswith(_REFERENCED) and not (isinstance(value, str) and secrecy.is_reference(value))
 
 
 def _by_platform(runtime: Runtime) -> Iterator[Problem]:

@@ -80,7 +80,7 @@ def _with_port(spec: DataSource, endpoint: str) -> str:
 def _nowhere(spec: DataSource, *, part: str) -> bool:
     """Is a TLS file named so that only somebody who stands in the right folder could find it?"""
     named = str(getattr(spec.ssl_config, part))
-    return bool(named) and not named.startswith("/") and not secrecy.REFERENCE.fullmatch(named)
+    return bool(named) and not named.startswith("/") and not secrecy.is_reference(named)
 
 
 def _has_two_ends(spec: DataSource) -> bool:

@@ -11,7 +11,9 @@ from shared.contracts.judging.hostile import parts, shown
 from shared.contracts.source import Problem
 
 SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")
-REFERENCE = re.compile(rf"(?:{'|'.join(SCHEMES)}):\S.*")
+SEPARATOR = " | "
+MOST_REFERENCES = 5
+_REFERENCE = re.compile(rf"env:[^\s|]+|(?:{'|'.join(SCHEMES[1:])}):[^\s|][^|]*")
 REFERENCES = frozenset({"password_secret"} | {field for model in CLOUDS.values() for field in model.model_fields if field.endswith("_ref")})
 NAMES = re.compile(r"passw|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key$|credential|passphrase", re.IGNORECASE)
 LABEL_NAMES = re.compile(
@@ -31,6 +33,16 @@ TEXTS = re.compile(
 def looks_secret(name: str) -> bool:
     """Is this the name of a field that would hold a secret?"""
     return NAMES.search(name) is not None
+
+
+def is_reference(text: str) -> bool:
+    """Is this one reference, or a chain of them? A literal at the end of a chain is a secret like any other.
+
+    >>> is_reference("env:A | vault:crm/db#password"), is_reference("env:A | hunter2")
+    (True, False)
+    """
+    parts = text.split(SEPARATOR)
+    return len(parts) <= MOST_REFERENCES and all(_REFERENCE.fullmatch(part.strip()) for part in parts)
 
 
 def refused(field: str) -> Problem:
@@ -56,16 +68,12 @@ def held(field: str) -> Problem:
 def literal(document: dict[str, Any]) -> Iterator[Problem]:
     """Where a reference belongs, something else stands. `document` is in our spelling."""
     for path, _, value in parts(document):
-        if (
-            path.rpartition(".")[2] in REFERENCES
-            and value not in ("", None)
-            and not (isinstance(value, str) and REFERENCE.fullmatch(value))
-        ):
+        if path.rpartition(".")[2] in REFERENCES and value not in ("", None) and not (isinstance(value, str) and is_reference(value)):
             yield Problem(
                 field=path,
                 code="secret_not_a_reference",
                 message="must be a reference, not the secret itself; the value was not kept",
-                remedy=f"Use one of {', '.join(f'{scheme}:…' for scheme in SCHEMES)}.",
+                remedy=f"Use one of {', '.join(f'{scheme}:…' for scheme in SCHEMES)}, or up to {MOST_REFERENCES} of them with | between.",
             )
 
 

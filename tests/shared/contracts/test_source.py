@@ -56,6 +56,31 @@ def test_a_literal_password_in_the_right_field_is_refused_too() -> None:
     assert "hunter2" not in repr(judged)
 
 
+CHAINS = [
+    "env:A | hunter2",
+    "hunter2 | env:A",
+    "env:A | vault:x/y#z | hunter2",
+    "env:A |hunter2",
+    "env:A hunter2",
+    " | ".join(["env:A"] * 5 + ["hunter2"]),
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_no_part_of_a_chain_is_a_literal(chain: str) -> None:
+    """Wherever a reference belongs; and there are no more of them than are asked."""
+    principal = {"provider": "azure", "tenant_id": "t", "client_id": "c", "client_secret_ref": chain}
+    for field, more in (
+        ("password_secret", {"password_secret": chain}),
+        ("ssl_config.key", {"ssl_config": {"cert": "/c", "key": chain}}),
+        ("cloud_config.client_secret_ref", {"location": "cloud", "password_secret": "", "cloud_config": principal}),
+    ):
+        judged = judge({**GOOD, **more})
+        assert [problem.field for problem in judged.problems] == [field]
+        assert "hunter2" not in repr(judged)
+    assert judge({**GOOD, "password_secret": "env:A | vault:x/y#z | file:/run/a secret"}).spec
+
+
 def test_both_spellings_are_understood_and_noted() -> None:
     """The requirement documents' names give the same source as ours."""
     theirs = judge(
