@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.connector.domain.circuit import pressed
-from services.connector.domain.health import Checks, Seen, health
+from services.connector.domain.health import health
 from services.connector.domain.plan import DIAL, PERSON, tried, where
 from services.connector.gateway import Dialler, Limits
 from services.connector.store import Row, Store
@@ -26,7 +26,7 @@ from shared.contracts.judging.hostile import shown
 from shared.contracts.judging.source import judge
 from shared.contracts.names import SourceName
 from shared.contracts.source import DataSource, Problem
-from shared.sources.failures import BY_CODE
+from shared.sources.failures import why_of
 from shared.sources.gates import GATES, Report
 from shared.web.auth import actor_of
 from shared.web.body import body_of
@@ -94,9 +94,10 @@ class Preflight:
             entry = AuditRecorded(
                 tenant=spec.tenant,
                 actor=actor,
-                action="source.preflight",
+                action="source.validate",
                 object=spec.key,
                 result="allowed" if reachable else "failed",
+                detail="preflight",
                 service="connector",
             )
             unit.bus.emit(entry, key=spec.tenant, cause=Cause.new(tenant=spec.tenant))
@@ -166,7 +167,13 @@ class Health:
             await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
             await self._jobs.enqueue(unit.bus.connection, DIAL, key, "", unit.bus.now, PERSON, traceparent=row.traceparent)
             entry = AuditRecorded(
-                tenant=row.tenant, actor=actor_of(request), action="source.check", object=key, result="allowed", service="connector"
+                tenant=row.tenant,
+                actor=actor_of(request),
+                action="source.validate",
+                object=key,
+                result="allowed",
+                detail="dialled at once",
+                service="connector",
             )
             unit.bus.emit(entry, key=row.tenant, cause=Cause.new(tenant=row.tenant))
         return JSONResponse(_shown(row), status_code=202)
@@ -181,8 +188,8 @@ def _no_such_source() -> Response:
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    checks = Checks(row.latencies, row.checks, row.failures, row.state == "connected")
-    found = health(row.key, max(1, row.sequence), Seen(checks, row.past, row.known, row.circuit.state, datetime.now(UTC).timestamp()))
+    why = why_of(row.code)
+    found = health(row.key, max(1, row.sequence), row.seen(datetime.now(UTC), why))
     waits = row.circuit.state == "open"
     return {
         **found.model_dump(exclude={"sequence"}),
@@ -190,7 +197,7 @@ def _shown(row: Row) -> dict[str, Any]:
         "state": row.state,
         "health": row.health,
         "code": row.code,
-        "diagnosis": BY_CODE[row.code].diagnosis().model_dump() if row.code in BY_CODE else None,
+        "diagnosis": why.model_dump() if why else None,
         "attempts": row.circuit.failures,
         "retries_left": round(max(0.0, row.circuit.retries), 1),
         "dialled_again_at": datetime.fromtimestamp(row.circuit.until, UTC).isoformat() if waits else None,

@@ -12,9 +12,10 @@ import asyncpg
 import orjson
 
 from services.connector.domain.circuit import Circuit
-from services.connector.domain.health import KEPT_DAYS, LONG_HOURS, SHORT_HOURS, Known, Past, Span
+from services.connector.domain.health import KEPT_DAYS, LONG_HOURS, SHORT_HOURS, Checks, Known, Past, Seen, Span
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
+from shared.contracts.connection import Diagnosis
 from shared.contracts.source import DataSource, SourceRegistered
 
 SERVICE = "connector"
@@ -56,6 +57,11 @@ class Row:
     circuit: Circuit
     known: Known
     past: Past
+
+    def seen(self, now: datetime, why: Diagnosis | None) -> Seen:
+        """What its health is judged by. `why`: what its code means."""
+        checks = Checks(self.latencies, self.checks, self.failures, self.state == "connected")
+        return Seen(checks, self.past, self.known, self.circuit.state, now.timestamp(), why)
 
 
 class Store:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.connector import endpoints
 from services.connector.domain.circuit import answered, asked, failed
-from services.connector.domain.health import KEPT, Checks, Known, Seen, health, worth_saying, worth_saying_of
+from services.connector.domain.health import KEPT, Known, health, worth_saying, worth_saying_of
 from services.connector.gateway import Dialler
 from services.connector.store import ConnectorUnit, Row, Store
 from shared.bus.jobs import Job, Jobs
@@ -23,7 +23,7 @@ from shared.db.seats import PoolExhausted
 from shared.errors import PurSightError
 from shared.observe import tracing
 from shared.sources.base import Probe
-from shared.sources.failures import failure_of
+from shared.sources.failures import failure_of, why_of
 
 KIND = "dial"
 _BUSY_SECONDS = 5.0  # until the next try for a session, where the source's pool had none
@@ -151,14 +151,7 @@ class Watch:
     async def _close(self, unit: ConnectorUnit, row: Row, seconds: float | None, next_seconds: float, trace: str) -> None:
         """Count the check, say health where it changed, store, plan the next one."""
         row = _counted(row, seconds)
-        seen = Seen(
-            Checks(row.latencies, row.checks, row.failures, row.state == "connected"),
-            row.past,
-            row.known,
-            row.circuit.state,
-            unit.bus.now.timestamp(),
-        )
-        now = health(row.key, row.sequence + 1, seen)
+        now = health(row.key, row.sequence + 1, row.seen(unit.bus.now, why_of(row.code)))
         if row.health_said != (digest := worth_saying_of(now)):
             row = replace(row, sequence=now.sequence, health=now.status, health_said=digest)
             unit.bus.emit(now, key=row.key, cause=_cause(row, now.sequence, trace))

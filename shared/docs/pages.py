@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from pydantic_settings import BaseSettings
 
+from shared.contracts.cautions import CAUTIONS
 from shared.contracts.examples import BY_EVENT
 from shared.contracts.topics import TOPICS, Topic
 from shared.observe.names import METRICS
@@ -91,4 +92,7 @@ def failures() -> str:
     gates = _table(("gate", "asks"), ((name, asks) for name, asks in GATES.items()))
     rows = ((f"`{each.code}`", each.cause, each.remedy, "a person" if each.lasting else "time") for each in BY_CODE.values())
     table = _table(("code", "cause", "what helps", "ended by"), sorted(rows))
-    return f"{HEAD}# Gates and failures of a connection\n\n{gates}\nWords may differ by engine; codes do not.\n\n{table}"
+    warned = _table(("code", "cause", "what helps"), sorted((f"`{code}`", *words) for code, words in CAUTIONS.items()))
+    said = "Worth saying of a source that answers all the same:"
+    body = f"{gates}\nWords may differ by engine; codes do not.\n\n{table}\n{said}\n\n{warned}"
+    return f"{HEAD}# Gates and failures of a connection\n\n{body}"

@@ -158,6 +158,45 @@ _ALL = (
         "Use a role whose sessions may be set read-only.",
         True,
     ),
+    Failure("secret_missing", "no secret store has the secret", "Put it where the reference points, or correct the reference.", True),
+    Failure(
+        "secret_not_allowed",
+        "the source's tenant may not use this secret",
+        "Name one that the operator's PURSIGHT_SECRETS_ALLOWED has.",
+        True,
+    ),
+    Failure("secret_not_yours", "this secret is PurSight's own", "Give the source a secret of its own.", True),
+    Failure(
+        "secret_not_a_reference",
+        "a secret is not given by reference",
+        "Store it, and name it as env:NAME, local:NAME or by another store.",
+        True,
+    ),
+    Failure("secret_reference_wrong", "the reference does not have its store's shape", "Write it as the table of secrets says.", True),
+    Failure("secret_unreadable", "the stored secret cannot be opened", "Store it again with `pursight secrets set`.", True),
+    Failure(
+        "secret_store_unreadable", "the local secret store cannot be read", "Check its files, and that the services may read them.", True
+    ),
+    Failure("secret_store_denied", "our identity may not read this secret", "Grant it read access to exactly this secret.", True),
+    Failure(
+        "secret_store_unconfigured",
+        "the services' environment does not say how the secret store is reached",
+        "Set what the table of secrets names.",
+        True,
+    ),
+    Failure("secret_store_unsafe", "the secret store is not asked over a line that is proven", "Use https and a trusted authority.", True),
+    Failure("secret_store_unreachable", "the secret store does not answer", "Check its address and state; it is tried again."),
+    Failure("egress_denied", "this address may not be dialled", "Correct the host, or ask the operator.", True),
+    Failure("endpoint_not_allowed", "the source may not send its credentials there", "Correct the address, or ask the operator.", True),
+    Failure("missing_extra", "a library that this source needs is not installed", "Install the extra that is named.", True),
+    Failure("unknown_engine", "no driver for this engine is installed", "Install the package that brings it.", True),
+    Failure(
+        "tls_file_unreadable",
+        "a TLS file is missing, unreadable or not PEM",
+        "Check ssl_config.ca, ssl_config.cert and ssl_config.key.",
+        True,
+    ),
+    Failure("pool_exhausted", "all sessions that the source's pool allows are in use", "Raise pool_size or max_overflow, or wait."),
     Failure("foreign_server", "a foreign table's own server did not answer", "Check the foreign server, or leave this table out."),
     Failure("server_error", "the server reported an error", "Look at the server's log at this time."),
 )
@@ -239,11 +278,17 @@ _FRAGMENTS = (
 _BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", "08003", "08P01", ""}
 
 
+def why_of(code: str) -> Diagnosis | None:
+    """What a code means, None where there is none. A driver that came as a package of its own may have codes of its own."""
+    own = Failure(code, "the driver of this engine says so", "See what the package that brings it says of this code.")
+    return BY_CODE.get(code, own).diagnosis() if code else None
+
+
 def failure_of(error: BaseException) -> Failure:
     """The catalogue entry for any exception of a dial or a statement; `server_error` where nothing is known."""
     if isinstance(error, PurSightError):
-        known = BY_CODE.get(error.code, Failure(error.code, error.what, "", not isinstance(error, Transient)))
-        return Failure(error.code, error.why or known.cause, error.remedy or known.remedy, known.lasting)
+        entry = BY_CODE.get(error.code, Failure(error.code, error.what, "", not isinstance(error, Transient)))
+        return Failure(error.code, error.why or entry.cause, error.remedy or entry.remedy, entry.lasting)
     for each in _chain(error):
         if code := _code_of(each):
             return BY_CODE[code]

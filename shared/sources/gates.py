@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Literal, NamedTuple
 
 from shared.cloud.failures import TOKENS
+from shared.contracts.cautions import caution, ending
 from shared.contracts.connection import Diagnosis
 from shared.contracts.engines import engine_of
 from shared.contracts.source import DataSource
@@ -66,7 +67,6 @@ _WARNINGS: dict[str, tuple[str, ...]] = {
 }
 _FEW = 5  # tables whose structure is read
 _ADDRESSES = 8
-_SOON_DAYS = 30
 
 
 class Gate(NamedTuple):
@@ -278,15 +278,15 @@ class _Walk:
         """What the server said of itself and of us, as gates."""
         lag, server = probe.server.replica_lag_seconds, probe.server
         if lag is not None and lag > self._max_lag:
-            cause = f"the replica is more than {self._max_lag:g} s behind its primary"
-            self._put("replica_lag", "warning", "replica_behind", cause, "Wait until it has caught up, or name another member.")
+            found = caution("replica_behind", f"the replica is more than {self._max_lag:g} s behind its primary")
+            self._put("replica_lag", "warning", found.code, found.cause, found.remedy)
         else:
             self._put("replica_lag", "passed", cause="" if server.is_replica else "this is no replica")
         self._put("clock", "passed")
         self._put("pooler", "passed", cause=" ".join((server.pooler, server.pooler_mode)).strip() or "none was seen")
         for name, codes in _WARNINGS.items():
             self._warn(name, [each for each in probe.warnings if each.code in codes])
-        self._warn("tls", _ending(server.tls_expires))
+        self._warn("tls", ending(server.tls_expires, datetime.now(UTC)))
 
     def _warn(self, name: str, found: Iterable[Diagnosis]) -> None:
         """The first warning becomes the gate's word, unless something worse did already."""
@@ -308,8 +308,8 @@ class _Walk:
             return self._put("tls", "skipped", cause="ssl_config.mode is disable")
         if verified(self._dial.tls_mode):
             return self._put("tls", "passed")
-        cause = f"with ssl_config.mode {self._dial.tls_mode} nobody proves who answers"
-        self._put("tls", "warning", "tls_unverified", cause, "Set ssl_config.mode to verify-full.")
+        found = caution("tls_unverified", f"with ssl_config.mode {self._dial.tls_mode} nobody proves who answers")
+        self._put("tls", "warning", found.code, found.cause, found.remedy)
 
     def _put(self, name: str, result: Result, code: str = "", cause: str = "", remedy: str = "") -> None:
         now = perf_counter()
@@ -320,15 +320,6 @@ class _Walk:
 def _gate_of(code: str) -> str:
     """The gate that this code belongs to; empty where that depends on how far we came."""
     return "identity" if code.startswith("secret_") else _AT.get(code, "")
-
-
-def _ending(expires: str) -> list[Diagnosis]:
-    """A warning where the server's certificate ends soon. `expires` is ISO 8601, or empty."""
-    days = (datetime.fromisoformat(expires) - datetime.now(UTC)).days if expires else _SOON_DAYS
-    if days >= _SOON_DAYS:
-        return []
-    cause = f"the server's certificate ends in {days} days" if days > 0 else "the server's certificate ends today"
-    return [Diagnosis(code="tls_ends_soon", cause=cause, remedy="Renew it before it does.", severity="warning")]
 
 
 async def _structures(snapshot: Snapshot, marks: list[TableMark]) -> list[TableFacts]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from asyncmy.errors import MySQLError
 
+from shared.contracts.cautions import caution
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
 from shared.sources.advice import warnings
 from shared.sources.base import Dial, Probe, Standing
@@ -132,4 +133,4 @@ def _other_engine(engine: str, server: Release) -> tuple[Diagnosis, ...]:
     if server.engine == engine:
         return ()
     cause = f"the source says {engine}, the server is {server.engine}"
-    return (Diagnosis(code="other_engine", cause=cause, remedy=f"Set engine to {server.engine}.", severity="warning"),)
+    return (caution("other_engine", cause, f"Set engine to {server.engine}."),)

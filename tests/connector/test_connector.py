@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -76,6 +77,21 @@ class House:
         await self.watch.work(job)
         await self.jobs.finish(self.pool, job)
         return await self.said()
+
+    async def look_again(self) -> None:
+        """As when a person asks for a check."""
+        async with self.store.unit(keys=["default/shop"]) as unit:
+            row = await unit.held("default/shop")
+            assert row
+            await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
+
+    async def health(self) -> dict[str, Any]:
+        """`GET /health/sources/default/shop`."""
+        preflight = api.Preflight(self.store, self.dialler, Limits(1, 1, 1), 1)
+        app = edge_app(list(api.routes(self.store, self.jobs, preflight)), token="t")
+        line = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=line, base_url="http://x", headers={"authorization": "Bearer t"}) as http:
+            return dict((await http.get("/health/sources/default/shop")).json())
 
     async def said(self) -> list[tuple[str, dict[str, Any] | None]]:
         rows = await self.pool.fetch("with gone as (delete from outbox returning *) select topic, body from gone order by id")
@@ -164,6 +180,33 @@ def test_a_source_out_of_reach_is_said_on_change(in_house: Any) -> None:
     in_house(work)
 
 
+def test_a_secret_that_vanishes_and_comes_back(in_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source is down with a code, a cause and what helps, in its health too; when the secret is back it is well again."""
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec)
+        assert "source.connected" in dict(await house.dial())
+        password = os.environ["TEST_SOURCE_PASSWORD"]
+        monkeypatch.delenv("TEST_SOURCE_PASSWORD")
+        await house.look_again()
+        said = dict(await house.dial())
+        assert (said["source.unreachable"]["diagnosis"]["code"], said["source.health"]["status"]) == ("secret_missing", "down")
+        shown = await house.health()
+        why = shown["diagnosis"]
+        assert (shown["state"], shown["code"], why["code"]) == ("unreachable", "secret_missing", "secret_missing")
+        assert why["cause"]
+        assert why["remedy"].lower() in shown["advice"][0].lower()
+        assert said["source.health"]["advice"] == shown["advice"]
+        monkeypatch.setenv("TEST_SOURCE_PASSWORD", password)
+        await house.look_again()
+        said = dict(await house.dial())
+        assert said["source.connected"]["based_on"] == 1
+        shown = await house.health()
+        assert (shown["state"], shown["diagnosis"], shown["code"]) == ("connected", None, "")
+
+    in_house(work)
+
+
 def test_a_removed_source_is_forgotten(in_house: Any) -> None:
     """A tombstone on source.connected, no spec kept, and a dial that comes late says nothing."""
 
@@ -212,10 +255,7 @@ def test_an_open_circuit_lets_nobody_through(in_house: Any) -> None:
         assert await house.dial() == []
         assert await house.pool.fetchrow("select checks, attempts, open_until from source") == before
         assert await house.pool.fetchval("select run_after > now() from job where state = 'waiting'")
-        async with house.store.unit(keys=["default/shop"]) as unit:
-            row = await unit.held("default/shop")
-            assert row
-            await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
+        await house.look_again()
         await house.dial()
         assert await house.pool.fetchval("select attempts from source") == 2
 
@@ -264,11 +304,7 @@ def test_the_past_is_kept_for_a_month_and_has_a_trend(in_house: Any) -> None:
         }
         kept = await house.pool.fetchrow("select count(*), min(hour) > now() - interval '31 days' from health_hour")
         assert (kept[0] <= 24 * 30 + 1, kept[1]) == (True, True)
-        app = edge_app(list(api.routes(house.store, house.jobs, api.Preflight(house.store, house.dialler, Limits(1, 1, 1), 1))), token="t")
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://x", headers={"authorization": "Bearer t"}
-        ) as http:
-            shown = (await http.get("/health/sources/default/shop")).json()
+        shown = await house.health()
         assert (shown["trend"], shown["circuit"], shown["retries_left"], shown["status"]) == ("worse", "closed", 10.0, "healthy")
         assert {"latency_p95_seconds", "uptime", "connections_used", "certificate_days", "looked_at_in_full"} <= set(shown)
 

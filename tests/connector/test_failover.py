@@ -126,7 +126,7 @@ def test_what_may_be_read_besides() -> None:
         ({}, {"pooler": "pgbouncer", "pooler_mode": "transaction"}, set()),
         ({"location": "cloud", "ssl_config": {"mode": "require"}}, {}, {"tls_opt_out"}),
         ({"ssl_config": {"mode": "require"}}, {}, set()),
-        ({"location": "cloud"}, {"tls_expires": "2026-11-21T23:00:00+00:00"}, {"tls_expires_soon"}),
+        ({"location": "cloud"}, {"tls_expires": "2026-11-21T23:00:00+00:00"}, {"tls_ends_soon"}),
         ({"location": "cloud"}, {"tls_expires": "2027-11-21T23:00:00+00:00"}, set()),
         ({}, {"is_replica": True}, {"lag_unknown"}),
     ],

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Literal
 
 from services.connector.domain.circuit import State
+from shared.contracts.cautions import SOON_DAYS, caution
 from shared.contracts.connection import Diagnosis, SourceConnected, SourceHealth
 
 KEPT = 20  # latencies
@@ -20,7 +21,6 @@ _SLOWER, _FASTER, _NOTICEABLE_SECONDS = 1.5, 0.67, 0.01
 _MORE_ERRORS = 0.05
 _MOVING = ("clock_skew", "cloud_facts_unknown")  # warnings that come and go by themselves
 _ENOUGH = 20  # checks on each side of a trend
-_CERTIFICATE_DAYS = 30.0
 _FULL = 0.8  # of the server's connections
 _FAST_GROWTH = 0.05  # of the size, a day
 
@@ -118,6 +118,7 @@ class Seen:
     known: Known = Known()
     circuit: State = "closed"
     now: float = 0.0
+    why: Diagnosis | None = None  # it does not answer
 
 
 def health(source: str, sequence: int, found: Seen) -> SourceHealth:
@@ -141,7 +142,7 @@ def health(source: str, sequence: int, found: Seen) -> SourceHealth:
         connections_used=None if used is None else round(min(1.0, used), 4),
         certificate_days=None if days is None else round(days, 1),
         token_age_seconds=None if since is None else round(max(0.0, found.now - since), 1),
-        advice=tuple(f"{each.cause}: {each.remedy}" for each in recommendations(found)),
+        advice=tuple(map(_in_words, recommendations(found))),
     )
 
 
@@ -157,32 +158,29 @@ def recommendations(all_seen: Seen) -> tuple[Diagnosis, ...]:
     seen, past, known = all_seen.checks, all_seen.past, all_seen.known
     p95 = percentile(seen.latencies, 0.95) or 0.0
     errors = seen.failures / seen.checks if seen.checks else 0.0
-    found = [*_ending(known.certificate_days(all_seen.now))]
+    found = [*([all_seen.why] if all_seen.why else []), *_ending(known.certificate_days(all_seen.now))]
     if p95 > _SLOW_SECONDS:
-        found.append(_advice("slow", "Answers are slow", "look at the server's load or the network between."))
+        found.append(caution("slow"))
     if seen.reachable and errors > _MANY_ERRORS:
-        found.append(_advice("shaky", "Checks fail now and then", "look at connection limits and the network."))
+        found.append(caution("shaky"))
     if past.trend == "worse":
-        found.append(_advice("worse", "The last day was worse than the week before", "look for what changed: load, network, release."))
+        found.append(caution("worse"))
     if (known.connections_used or 0.0) > _FULL:
-        found.append(_advice("connections_scarce", "The server's connections are nearly used up", "raise max_connections, or pool them."))
+        found.append(caution("connections_scarce"))
     growth, size = past.all.growth_per_day, known.database_bytes
     if growth and size and growth > _FAST_GROWTH * size:
-        found.append(_advice("grows_fast", "The database grows by more than a twentieth a day", "check its retention and its disk."))
+        found.append(caution("grows_fast"))
     return tuple(found)
 
 
 def _ending(days: float | None) -> Iterator[Diagnosis]:
-    if days is None or days > _CERTIFICATE_DAYS:
-        return
-    if days <= 0:
-        yield _advice("certificate_expired", "The server's certificate has expired", "renew it now: new connections fail.")
-    else:
-        yield _advice("certificate_ends", "The server's certificate ends within 30 days", "renew it before it does.")
+    """In words that stay the same from day to day: a change is an event."""
+    if days is not None and days <= SOON_DAYS:
+        yield caution("tls_ends_soon", "the server's certificate has ended" if days <= 0 else "")
 
 
-def _advice(code: str, cause: str, remedy: str) -> Diagnosis:
-    return Diagnosis(code=code, cause=cause, remedy=remedy, severity="warning")
+def _in_words(found: Diagnosis) -> str:
+    return f"{found.cause[:1].upper()}{found.cause[1:]}: {found.remedy[:1].lower()}{found.remedy[1:]}"
 
 
 def worth_saying_of(now: SourceHealth) -> str:
