@@ -184,6 +184,8 @@ def _typed(document: dict[str, Any]) -> tuple[DataSource | None, list[Problem]]:
 def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
     """pydantic's findings in our words; the input is left out."""
     for found in error.errors(include_input=False, include_url=False, include_context=False):
+        if found["type"] == "default_factory_not_called":  # a default that waits for a field which is told as wrong itself
+            continue
         field = ".".join(str(part) for part in found["loc"] if part not in CLOUDS and not isinstance(part, int)) or "document"
         if found["type"] == "union_tag_not_found":
             yield Problem(field=f"{field}.provider", code="missing", message="is required", remedy=f"One of {', '.join(CLOUDS)}.")

@@ -34,6 +34,12 @@ def test_every_problem_is_told_at_once() -> None:
     } <= found
 
 
+@pytest.mark.parametrize("field", ["name", "tenant", "host", "username"])
+def test_a_field_of_the_wrong_kind_is_one_problem(field: str) -> None:
+    """Nothing is said of fields whose default waits for it."""
+    assert codes({**GOOD, field: ["x"]}) == {(field, "invalid")}
+
+
 def test_the_nearest_known_name_is_offered() -> None:
     """A typing mistake is met with the right word."""
     problem = next(p for p in judge({**GOOD, "usernam": "x"}).problems if p.field == "usernam")
