@@ -15,10 +15,21 @@ MULTILINE = frozenset({"description"})
 # Control characters, half surrogates, and marks that turn the direction of what stands around them.
 UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 UNFIT_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+SECRETS = re.compile(
+    r"\w://[^/\s@]*:[^/\s@]*@"  # a URL with a password in it
+    r"|\b(?:password|passwd|pwd)\s*=\s*\S"  # a DSN
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\"private_key\"\s*:"
+    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.",  # a JSON web token
+    re.IGNORECASE,
+)
+SECRET_NAME = "(a name that holds a secret)"
 
 
 def shown(field: str) -> str:
-    """A field's name as it may be repeated: nothing that steers a terminal, and not for ever."""
+    """A field's name as it may be repeated: no secret, nothing that steers a terminal, and not for ever."""
+    if SECRETS.search(field):
+        return SECRET_NAME
     clean = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in field[:SHOWN])
     return clean + ("…" if len(field) > SHOWN else "")
 

@@ -111,7 +111,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 def _secrets(document: dict[str, Any]) -> Iterator[Problem]:
     """A secret's text anywhere, or a value under a name that only secrets have."""
     for path, _, value in hostile.parts(document):
-        if isinstance(value, str) and secrecy.TEXTS.search(value):
+        if secrecy.TEXTS.search(path) or (isinstance(value, str) and secrecy.TEXTS.search(value)):
             yield secrecy.held(path)
         elif _names_secret(path, value):
             yield secrecy.refused(path)

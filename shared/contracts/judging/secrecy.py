@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.contracts.cloud import CLOUDS
-from shared.contracts.judging.hostile import parts, shown
+from shared.contracts.judging.hostile import SECRETS, parts, shown
 from shared.contracts.source import Problem
 
 SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")
@@ -20,14 +20,7 @@ LABEL_NAMES = re.compile(
     r"(?:^|[_.-])(?:passw(?:or)?d|pwd|passphrase|api[_-]?key|private[_-]?key|access[_-]?key|client[_-]?secret|secret(?:[_-]?key)?|token)$",
     re.IGNORECASE,
 )
-TEXTS = re.compile(
-    r"\w://[^/\s@]*:[^/\s@]*@"  # a URL with a password in it
-    r"|\b(?:password|passwd|pwd)\s*=\s*\S"  # a DSN
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\"private_key\"\s*:"
-    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.",  # a JSON web token
-    re.IGNORECASE,
-)
+TEXTS = SECRETS
 
 
 def looks_secret(name: str) -> bool:
@@ -78,9 +71,9 @@ def literal(document: dict[str, Any]) -> Iterator[Problem]:
 
 
 def in_text(document: dict[str, Any]) -> Iterator[Problem]:
-    """A database URL, a key or a token pasted where something else belongs; a label that is named like a secret."""
+    """A database URL, a key or a token pasted where something else belongs, names among it; a label that is named like a secret."""
     for path, _, value in parts(document):
-        if isinstance(value, str) and TEXTS.search(value):
+        if TEXTS.search(path) or (isinstance(value, str) and TEXTS.search(value)):
             yield held(re.sub(r"\.\d+$", "", path))
         elif path.startswith("labels.") and value and LABEL_NAMES.search(path.partition(".")[2]):
             yield refused(path)

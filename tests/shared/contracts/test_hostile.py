@@ -92,6 +92,24 @@ def test_a_value_in_the_wrong_place_is_not_repeated(field: str, value: object) -
     assert CANARY not in repr(judged)
 
 
+SECRET_NAMES = [
+    f"postgres://u:{CANARY}@h/db",
+    f"password={CANARY}",
+    f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0x.{CANARY}",
+    "a" * 130 + f" pwd={CANARY}",
+]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+@pytest.mark.parametrize("holder", ["", "labels", "cloud_config", "ssl_config", "connection_properties", "extra"])
+def test_a_secret_in_a_fields_name_is_refused_and_not_repeated(holder: str, name: str) -> None:
+    """A line pasted before a colon of YAML is a name."""
+    judged = judge({**GOOD, **({holder: {name: "x"}} if holder else {name: "x"})})
+    assert judged.spec is None
+    assert CANARY not in repr(judged)
+    assert ("(a name that holds a secret)", "secret_in_document") in {(each.field, each.code) for each in judged.problems}
+
+
 @pytest.mark.parametrize("labels", [{"token_policy": "x"}, {"secretariat": "Bern"}, {"team": "password-reset"}, {"contains_secrets": "no"}])
 def test_labels_about_secrets_are_no_secrets(labels: dict[str, str]) -> None:
     """Words are not values."""
