@@ -132,10 +132,10 @@ def _denied(wanted: ClassificationReviewed, tenant: str, why: str) -> AuditRecor
     return AuditRecorded(
         tenant=tenant,
         actor=wanted.reviewer,
-        action=f"classification.{wanted.decision}",
+        action="classification.review",
         object=f"{wanted.asset}#{wanted.column}",
         result="failed",
-        detail=why,
+        detail=f"{wanted.decision}: {why}",
         service="classifier",
     )
 

@@ -155,10 +155,10 @@ def audit(unit: ClassifierUnit, received: Received[ClassificationReviewed], resu
     entry = AuditRecorded(
         tenant=tenant,
         actor=actor if request.reviewer in ("", actor) else f"{actor} for {request.reviewer[:200]}",
-        action=f"classification.{request.decision}",
+        action="classification.review",
         object=f"{request.asset}#{request.column}",
         result=result,
-        detail=detail,
+        detail=f"{request.decision}: {detail}".removesuffix(": "),
         service="classifier",
     )
     unit.bus.emit(entry, key=tenant, cause=received)

@@ -126,7 +126,13 @@ class Resources:
             await unit.reasons.ask(state.source, target, scan_id="", cause=cause)
             await unit.enqueue(self._jobs, [target])
             entry = AuditRecorded(
-                tenant=cause.tenant, actor=actor_of(request), action="tags.ask", object=target, result="allowed", service="tagger"
+                tenant=cause.tenant,
+                actor=actor_of(request),
+                action="tags.apply",
+                object=target,
+                result="allowed",
+                detail="asked for",
+                service="tagger",
             )
             unit.bus.emit(entry, key=cause.tenant, cause=cause)
         return JSONResponse({"target": target, "trace_id": cause.trace_id}, status_code=202)

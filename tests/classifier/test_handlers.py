@@ -100,7 +100,8 @@ async def test_a_persons_word_takes_effectat_once_and_is_audited(house: House) -
     assert (await house.labels())["farbe"] == "ethnicity"
     (entry,) = await house.said("audit.recorded")
     assert entry is not None
-    assert (entry["actor"], entry["result"], entry["action"]) == ("person:ana for ana", "allowed", "classification.relabel")
+    told = ("person:ana for ana", "allowed", "classification.review", "relabel: ethnicity")
+    assert (entry["actor"], entry["result"], entry["action"], entry["detail"]) == told
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ async def test_a_word_of_who_may_not_review_changes_nothing(house: House, who: A
     assert len(await house.said()) == 1
     (entry,) = await house.said("audit.recorded")
     assert entry is not None
-    assert (entry["result"], entry["detail"]) == ("denied", "lacks the permission classification.review")
+    assert (entry["result"], entry["detail"]) == ("denied", "relabel: lacks the permission classification.review")
 
 
 async def test_a_rejection_sticks_until_the_evidence_changes(house: House) -> None:
@@ -146,7 +147,7 @@ async def test_a_review_that_cannot_be_taken_is_audited(
     await house.review(asset, name, decision, class_name)
     (entry,) = await house.said("audit.recorded")
     assert entry is not None
-    assert (entry["result"], entry["detail"]) == ("failed", detail)
+    assert (entry["result"], entry["detail"]) == ("failed", f"{decision}: {detail}")
     assert len(await house.said()) == 1
 
 

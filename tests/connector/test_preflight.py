@@ -303,7 +303,7 @@ def test_a_password_is_nowhere_afterwards(
     assert [answer["reachable"] for answer in answers] == [True, *[False] * 6]
     logs = "\n".join([*(repr(record.__dict__) for record in caplog.records), caplog.text])
     rows = ask.rows()  # type: ignore[attr-defined]
-    assert rows.count(b"source.preflight".hex()) >= len(trials), "the rows that were looked through hold the outbox"
+    assert rows.count(b"source.validate".hex()) >= len(trials), "the rows that were looked through hold the outbox"
     kept = "\n".join([orjson.dumps(answers).decode(), logs, rows, repr(spans), generate_latest().decode()])
     for secret in (CANARY, plain["password"]):
         for spelling in _spellings(secret):

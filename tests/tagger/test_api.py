@@ -69,7 +69,8 @@ async def test_dry_run_ask_and_result(house: House, http: httpx.AsyncClient, lin
     assert row["converted_from"]["Owner"] == ["Owner", "data-team"]
     assert (await http.get(path)).json() == row
     assert (await http.post(f"{path}/apply?dry_run=true")).json()["write"] == {}
-    assert [one["actor"] for one in await house.said("audit.recorded")] == ["token:local", "service:tagger"]
+    said = [(one["actor"], one["action"]) for one in await house.said("audit.recorded")]
+    assert said == [("token:local", "tags.apply"), ("service:tagger", "tags.apply")]
 
 
 async def test_a_dry_run_that_cannot_look(house: House, http: httpx.AsyncClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 from pathlib import Path
 
@@ -41,6 +43,20 @@ def test_without_a_role_or_a_tenant_nothing_may_be_done() -> None:
         assert not [name for name in ACTIONS for tenant in ("acme", "", "*") if shipped().allows(nobody, name, tenant)]
     assert not shipped().allows(LOCAL_TOKEN, "source.destroy", "acme")
     assert shipped().allows(LOCAL_TOKEN, "secret.write", "*")
+
+
+def test_the_ledger_speaks_of_permissions() -> None:
+    """Whatever a service writes into it names its action by a word of the table, in full."""
+    found: list[str] = []
+    for file in (Path(__file__).parents[3] / "services").rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if name.lstrip("_") in ("audit", "AuditRecorded"):
+                given = [value for part in (*call.args, *(each.value for each in call.keywords)) for value in ast.walk(part)]
+                texts = [value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+                found += [text for text in texts if re.fullmatch(r"[a-z]+\.([a-z]+)?", text)]
+    assert len(found) > 10
+    assert set(found) <= set(ACTIONS)
 
 
 def test_an_operators_forbid_wins(tmp_path: Path) -> None:
