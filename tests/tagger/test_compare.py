@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.tagger.domain.compare import Detected, compare, describes, detected_contract, is_of
+from services.tagger.domain.compare import Detected, compare, describes, detected_contract, is_of, part_of
 from services.tagger.domain.odcs import Normal, judge_contract
+from services.tagger.domain.vocabulary import category_label
 from services.tagger.gateway.standard import shape
+from shared.contracts.compliance import ClassCount
 from tests.tagger.examples import make_evaluated, make_source
 
 SPEC = make_source(host="db.example")
@@ -86,3 +90,24 @@ def test_the_export_of_the_detected_state_is_valid_and_finds_nothing() -> None:
     assert judged.contract
     assert is_of(judged.contract.contract, SPEC)
     assert compare(judged.contract, [DETECTED]) == ()
+
+
+def test_tables_of_one_name_in_two_schemas_have_their_own_objects() -> None:
+    """The export of both, with every category there is, finds nothing in either."""
+    categories = ("special", "trade_secret", "health", "payment_card", "secret", "location")
+    classes = tuple(ClassCount(class_name=each, category=each, sensitivity="restricted", columns=(f"of_{each}",)) for each in categories)
+    detected = [
+        Detected("acme/orders/shop.public.orders", classes),
+        Detected("acme/orders/shop.archive.orders", classes[:1]),
+        Detected("acme/orders/shop.archive.Orders%2Eold", classes[1:2]),
+    ]
+    judged = judge_contract(detected_contract(SPEC, detected), shape=shape)
+    assert judged.contract
+    assert compare(judged.contract, detected) == ()
+    assert part_of(judged.contract.contract, detected[1].asset) == "schema.1"
+
+
+@given(st.text(max_size=20))
+def test_a_label_is_its_own_label(word: str) -> None:
+    """So that what is exported can be read again."""
+    assert category_label(category_label(word)) == category_label(word)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from services.tagger.domain.declared import classifications, column_words, regulations_of
 from services.tagger.domain.odcs import CLASSIFIED, Normal, custom_value
-from services.tagger.domain.vocabulary import SENSITIVITIES, category_label
+from services.tagger.domain.vocabulary import SENSITIVITIES, category_label, declared_label
 from shared.contracts.compliance import ClassCount, ComplianceEvaluated
 from shared.contracts.names import DEFAULT_TENANT, AssetName
 from shared.contracts.source import DataSource
@@ -86,11 +86,14 @@ def part_of(contract: Mapping[str, Any], asset: str) -> str:
 
 
 def _object(contract: Mapping[str, Any], name: AssetName) -> _Object | None:
-    spellings = {each.casefold() for each in (name.table, f"{name.schema}.{name.table}", f"{name.database}.{name.schema}.{name.table}")}
-    for number, body in enumerate(contract.get("schema") or ()):
-        given = {str(body.get(key)).casefold() for key in ("physicalName", "name") if body.get(key)}
-        if given & spellings:
-            return _Object(f"schema.{number}", body)
+    """The object of this asset: the one that names its schema too goes before one that names the table alone."""
+    named = [
+        (str(body.get("physicalName") or body.get("name")).casefold(), number) for number, body in enumerate(contract.get("schema") or ())
+    ]
+    for spelling in (f"{name.database}.{name.schema}.{name.table}", f"{name.schema}.{name.table}", name.table):
+        for given, number in named:
+            if given == spelling.casefold():
+                return _Object(f"schema.{number}", contract["schema"][number])
     return None
 
 
@@ -102,8 +105,8 @@ def compare(normal: Normal, assets: Iterable[Detected]) -> tuple[Finding, ...]:
 
 def _of_asset(normal: Normal, asset: Detected, part: _Object) -> Iterator[Finding]:
     contract = normal.contract
-    whole = {label for path, word in classifications(contract) if not path.startswith("schema.") and (label := category_label(word))}
-    whole |= {label for _, word in column_words({"tags": part.body.get("tags")}) if (label := category_label(word))}
+    whole = {label for path, word in classifications(contract) if not path.startswith("schema.") and (label := declared_label(word))}
+    whole |= {label for _, word in column_words({"tags": part.body.get("tags")}) if (label := declared_label(word))}
     for columns in asset.classes:
         for column in columns.columns:
             yield from _of_column(normal, asset, part, columns, column, whole)
@@ -126,7 +129,7 @@ def _of_column(normal: Normal, asset: Detected, part: _Object, found: ClassCount
         yield _finding(normal, "column_undeclared", asset, name, "", f"{found.class_name} ({found.sensitivity})", path)
         return
     words = [word for _, word in column_words(column)]
-    declared = {category_label(word) for word in words}
+    declared = {label for word in words if (label := declared_label(word))}
     if label and label not in declared | whole:
         yield _finding(normal, "category_undeclared", asset, name, "+".join(sorted(declared | whole)), label, path)
     height = max((_height(word.lower()) for word in words), default=-1)

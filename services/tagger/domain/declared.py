@@ -9,7 +9,7 @@ from typing import Any
 from services.tagger.domain.claims import Claim, Owner, Strength, label_claims, listed, managed, owner_claims
 from services.tagger.domain.odcs import CLASSIFIED, Normal, custom_value
 from services.tagger.domain.privacy import handle_of
-from services.tagger.domain.vocabulary import FLAGS, SENSITIVITIES, category_label
+from services.tagger.domain.vocabulary import FLAGS, SENSITIVITIES, declared_label
 from shared.contracts.job import JobConfig
 
 _UNITS = {1: ("d", "day", "days"), 7: ("w", "week", "weeks"), 30: ("m", "mo", "month", "months"), 365: ("y", "yr", "year", "years")}
@@ -138,7 +138,7 @@ def _tagged(part: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 def _classified(normal: Normal, where: Where, path: str, word: str) -> Iterator[Claim]:
     if word.strip().lower() in SENSITIVITIES:
         yield _claim(normal, where, "Sensitivity", word.strip().lower(), path)
-    elif label := category_label(word):
+    elif label := declared_label(word):
         yield _claim(normal, where, "DataClassification", label, path)
         if f"Contains{label}" in FLAGS:
             yield _claim(normal, where, f"Contains{label}", "true", path)

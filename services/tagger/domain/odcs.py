@@ -171,6 +171,8 @@ def normalise(document: Document, *, name: str = "") -> Normal:
     for key in (key for key in document if key not in TOP and key not in _BLOCKS):
         _custom(normal, key, deepcopy(document[key]), key)
         mark.setdefault("top", []).append(key)
+    if mark and (empty := [key for key in ("tags", "slaProperties", "customProperties") if document.get(key) == []]):
+        mark["empty"] = empty
     if mark:
         mark = {key: sorted(value) if isinstance(value, list) else value for key, value in mark.items()}
         _listed(normal, "customProperties").append({"property": MARK, "value": mark})
@@ -332,7 +334,7 @@ def _back(contract: Document, mark: Document) -> Document:
     gone = {MARK, *mark.get("top", ()), *(MOVED.get(path, path) for path in mark.get("moved", ()))}
     gone |= {f"team.{key}" for key in mark.get("team", {}).get("moved", ())}
     _keep(given, "customProperties", [each for each in given["customProperties"] if each["property"] not in gone])
-    return given
+    return given | {key: [] for key in mark.get("empty", ())}
 
 
 def _unclassify(given: Document, mark: Document) -> None:

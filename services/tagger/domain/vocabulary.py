@@ -61,7 +61,8 @@ _CATEGORY_WORDS = {
     "Location": ("location", "geo", "geolocation"),
     "Children": ("children", "minor"),
 }
-_CATEGORY_LABEL = {word: label for label, words in _CATEGORY_WORDS.items() for word in words}
+_CATEGORY_LABEL = {word: label for label, words in _CATEGORY_WORDS.items() for word in (*words, label.lower())}
+_LABEL = re.compile(r"[A-Z0-9][a-z0-9]*(?:[A-Z0-9][a-z0-9]*)+")
 NO_CATEGORY = frozenset({"", "none", "other", "organisation", "technical", "business"})
 
 _LABEL_SYNONYMS = {"classification": "DataClassification", "retention": "RetentionDays", "team": "Owner", "env": "Environment"}
@@ -80,9 +81,19 @@ def category_label(category: str) -> str:
     ('Financial', 'TradeSecret', '')
     """
     word = re.sub(r"[^a-z0-9]+", "_", category.lower()).strip("_")
-    if word in NO_CATEGORY:
-        return ""
-    return _CATEGORY_LABEL.get(word) or "".join(part.capitalize() for part in word.split("_"))
+    if word in NO_CATEGORY or word in _CATEGORY_LABEL:
+        return _CATEGORY_LABEL.get(word, "")
+    joined = category if _LABEL.fullmatch(category) else "".join(part.capitalize() for part in word.split("_"))
+    return "" if joined.lower() in NO_CATEGORY else _CATEGORY_LABEL.get(joined.lower(), joined)
+
+
+def declared_label(word: str) -> str:
+    """The label that a word of a contract declares; empty for sensitivities, which are no category.
+
+    >>> declared_label("Restricted"), declared_label("classification"), declared_label("pii")
+    ('', 'Classification', 'PII')
+    """
+    return "" if word.strip().lower() in SENSITIVITIES else category_label(word)
 
 
 def _plain(key: str) -> str:
