@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,29 @@ class TlsServer:
     ca: str
     other_ca: str
     folder: Path
+
+    @contextmanager
+    def with_certificate(self, name: str) -> Iterator[None]:
+        """The server shows another one: `soon` ends within the day."""
+        self._show(f"{self.folder}/{name}.crt", f"{self.folder}/{name}.key")
+        try:
+            yield
+        finally:
+            self._show(f"{self.folder}/server.crt", f"{self.folder}/server.key")
+
+    def _show(self, certificate: str, key: str) -> None:
+        """Over by the time that this returns: the postmaster has read its files again."""
+        (self.folder / "data" / "postgresql.auto.conf").write_text(f"ssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n")
+        before = self._loaded()
+        os.kill(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGHUP)
+        deadline = time.monotonic() + START_SECONDS
+        while self._loaded() == before:
+            assert time.monotonic() < deadline, "PostgreSQL did not read its settings again"
+            time.sleep(0.02)
+
+    def _loaded(self) -> str:
+        command = [DEBIAN / "psql", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-Atc", "select pg_conf_load_time()"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def dial(self, username: str, **more: Any) -> Dial:
         given = {"host": "localhost", "tls_mode": "verify-full", "ca": self.ca, "password": "right horse"} | more
@@ -70,6 +94,9 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     expired = ca.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1), not_before=datetime.now(UTC) - timedelta(days=9))
     expired.private_key_pem.write_to_path(folder / "expired.key")
     expired.cert_chain_pems[0].write_to_path(folder / "expired.crt")
+    soon = ca.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(hours=9), not_before=datetime.now(UTC) - timedelta(days=9))
+    soon.private_key_pem.write_to_path(folder / "soon.key")
+    soon.cert_chain_pems[0].write_to_path(folder / "soon.crt")
     ca.cert_pem.write_to_path(folder / "ca.pem")
     other.cert_pem.write_to_path(folder / "other.pem")
     port = free_ports(1)[0]
@@ -96,9 +123,8 @@ def _serving(folder: Path, port: int) -> Iterator[TlsServer]:
         "unix_socket_directories": str(folder),
         "ssl": "on",
         "fsync": "off",
-        "ssl_cert_file": str(folder / "server.crt"),
-        "ssl_key_file": str(folder / "server.key"),
     }
+    (folder / "data" / "postgresql.auto.conf").write_text(f"ssl_cert_file = '{folder}/server.crt'\nssl_key_file = '{folder}/server.key'\n")
     command = [DEBIAN / "postgres", "-D", data, *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **account)
     try:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from shared.egress import reached
 from shared.errors import Failed
 from shared.sources.base import Dial, TlsMode
 
 _PEM = "-----BEGIN "
+_MOST_NAME = 200  # characters of an issuer
 
 
 def verified(mode: TlsMode) -> bool:
@@ -83,7 +86,8 @@ def _as_file(given: str) -> Iterator[str]:
 
 
 class LineFacts(NamedTuple):
-    """An encrypted line: protocol, and issuer and end (ISO 8601) of the server's certificate, both empty where it was not verified."""
+    """An encrypted line: protocol, and issuer and end (ISO 8601) of the certificate that the server showed, whether or not it was
+    verified; both empty where it cannot be read."""
 
     version: str = ""
     issuer: str = ""
@@ -94,9 +98,16 @@ def line_facts(line: ssl.SSLObject | None) -> LineFacts:
     """From our own end of the line; None is a line that is not encrypted."""
     if line is None:
         return LineFacts()
-    found: dict[str, Any] = line.getpeercert() or {}  # not parsed where nobody verified it
-    if not found:
-        return LineFacts(line.version() or "")
-    names = dict(pair for group in found.get("issuer", ()) for pair in group)
-    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
-    return LineFacts(line.version() or "", names.get("organizationName") or names.get("commonName", ""), expires.isoformat())
+    version, shown = line.version() or "", line.getpeercert(binary_form=True)
+    try:
+        found = x509.load_der_x509_certificate(shown or b"")
+        return LineFacts(version, _name(found.issuer), found.not_valid_after_utc.isoformat())
+    except ValueError:  # nobody verified it: it may be anything
+        return LineFacts(version)
+
+
+def _name(issuer: x509.Name) -> str:
+    """The organisation, else the common name; cleaned, because whoever answered wrote it."""
+    found = [*issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME), *issuer.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    text = str(found[0].value) if found else ""
+    return "".join(each for each in text if each.isprintable())[:_MOST_NAME]

@@ -8,6 +8,7 @@ import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -164,6 +165,22 @@ def test_the_gates_of_a_server_with_tls(
         assert (results(answer)["tls"], results(answer)["no_write"], results(answer)["catalogue"]) == ("passed", "passed", "empty")
         assert answer["server"]["tls_expires"]
         assert all(each["seconds"] > 0 for each in answer["gates"] if each["name"] in ("tls", "identity", "read_only"))
+
+
+@pytest.mark.parametrize("mode", ["verify-full", "require"])
+def test_a_certificate_that_ends_today(ask: Ask, tls_server: TlsServer, mode: str) -> None:
+    """One code, at the gate and among the warnings; version, issuer and end are told also where nobody verified it."""
+    spec = {"name": "x", "host": "localhost", "port": tls_server.port, "database": "postgres", "username": "scram"}
+    ssl = {"mode": mode} | ({"ca": tls_server.ca} if mode == "verify-full" else {})
+    with tls_server.with_certificate("soon"):
+        answer = ask(spec | {"ssl_config": ssl}, password="right horse")
+    assert answer["reachable"]
+    assert answer["server"]["tls_version"].startswith("TLS")
+    assert answer["server"]["tls_issuer"].startswith("trustme")
+    assert datetime.fromisoformat(answer["server"]["tls_expires"]) - datetime.now(UTC) < timedelta(days=1)
+    assert "tls_ends_soon" in {each["code"] for each in answer["warnings"]}
+    gate = next(each for each in answer["gates"] if each["name"] == "tls")
+    assert (gate["result"], gate["code"], "today" in gate["cause"]) == ("warning", "tls_ends_soon", True)
 
 
 def test_what_cannot_be_read_is_told_with_the_grant(ask: Ask, plain: dict[str, Any], fresh_database_url: str) -> None:
