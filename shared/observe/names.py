@@ -75,6 +75,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "pursight_source_wait_seconds", "histogram", "time that a session waited for a seat in its source's pool", ("service", "source")
     ),
+    Metric("pursight_tokens_refused", "counter", "bearer tokens of requests that let nobody in, and why", ("code",)),
     Metric("pursight_failovers", "counter", "moves of a hybrid source to its other endpoint, and why", ("to", "cause")),
     Metric("pursight_inbox_removed", "counter", "inbox rows cleaned up after their topic's retention", ("service",)),
 )
@@ -111,6 +112,7 @@ LOG_EVENTS: dict[str, str] = {
     "scan.goes_on": "a scan's line broke; another member of its source is read",
     "scan.broken": "a scan met an error of ours too often and was answered with scan.failed",
     "spans.lost": "spans were lost",
+    "http.token_refused": "a token let nobody in: why, from where, and how many there were since the last such line",
     "service.started": "wired, migrated, listening",
     "service.stopped": "stopped gracefully",
     "database.away": "PostgreSQL does not answer; tried again",

@@ -9,6 +9,8 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -20,15 +22,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.access.actor import LOCAL_BROWSER, LOCAL_TOKEN, Actor
 from shared.access.oidc import BadToken, Oidc
 from shared.errors import Transient
+from shared.observe import names
 from shared.settings import Machine
 from shared.web.problems import problem
 from shared.web.seals import Spent, opens, sealed
 
+log = logging.getLogger(__name__)
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE = "pursight_session"
 SESSION_SECONDS = 12 * 3600
 PERSON_SECONDS = 3600  # then the issuer is asked again, which knows who has left
+REFUSAL_SECONDS = 10.0  # at least so long between two lines of the log
 
 
 class Login:
@@ -55,11 +60,26 @@ def session_of(actor: Actor, token: str) -> str:
     return sealed(token, "person", seconds=PERSON_SECONDS, nonce=base64.urlsafe_b64encode(said).decode())
 
 
+class Refusals:
+    """Tokens that let nobody in are in nobody's ledger: each is counted; the log hears of the first, then now and then how many came."""
+
+    def __init__(self) -> None:
+        self._since, self._silent_until = 0, 0.0
+
+    def add(self, request: Request, code: str) -> None:
+        names.counter("pursight_tokens_refused", code).inc()
+        self._since += 1
+        if (now := time.monotonic()) >= self._silent_until:
+            client = request.client.host if request.client else ""
+            log.warning("http.token_refused", extra={"error_code": code, "client": client, "count": self._since})
+            self._since, self._silent_until = 0, now + REFUSAL_SECONDS
+
+
 class SignIns:
     """From a request to who makes it. `machines` are service tokens by name, known by their digest alone."""
 
     def __init__(self, token: str, *, machines: Mapping[str, Machine] | None = None, oidc: Oidc | None = None) -> None:
-        self._token, self._oidc = token, oidc
+        self._token, self._oidc, self._refusals = token, oidc, Refusals()
         self._machines = [
             (one.sha256.lower(), Actor(f"machine:{name}", one.tenant, frozenset(one.roles))) for name, one in (machines or {}).items()
         ]
@@ -68,14 +88,14 @@ class SignIns:
         """Who asks, or the refusal."""
         scheme, _, offered = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return await self._bearer(offered.strip())
+            return await self._bearer(request, offered.strip())
         if who := self._session(request.cookies.get(COOKIE, "")):
             if request.method in SAFE_METHODS or same_origin(request.headers):
                 return who
             return problem(403, "cross_origin", "The request came from another site")
         return _unknown()
 
-    async def _bearer(self, offered: str) -> Actor | Response:
+    async def _bearer(self, request: Request, offered: str) -> Actor | Response:
         if self._token and hmac.compare_digest(offered.encode(), self._token.encode()):
             return LOCAL_TOKEN
         digest = hashlib.sha256(offered.encode()).hexdigest()
@@ -83,10 +103,12 @@ class SignIns:
             if hmac.compare_digest(known.encode(), digest.encode()):
                 return machine
         if self._oidc is None or offered.count(".") != 2:
+            self._refusals.add(request, "token_unknown")
             return _unknown()
         try:
             return await self._oidc.actor(offered)
         except BadToken as error:
+            self._refusals.add(request, error.code)
             return _refused(problem(401, error.code, f"{error.what}: {error.why}", error.remedy), "invalid_token")
         except Transient as error:
             return problem(503, error.code, f"{error.what}: {error.why}", error.remedy)

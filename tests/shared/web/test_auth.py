@@ -8,13 +8,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
+from shared.web import auth
 from shared.web.auth import Login
 from shared.web.door import Forward
 from shared.web.seals import CLOCK_SECONDS, LINK_SECONDS, Spent, login_link, opens, sealed
+from shared.web.server import edge_app
 
 TOKEN = "t"
 
@@ -60,6 +63,28 @@ def test_spent_links_are_forgotten_when_they_are_too_old_to_open(tmp_path: Path)
         os.utime(file, (old, old))
     assert spent.first("b")
     assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_a_wrong_token_is_counted_and_told_without_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Each is counted; however many come, the log has a line at first and one when the time is over. Who offers nothing is no news."""
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("pursight_tokens_refused_total", {"code": "token_unknown"}) or 0.0
+
+    before, clock = counted(), time.monotonic()
+    monkeypatch.setattr("shared.web.auth.time.monotonic", lambda: clock)
+    app = edge_app([], token=TOKEN)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
+        for n in range(50):
+            answer = await client.get("/x", headers={"Authorization": f"Bearer guess-canary-{n}"})
+            assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
+        assert (await client.get("/x")).status_code == 401
+        clock += auth.REFUSAL_SECONDS
+        await client.get("/x", headers={"Authorization": "Bearer guess-canary-50"})
+    assert counted() - before == 51
+    told = [record for record in caplog.records if record.message == "http.token_refused"]
+    assert [record.__dict__["count"] for record in told] == [1, 50]
+    assert "canary" not in repr([record.__dict__ for record in caplog.records])
 
 
 async def test_the_door_forwards_to_its_edges_only() -> None:
