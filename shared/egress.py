@@ -163,7 +163,7 @@ def guarded(policy: EgressPolicy) -> Iterator[None]:
 def for_operators() -> EgressPolicy | None:
     """The policy for what the current task asks of the operator's own servers; None where it has none at all."""
     policy = _policy.get()
-    return EgressPolicy(operators=True, own_identity=policy.own_identity) if policy else None
+    return EgressPolicy(operators=True, local=policy.local, own_identity=policy.own_identity) if policy else None
 
 
 @contextmanager
@@ -185,6 +185,12 @@ def own_identity_allowed() -> bool:
     """For libraries that connect past the loop: may the current task ask the machine who it is?"""
     policy = _policy.get()
     return policy is None or policy.own_identity
+
+
+def surroundings_lent() -> bool:
+    """May what this process itself signs in with (variables, files, profiles) serve the source at hand? One person's stack lends it."""
+    policy = _policy.get()
+    return policy is None or policy.own_identity or policy.local
 
 
 def refusal(address: str, port: int, policy: EgressPolicy) -> str:

@@ -101,7 +101,7 @@ class ServiceSettings(BaseSettings):
         description="upstream systems that sign their events, by name, as JSON: public Ed25519 key in base64, roles, tenant",
     )
     own_identity: bool = Field(
-        default=False, description="may a source without a key of its own sign in to its cloud as the machine that PurSight runs on?"
+        default=False, description="may a source without a key of its own sign in to its cloud as the process or machine of PurSight?"
     )
     secrets_allowed: tuple[str, ...] | None = Field(
         default=None,

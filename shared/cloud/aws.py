@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 from shared.cloud.failures import diagnose, failure, missing_extra, no_token
 from shared.cloud.token import Token, hush, somebody_at
 from shared.contracts.cloud import AwsConfig
+from shared.egress import surroundings_lent
 
 DEFAULT_REGION = "us-east-1"
 CONNECT_SECONDS, READ_SECONDS = 5, 20
@@ -47,6 +48,7 @@ class AwsSignIn:
     session_token: str = field(default="", repr=False)
     external_id: str = ""
     web_identity_token_file: str = ""
+    ours: bool = False  # for PurSight itself, on behalf of no source
 
     @classmethod
     async def of(cls, cloud: AwsConfig, resolve: Resolve) -> AwsSignIn:
@@ -132,6 +134,9 @@ class AwsSessions:
         self._sessions.pop(replace(sign_in, region=""), None)
 
     def _session(self, sign_in: AwsSignIn) -> Any:
+        """Raises Failed (`own_identity_denied`) where a source would sign in with what is the process's."""
+        if not (sign_in.ours or sign_in.access_key_id or sign_in.web_identity_token_file or surroundings_lent()):
+            raise no_token("own_identity_denied")
         key = replace(sign_in, region="")
         if key not in self._sessions:
             self._sessions[key] = _signed_in(sign_in)

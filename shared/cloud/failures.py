@@ -66,7 +66,7 @@ TOKENS: dict[str, tuple[str, str]] = {
         "Run on a machine, pod or function that has an identity, or give the source's cloud_config a key or a role.",
     ),
     "own_identity_denied": (
-        "a source may not sign in as the machine that PurSight runs on",
+        "a source may not sign in as the process or the machine that PurSight runs on",
         "Give the source's cloud_config a key, or let the operator set PURSIGHT_OWN_IDENTITY=true.",
     ),
     "identity_not_assigned": ("this machine does not have that identity", "Assign the identity to the machine, or correct client_id."),

@@ -20,7 +20,7 @@ from shared.cloud.token import Token
 from shared.contracts.choices import IDENTITIES
 from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfig
 from shared.contracts.engines import STORES
-from shared.egress import as_this_machine
+from shared.egress import as_this_machine, surroundings_lent
 from shared.errors import PurSightError
 from shared.observe.names import counter, histogram
 
@@ -28,6 +28,7 @@ BY_TOKEN = ("aws_iam", "azure_token", "gcp_iam", "gcp_token")  # the ways to sig
 FETCH_SECONDS = 20.0  # the libraries' own retries are within
 RENEW_SECONDS = 120.0  # before the end; a quarter of the life where that is shorter
 KEPT_TOKENS = 1024
+OURSELVES = "secret store"  # the owner of tokens that serve no source; no source's key is that
 
 
 class Endpoint(NamedTuple):
@@ -78,7 +79,12 @@ class Tokens:
         return _as_user(token, endpoint) if isinstance(cloud, GcpConfig) and not store else token
 
     async def bearer(self, cloud: AzureConfig | GcpConfig, scope: str, *, owner: str, again: bool = False) -> Token:
-        """A token for an API or a kind of database. `owner`: on whose behalf; tokens are not shared between owners."""
+        """A token for an API or a kind of database. `owner`: on whose behalf; tokens are not shared between owners.
+
+        Raises as `database` does; Failed `own_identity_denied` where a source names no credential and may not borrow the process's.
+        """
+        if not (owner == OURSELVES or _brings_its_own(cloud) or surroundings_lent()):
+            raise no_token("own_identity_denied")
         kept = self._place((owner, cloud, scope))
         async with kept.lock:
             if again or not kept.alive(self._clock()):
@@ -140,6 +146,15 @@ class Tokens:
         while len(self._kept) > KEPT_TOKENS:
             self._kept.popitem(last=False)
         return kept
+
+
+def _brings_its_own(cloud: AzureConfig | GcpConfig) -> bool:
+    """Does the source name what it signs in with? All else is of the process: its variables, its files, its machine."""
+    if isinstance(cloud, AzureConfig):
+        return bool(
+            cloud.federated_token_file if cloud.use_workload_identity else cloud.client_secret_ref and not cloud.use_managed_identity
+        )
+    return bool(cloud.service_account_ref)
 
 
 def identity_of(cloud: CloudConfig) -> str:

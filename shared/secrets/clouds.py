@@ -11,7 +11,7 @@ from shared.cloud.aws import AwsSessions, AwsSignIn
 from shared.cloud.azure import VAULT_SCOPE
 from shared.cloud.failures import failure
 from shared.cloud.gcp import CLOUD_SCOPE
-from shared.cloud.tokens import Tokens
+from shared.cloud.tokens import OURSELVES, Tokens
 from shared.contracts.cloud import AzureConfig, GcpConfig
 from shared.errors import PurSightError, Transient
 from shared.secrets.calls import away, call, denied, misnamed
@@ -22,7 +22,6 @@ GCP_ADDRESS = "https://secretmanager.googleapis.com/v1/projects/{project}/secret
 _AWS_NAME = re.compile(r"[\w/+=.@:\-]{1,2048}")
 _AZURE_NAME = re.compile(r"(?P<vault>[A-Za-z][A-Za-z0-9-]{2,23})/(?P<name>[A-Za-z0-9-]{1,127}(?:/[0-9a-f]{32})?)")
 _GCP_NAME = re.compile(r"(?P<project>[a-z][a-z0-9.:\-]{2,62}|\d+)/(?P<name>[\w-]{1,255})")
-_OURSELVES = "secret store"  # whose tokens these are
 
 
 class AwsSecrets:
@@ -37,7 +36,7 @@ class AwsSecrets:
             raise misnamed("aws-sm", "aws-sm:NAME or aws-sm:ARN")
         wanted = {"SecretId": place.path} | ({"VersionStage": place.options["stage"]} if "stage" in place.options else {})
         try:
-            async with self._sessions.client(AwsSignIn(region=_region(place)), "secretsmanager") as client:
+            async with self._sessions.client(AwsSignIn(region=_region(place), ours=True), "secretsmanager") as client:
                 answer = await client.get_secret_value(**wanted)
         except PurSightError as error:
             if error.code == "not_found":
@@ -68,7 +67,7 @@ class AzureSecrets:
         """A version may follow the name. Raises as `Tokens.bearer` does, Failed `secret_store_denied`."""
         if not (named := _AZURE_NAME.fullmatch(place.path)):
             raise misnamed("azure-kv", "azure-kv:VAULT/NAME")
-        token = await self._tokens.bearer(AzureConfig(provider="azure"), VAULT_SCOPE, owner=_OURSELVES)
+        token = await self._tokens.bearer(AzureConfig(provider="azure"), VAULT_SCOPE, owner=OURSELVES)
         answer = await _asked("azure-kv", AZURE_ADDRESS.format(**named.groupdict()), token.value)
         return None if answer is None else str(answer["value"])
 
@@ -85,7 +84,7 @@ class GcpSecrets:
         named = _GCP_NAME.fullmatch(place.path)
         if not named or not re.fullmatch(r"latest|\d+|[A-Za-z][\w-]{0,62}", version):
             raise misnamed("gcp-sm", "gcp-sm:PROJECT/NAME?version=3")
-        token = await self._tokens.bearer(GcpConfig(provider="gcp"), CLOUD_SCOPE, owner=_OURSELVES)
+        token = await self._tokens.bearer(GcpConfig(provider="gcp"), CLOUD_SCOPE, owner=OURSELVES)
         answer = await _asked("gcp-sm", GCP_ADDRESS.format(**named.groupdict(), version=version), token.value)
         return None if answer is None else base64.b64decode(answer["payload"]["data"]).decode()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shared.cloud.aws import AwsSessions, AwsSignIn
 from shared.cloud.tokens import Endpoint, Tokens
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig
 from shared.egress import (
@@ -185,6 +186,101 @@ def test_no_cloud_gives_a_source_this_machines_identity_unasked(cloud: Any, monk
     with asyncio.Runner(loop_factory=GuardedLoop) as runner, pytest.raises(PurSightError) as refused:
         runner.run(work())
     assert refused.value.code == "own_identity_denied"
+
+
+THE_PROCESS = {
+    "AWS_ACCESS_KEY_ID": "AKIAPROCESS",
+    "AWS_SECRET_ACCESS_KEY": "canary",
+    "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/pursight",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000000",
+    "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000001",
+    "AZURE_CLIENT_SECRET": "canary",
+}
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [
+        AwsConfig(provider="aws", region="eu-central-1"),
+        AwsConfig(provider="aws", region="eu-central-1", profile="data"),
+        AwsConfig(provider="aws", region="eu-central-1", role_arn="arn:aws:iam::123456789012:role/crm"),
+        AzureConfig(provider="azure"),
+        AzureConfig(provider="azure", use_workload_identity=True, client_id="c", tenant_id="t"),
+        AzureConfig(provider="azure", use_managed_identity=True, client_id="c", client_secret_ref="env:S"),
+        GcpConfig(provider="gcp"),
+        GcpConfig(provider="gcp", impersonate_service_account="crm@shop.iam.gserviceaccount.com"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("engine", ["postgresql", "s3"])
+def test_what_the_process_signs_in_with_serves_no_source(cloud: Any, engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keys, profiles, token and key files of its own variables; through the door that drivers use."""
+    for name in (
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    ):
+        (tmp_path / name).write_text("[data]\naws_access_key_id=AKIAPROCESS\naws_secret_access_key=canary\n")
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name, value in THE_PROCESS.items():
+        monkeypatch.setenv(name, value)
+
+    async def resolve(reference: str) -> str:
+        raise AssertionError(reference)
+
+    async def lookup(host: str, port: int, again: bool) -> tuple[str, str]:
+        token = await Tokens(resolve).database(cloud, Endpoint("acme/crm", engine, host, port, "reader"))
+        return "reader", token.value
+
+    async def connect(dial: Dial) -> str:
+        return dial.password
+
+    async def work() -> str:
+        with guarded(CLOUD):
+            return await signed_in(Dial("db.example", 5432, "d", "", lookup=lookup), connect)
+
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner, pytest.raises(PurSightError) as refused:
+        runner.run(work())
+    assert refused.value.code == "own_identity_denied"
+
+
+@pytest.mark.parametrize("lent", [EgressPolicy("cloud", own_identity=True), EgressPolicy("cloud", local=True)], ids=["operator", "laptop"])
+def test_where_it_is_lent_it_serves(lent: EgressPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator said so, or it is one person's stack."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, THE_PROCESS[name])
+
+    async def resolve(reference: str) -> str:
+        raise AssertionError(reference)
+
+    async def lookup(host: str, port: int, again: bool) -> tuple[str, str]:
+        aws = AwsConfig(provider="aws", region="eu-central-1")
+        return "reader", (await Tokens(resolve).database(aws, Endpoint("acme/crm", "postgresql", host, port, "reader"))).value
+
+    async def connect(dial: Dial) -> str:
+        return dial.password
+
+    async def work() -> str:
+        with guarded(lent):
+            return await signed_in(Dial("db.example", 5432, "d", "", lookup=lookup), connect)
+
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+        assert "AKIAPROCESS" in runner.run(work())
+
+
+def test_secret_stores_are_asked_as_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on behalf of a source that may borrow nothing: which of their secrets it may name is decided elsewhere."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, THE_PROCESS[name])
+
+    async def work() -> str:
+        with guarded(CLOUD):
+            return (await AwsSessions().keys(AwsSignIn(ours=True))).account
+
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+        assert runner.run(work()) == "AKIAPROCESS"
 
 
 def test_a_dial_signs_in_as_this_machine_only_where_the_operator_allows_it() -> None:
