@@ -86,6 +86,9 @@ def test_a_pack_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, file: s
         pytest.param("userid", {"user", "person", "id"}, id="a short word at the end"),
         pytest.param("message", {"message"}, id="no age inside a message"),
         pytest.param("catalogue", set(), id="an unknown word stays whole"),
+        pytest.param("NATNLTY", {"nationality"}, id="the vowels left out"),
+        pytest.param("strt", set(), id="start or street: nothing"),
+        pytest.param("patientenaufzug", {"patient", "person"}, id="joined, one end known"),
     ],
 )
 def test_names_are_taken_apart(ruleset: Ruleset, name: str, concepts: set[str]) -> None:

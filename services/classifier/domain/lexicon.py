@@ -17,6 +17,7 @@ _UMLAUTS = str.maketrans(
 )
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _SHORTEST_PART, _MOST_PARTS = 4, 4
+_VOWELS, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("[aeiou]"), 4, 2
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
 
@@ -32,10 +33,11 @@ class Word:
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """All known words. `tags`: concept to what it says of a whole table; `light` and `heavy`: terms that weigh
-    little or much when a rule leaves them over."""
+    little or much when a rule leaves them over; `bones`: consonants to the word that alone has them."""
 
     words: Mapping[str, Word]
     parts: frozenset[str]
+    bones: Mapping[str, str]
     first: frozenset[str]
     last: frozenset[str]
     tags: Mapping[str, frozenset[str]]
@@ -73,12 +75,19 @@ class Lexicon:
 
         Only whole known words of four letters or more count, the short ones of `first` and `last` at the ends.
         """
-        if word in self.words or len(word) < 5 or word.isdigit():
+        if word in self.words or word.isdigit():
             return (word,)
+        if len(word) < 5:
+            return (self._whole(word),)
         for ending in ("s", "es", "n", "en"):
             if word.endswith(ending) and word[: -len(ending)] in self.words:
                 return (word[: -len(ending)],)
-        return self._cover(word, 0, _MOST_PARTS) or self._partly(word) or (word,)
+        return self._cover(word, 0, _MOST_PARTS) or self._partly(word) or (self._whole(word),)
+
+    def _whole(self, word: str) -> str:
+        """`gndr` and `natnlty`: the word whose consonants these are, where the vowels were left out."""
+        bones = _VOWELS.sub("", word)
+        return self.bones.get(bones, word) if len(bones) >= _FEWEST_BONES and len(word) - len(bones) <= 1 else word
 
     def _partly(self, word: str) -> tuple[str, ...]:
         """`Patientenzimmer`, of which only one end is known: that end, which must be long, and a rest that makes it doubtful."""
@@ -162,12 +171,25 @@ def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
     return Lexicon(
         words=words,
         parts=frozenset(text for text, word in words.items() if len(text) >= _SHORTEST_PART and word.role != "doubt"),
+        bones=_bones(words),
         first=frozenset(document["joinable_first"]),
         last=frozenset(document["joinable_last"]),
         tags=tags,
         light=frozenset(document["light"]),
         heavy=frozenset(document["heavy"]),
     )
+
+
+def _bones(words: Mapping[str, Word]) -> dict[str, str]:
+    """Consonants of longer words to the word; none where words of different meaning share them."""
+    found: dict[str, str] = {}
+    for text, word in words.items():
+        bones = _VOWELS.sub("", text)
+        if len(bones) >= _FEWEST_BONES and len(text) - len(bones) >= _FEWEST_VOWELS:
+            known = found.setdefault(bones, text)
+            if known and words[known] != word:
+                found[bones] = ""
+    return {bones: text for bones, text in found.items() if text and bones not in words}
 
 
 def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:
