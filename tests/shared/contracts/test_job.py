@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.contracts.job import JobConfig, job_schema
@@ -156,6 +156,7 @@ def test_what_is_replaced_is_not_looked_at_again() -> None:
     assert replaced({"a": "$${X} ${X}"}, {"X": "${Y}"}) == ({"a": "${X} ${Y}"}, ())
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.text(max_size=9), st.recursive(st.none() | st.booleans() | st.text(max_size=9) | st.integers(), st.lists), max_size=5
