@@ -84,6 +84,14 @@ class Dialler:
         finally:
             asked.cancel()
 
+    def token_since(self, spec: DataSource) -> float | None:
+        """When the cloud's token that the source signed in with last was fetched, in seconds since 1970."""
+        return self._sign_in.token_since(spec)
+
+    async def pool_used(self, spec: DataSource, wanted: ConnectionPlan) -> float | None:
+        """The share of the sessions that the source's pool allows which somebody has, in whatever process."""
+        return await self._seats.taken(spec.key, where(wanted), most(spec)) / most(spec) if self._seats else None
+
     async def glance(self, spec: DataSource, version: int) -> float | None:
         """Seconds of a round trip on the line that was kept, or None: then only a full look can tell."""
         return await self.kept.glance(spec.key, version, patience=self._patience.connect_seconds)

@@ -19,6 +19,7 @@ from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
 from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan, SourceConnected, SourceUnreachable
+from shared.contracts.source import DataSource
 from shared.db.seats import PoolExhausted
 from shared.errors import PurSightError
 from shared.observe import tracing
@@ -100,6 +101,7 @@ class Watch:
                 await self._close(unit, row, seconds, self._rhythm.check_seconds, row.traceparent)
 
     async def _answered(self, job: Job, dialled: Row, active: str, plan: ConnectionPlan, probe: Probe, trace: str) -> None:
+        used = await self._dialler.pool_used(dialled.spec, plan)
         async with self._store.unit(keys=[dialled.key]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             row = await unit.held(dialled.key)
@@ -124,8 +126,22 @@ class Watch:
                 unit.bus.emit(connected, key=row.key, cause=_cause(row, connected.sequence, trace))
             now = unit.bus.now
             row = replace(row, state="connected", dialled_version=row.version, code="", circuit=answered(row.circuit, now.timestamp()))
-            row = replace(row, probed_at=now, known=_known(plan, probe, now), past=await unit.past(row.key))
+            row = replace(row, probed_at=now, known=self._known(plan, probe, row.spec, used), past=await unit.past(row.key))
             await self._close(unit, row, probe.server.round_trip_seconds, self._rhythm.check_seconds, trace)
+
+    def _known(self, plan: ConnectionPlan, probe: Probe, spec: DataSource, pool_used: float | None) -> Known:
+        server = probe.server
+        return Known(
+            database_bytes=server.database_bytes,
+            connections=server.connections,
+            max_connections=server.max_connections,
+            pool_used=pool_used,
+            certificate_ends=datetime.fromisoformat(server.tls_expires).timestamp() if server.tls_expires else None,
+            token_since=self._dialler.token_since(spec) if plan.sign_in in BY_TOKEN else None,
+            tls_version=server.tls_version,
+            tls_issuer=server.tls_issuer,
+            pooler=f"{server.pooler} ({server.pooler_mode})" if server.pooler else "",
+        )
 
     async def _failed(self, job: Job, dialled: Row, active: str, error: PurSightError, trace: str) -> None:
         found = failure_of(error)
@@ -161,20 +177,6 @@ class Watch:
     async def _later(self, unit: ConnectorUnit, row: Row, seconds: float) -> None:
         at = unit.bus.now + timedelta(seconds=seconds)
         await self._jobs.enqueue(unit.bus.connection, KIND, row.key, "", at, traceparent=row.traceparent)
-
-
-def _known(plan: ConnectionPlan, probe: Probe, now: datetime) -> Known:
-    server = probe.server
-    return Known(
-        database_bytes=server.database_bytes,
-        connections=server.connections,
-        max_connections=server.max_connections,
-        certificate_ends=datetime.fromisoformat(server.tls_expires).timestamp() if server.tls_expires else None,
-        token_since=now.timestamp() if plan.sign_in in BY_TOKEN else None,
-        tls_version=server.tls_version,
-        tls_issuer=server.tls_issuer,
-        pooler=f"{server.pooler} ({server.pooler_mode})" if server.pooler else "",
-    )
 
 
 def _counted(row: Row, seconds: float | None) -> Row:

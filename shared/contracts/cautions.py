@@ -46,7 +46,6 @@ CAUTIONS: dict[str, tuple[str, str]] = {
     "shaky": ("checks fail now and then", "Look at connection limits and the network."),
     "worse": ("the last day was worse than the week before", "Look for what changed: load, network, release."),
     "connections_scarce": ("the server's connections are nearly used up", "Raise max_connections, or pool them."),
-    "pool_scarce": ("the source's own pool is nearly used up", "Raise pool_size or max_overflow, or scan at another time."),
     "grows_fast": ("the database grows by more than a twentieth a day", "Check its retention and its disk."),
 }
 

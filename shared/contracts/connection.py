@@ -151,6 +151,7 @@ class SourceHealth(Contract):
     database_bytes: int | None = None
     growth_bytes_per_day: int | None = None
     connections_used: Ratio | None = Field(default=None, description="share of the server's max_connections that somebody has")
+    pool_used: Ratio | None = Field(default=None, description="share of the sessions that the source's own pool allows that somebody has")
     certificate_days: float | None = Field(default=None, description="until the server's certificate ends; negative: it has")
-    token_age_seconds: float | None = Field(default=None, description="of the cloud's token that signed in last")
+    token_age_seconds: float | None = Field(default=None, description="since the cloud's token that signed in last was fetched")
     advice: tuple[str, ...] = ()

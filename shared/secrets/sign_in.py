@@ -22,6 +22,7 @@ class SignIn:
 
     def __init__(self, home: Path, allowed: Allowed = ANY, *, clock: Callable[[], float] = time.time) -> None:
         self._secrets, self._allowed = Secrets(home), allowed
+        self._clock, self._fetched = clock, dict[str, tuple[float, float]]()
         self._tokens = Tokens(self._secrets.resolve, clock=clock)
         self.posture = CloudPosture(self._tokens, self._secrets.resolve)
 
@@ -42,12 +43,19 @@ class SignIn:
                     raise _refused(endpoint_refused("host"))
                 endpoint = Endpoint(spec.key, spec.engine, host, port, plan.username)
                 token = await self._tokens.database(spec.cloud_config, endpoint, again=again)
+                if self._fetched.get(spec.key, (0.0, 0.0))[0] != token.expires_at:  # not the one that was kept
+                    self._fetched[spec.key] = token.expires_at, self._clock()
                 return token.account or plan.username, token.value
             if password is not None or not plan.secret:
                 return plan.username, password or ""
             return plan.username, await self._secrets.resolve(plan.secret)
 
         return asked
+
+    def token_since(self, spec: DataSource) -> float | None:
+        """When the token that the source signed in with last was fetched, in seconds since 1970; None where there was none."""
+        found = self._fetched.get(spec.key)
+        return found[1] if found else None
 
     async def tls_files(self, spec: DataSource) -> SslConfig:
         """The source's TLS settings with each reference replaced by what it names now: PEM text. Raises as `lookup` and its function do."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from services.connector import api, handlers
 from services.connector.domain.circuit import pressed
+from services.connector.domain.health import health
 from services.connector.domain.plan import plan
 from services.connector.gateway import Dialler, Limits, Patience
 from services.connector.store import Store
@@ -26,12 +28,15 @@ from services.connector.worker import Rhythm, Watch
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
-from shared.contracts.connection import Posture, SourceConnected, SourceUnreachable
+from shared.cloud.token import Token
+from shared.contracts.connection import Posture, Privileges, ServerFacts, SourceConnected, SourceUnreachable
 from shared.contracts.source import AwsConfig, DataSource, SourceRegistered, SourceRemoved, SslConfig
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
+from shared.sources.base import Probe
 from shared.web.server import edge_app
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "connector" / "migrations"
@@ -99,7 +104,7 @@ class House:
 
     async def sessions(self) -> int:
         """How many sessions of the connector's dials the server has; one that was closed goes in a moment."""
-        found = "select count(*) from pg_stat_activity where application_name like 'pursight-connector%'"
+        found = "select count(*) from pg_stat_activity where application_name ~ '^pursight-connector(?! seats)'"
         async with asyncio.timeout(10):
             while (now := await self.pool.fetchval(found)) > len(self.dialler.kept._lines):
                 await asyncio.sleep(0.01)
@@ -116,11 +121,13 @@ async def house_at(url: str) -> AsyncIterator[House]:
     pool = await open_pool(url, schema="connector", application_name="test")
     await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
     store, jobs = Store(pool), Jobs(pool, service="connector")
-    dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0))
+    seats = Seats(url, service="connector")
+    dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0), seats=seats)
     try:
         yield House(pool, store, jobs, Watch(store, jobs, dialler, Rhythm(60.0, 600.0)), dialler)
     finally:
         await dialler.kept.close()
+        await seats.close()
         await pool.close()
 
 
@@ -203,6 +210,37 @@ def test_a_secret_that_vanishes_and_comes_back(in_house: Any, monkeypatch: pytes
         assert said["source.connected"]["based_on"] == 1
         shown = await house.health()
         assert (shown["state"], shown["diagnosis"], shown["code"]) == ("connected", None, "")
+
+    in_house(work)
+
+
+def test_the_use_of_the_pool_and_the_age_of_the_token_are_part_of_health(in_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that is kept has one of four seats. A token that was fetched a while ago, and is used again, is as old as that."""
+    fetched = Token("t", time.time() + 600)
+
+    async def database(*_: Any, **__: Any) -> Token:
+        return fetched
+
+    async def work(house: House, spec: dict[str, Any]) -> None:
+        await house.register(1, **spec | {"pool_size": 3, "max_overflow": 1})
+        await house.dial()
+        assert (await house.health())["pool_used"] == 0.25
+        sign_in = house.dialler._sign_in
+        monkeypatch.setattr(sign_in._tokens, "database", database)
+        monkeypatch.setattr(sign_in, "_clock", lambda: time.time() - 300)
+        cloud = DataSource(
+            **spec | {"name": "shop", "location": "cloud"}, cloud_config=AwsConfig(provider="aws", use_iam_auth=True, region="eu-west-1")
+        )
+        await sign_in.lookup(cloud, plan(cloud))("h", 1, False)
+        monkeypatch.setattr(sign_in, "_clock", time.time)
+        await sign_in.lookup(cloud, plan(cloud))("h", 1, False)
+        row = await house.store.source("default/shop")
+        assert row
+        found = Probe(ServerFacts(version="15"), Privileges(role="u"), Posture(), ())
+        row = replace(row, known=house.watch._known(plan(cloud), found, cloud, None))
+        age = health("default/shop", 1, row.seen(datetime.now(UTC), None)).token_age_seconds
+        assert age is not None
+        assert 299 < age < 330
 
     in_house(work)
 

@@ -94,6 +94,7 @@ class Known:
     database_bytes: int | None = None
     connections: int | None = None
     max_connections: int = 0
+    pool_used: float | None = None
     certificate_ends: float | None = None
     token_since: float | None = None
     tls_version: str = ""
@@ -140,6 +141,7 @@ def health(source: str, sequence: int, found: Seen) -> SourceHealth:
         database_bytes=known.database_bytes,
         growth_bytes_per_day=past.all.growth_per_day,
         connections_used=None if used is None else round(min(1.0, used), 4),
+        pool_used=known.pool_used,
         certificate_days=None if days is None else round(days, 1),
         token_age_seconds=None if since is None else round(max(0.0, found.now - since), 1),
         advice=tuple(map(_in_words, recommendations(found))),
