@@ -15,8 +15,11 @@ from hashlib import blake2b
 import asyncpg
 
 from shared.bus.outgoing import Outgoing, pack_headers, unpack_headers
+from shared.bus.received import Cause
 from shared.bus.seal import Seal
 from shared.bus.unit import Unit, inbox_mark, unit
+from shared.contracts.audit import AuditRecorded
+from shared.contracts.names import DEFAULT_TENANT
 from shared.contracts.topics import retry_topic_of
 from shared.errors import UsageError
 from shared.observe import tracing
@@ -107,10 +110,13 @@ def _missing() -> UsageError:
 
 
 class DeadLetters:
-    """What a person may do with a service's dead letters. `seal` is needed to replay requests only."""
+    """What a person may do with a service's dead letters. `seal` is needed to replay requests only.
 
-    def __init__(self, pool: asyncpg.Pool, service: str, seal: Seal | None = None) -> None:
-        self._pool, self._service, self._seal = pool, service, seal
+    `actor` is whom the ledger names for a replay or a drop, in the same transaction; a service's own steps are in no ledger.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, service: str, seal: Seal | None = None, *, actor: str = "") -> None:
+        self._pool, self._service, self._seal, self._actor = pool, service, seal, actor
 
     async def list(self, *, topic: str = "", code: str = "", tenant: str = "", limit: int = 100) -> list[DeadLetter]:
         """The newest first."""
@@ -144,12 +150,14 @@ class DeadLetters:
             rows = await work.connection.fetch(_REPLAY, wanted)
             if not {row["id"] for row in rows}.issuperset(wanted):
                 raise _missing()
+            self._audit(work, "dlq.replay", [row for row in rows if row["id"] in wanted])
             return await self._forward(work, rows)
 
     async def drop(self, ids: Iterable[str]) -> int:
         """Forget these for good; what parked behind them goes on. Returns how many."""
         async with unit(self._pool, service=self._service) as work:
             rows = await work.connection.fetch(_DROP, sorted(set(ids)))
+            self._audit(work, "dlq.drop", rows)
             await self._release(work, rows)
             return len(rows)
 
@@ -157,6 +165,14 @@ class DeadLetters:
         """The replays of these were handled: the dead letters are done with, and what still waits behind them goes on."""
         async with unit(self._pool, service=self._service) as work:
             await self._release(work, await work.connection.fetch(_RESOLVE, sorted(set(ids))))
+
+    def _audit(self, work: Unit, action: str, rows: Sequence[asyncpg.Record]) -> None:
+        for row in rows if self._actor else ():
+            tenant = row["tenant"] or DEFAULT_TENANT
+            entry = AuditRecorded(
+                tenant=tenant, actor=self._actor, action=action, object=row["id"], result="allowed", service=self._service
+            )
+            work.emit(entry, key=tenant, cause=Cause.new(tenant=tenant))
 
     async def _release(self, work: Unit, gone: Sequence[asyncpg.Record]) -> None:
         parked = [row for row in gone if row["parks"]]
@@ -189,7 +205,7 @@ class DeadLetters:
         return Outgoing(retry_topic_of(self._service, row["topic"]), raw.key, raw.body, headers)
 
 
-_ROW = """id, topic, partition, "offset", event_id, record, sealed, attempts, trace"""
+_ROW = """id, topic, partition, "offset", event_id, record, sealed, attempts, trace, tenant"""
 _ORDER = """order by topic, created_at, partition, "offset" """
 _REPLAY = f"""with head as (
         update dead_letter set state = 'replaying', changed_at = now() where id = any($1::text[])
@@ -201,7 +217,7 @@ _REPLAY = f"""with head as (
         returning {_ROW}, created_at
     )
     select {_ROW} from (select {_ROW}, created_at from head union all select {_ROW}, created_at from behind) as both_of_them {_ORDER}"""
-_DROP = "delete from dead_letter where id = any($1::text[]) returning topic, key_mark, parks"
+_DROP = "delete from dead_letter where id = any($1::text[]) returning id, tenant, topic, key_mark, parks"
 _FORGET = """delete from dead_letter where created_at <= $3
     and (key_mark = $2 or shown_key = $1 or starts_with(shown_key, $1 || '/'))"""
 _RESOLVE = "delete from dead_letter where id = any($1::text[]) and state = 'replaying' returning topic, key_mark, parks"

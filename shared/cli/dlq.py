@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
@@ -31,9 +33,17 @@ async def letters_of(service: str) -> AsyncIterator[DeadLetters]:
         raise UsageError(f"there is no service {service}", remedy=f"Known are {', '.join(SERVICES)}.", code="unknown_service")
     pool = await open_pool(database_url(), schema=service, application_name="pursight-dlq")
     try:
-        yield DeadLetters(pool, service, Seal.load(ServiceSettings().home))
+        yield DeadLetters(pool, service, Seal.load(ServiceSettings().home), actor=operator())
     finally:
         await pool.close()
+
+
+def operator() -> str:
+    """Who runs this shell, for the ledger: they reach the database itself, so nobody asks for a permission."""
+    try:
+        return f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"operator:{os.getuid()}"
 
 
 async def _with(service: str, act: Callable[[DeadLetters], Awaitable[T]]) -> T:
@@ -87,14 +97,14 @@ def show(id: str) -> None:
 
 @app.command()
 def replay(ids: Ids) -> None:
-    """Give them to their service again, and to no other."""
+    """Give them to their service again, and to no other. The ledger says who did."""
     count = sum(asyncio.run(_with(owner(id), lambda d, id=id: d.replay([id]))) for id in ids)  # type: ignore[misc]
     stdout.print(f"{count} record(s) on their way again.")
 
 
 @app.command()
 def drop(ids: Ids, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
-    """Forget them for good."""
+    """Forget them for good. The ledger says who did."""
     if not yes:
         typer.confirm(f"Forget {len(ids)} dead letter(s) for good?", abort=True)
     count = sum(asyncio.run(_with(owner(id), lambda d, id=id: d.drop([id]))) for id in ids)  # type: ignore[misc]

@@ -10,7 +10,7 @@ from shared.contracts.base import Contract, Known
 
 
 class AuditRecorded(Contract):
-    """One entry for the ledger, which the registry keeps. `action` is a permission; `detail` says more of what was done."""
+    """One entry for the ledger, which the registry keeps. `action` is a permission, or a command of an operator's shell."""
 
     tenant: str
     actor: str = Field(examples=["token:local", "person:7f3a (eva)", "machine:ci", "service:tagger", "event:upstream"])
