@@ -13,7 +13,7 @@ from services.discovery.domain.members import Seen, best
 from services.discovery.gateway import Line
 from shared.contracts.connection import Privileges, ServerFacts, SourceConnected
 from shared.contracts.source import DataSource, Scope
-from shared.errors import PurSightError
+from shared.errors import Failed, PurSightError
 from tests.mysql_server import PASSWORD as MYSQL_PASSWORD
 from tests.mysql_server import MysqlServer
 from tests.pg_pair import PASSWORD, PgPair
@@ -171,19 +171,30 @@ def test_a_replica_cancels_us(in_house: Any, shop: PgPair, monkeypatch: pytest.M
     async def work(house: Any, url: str) -> None:
         config = {"replica_members": ["b"]}
         lonely = connected_to(shop, username="reader", replica_config=config, scope={"schemas": ["shop"], "tables": ["shop.slow"]})
-        async with house.scanner._sources.open(lonely, "") as line:
-            async with line.snapshot() as snapshot:
-                marks = [mark for mark in await snapshot.marks(Scope(schemas=("shop",)), compare=False) if mark.table == "slow"]
-                facts = [each async for chunk in snapshot.describe(marks) for each in chunk]
-            await line.prepare()
-            before, reading = conflicts(), asyncio.create_task(line.sample([("k", facts[0])], 10))
-            while not shop.run("select true from pg_stat_activity where usename = 'reader' and state = 'active'", "b"):
-                await asyncio.sleep(0.02)
-            vacuum()
-            sample = (await reading)[0]
-            async with asyncio.timeout(30):  # the server's own count comes a little later
-                await until_conflict(before)
-            assert (sample.failure, sample.rows) == (None, 2)
+
+        async def read_again() -> None:
+            async with house.scanner._sources.open(lonely, "") as line:
+                async with line.snapshot() as snapshot:
+                    marks = [mark for mark in await snapshot.marks(Scope(schemas=("shop",)), compare=False) if mark.table == "slow"]
+                    facts = [each async for chunk in snapshot.describe(marks) for each in chunk]
+                await line.prepare()
+                before, reading = conflicts(), asyncio.create_task(line.sample([("k", facts[0])], 10))
+                while not shop.run("select true from pg_stat_activity where usename = 'reader' and state = 'active'", "b"):
+                    await asyncio.sleep(0.02)
+                vacuum()
+                sample = (await reading)[0]
+                async with asyncio.timeout(30):  # the server's own count comes a little later
+                    await until_conflict(before)
+                assert (sample.failure, sample.rows) == (None, 2)
+
+        for _ in range(4):  # now and then the server ends the session instead of the statement, which is the scan's to survive
+            try:
+                await read_again()
+                break
+            except Failed as cut:
+                assert cut.code == "connection_reset"
+        else:
+            pytest.fail("the session was ended each time")
 
         async def conflict(line: Line) -> None:
             before = conflicts()
