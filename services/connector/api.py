@@ -23,7 +23,7 @@ from shared.contracts.audit import AuditRecorded
 from shared.contracts.choices import explain
 from shared.contracts.connection import Diagnosis
 from shared.contracts.judging.hostile import shown
-from shared.contracts.judging.source import judge
+from shared.contracts.judging.source import codes_of, judge, named
 from shared.contracts.names import SourceName
 from shared.contracts.source import DataSource, Problem
 from shared.sources.failures import why_of
@@ -62,15 +62,19 @@ class Preflight:
         document = await body_of(request, most_kib=MAX_BODY_KIB)
         limits, problems = asked_for(document, self._limits)
         source = document.get("source")
-        if not isinstance(source, dict):
-            return problem(422, "source_rejected", "There is no source in this request", 'Send {"source": {…}}.')
-        judged = judge(source)
+        judged = judge(source if isinstance(source, dict) else {})
+        about = SourceName.parse(judged.spec.key if judged.spec else named(source if isinstance(source, dict) else {}))
+        check(request, "source.validate", about.tenant, about.key)
         if problems or judged.spec is None:
+            await self._audit(about, actor_of(request), "failed", codes_of((*problems, *judged.problems)))
+            if not isinstance(source, dict):
+                return problem(422, "source_rejected", "There is no source in this request", 'Send {"source": {…}}.')
             found = [each.model_dump() for each in (*problems, *judged.problems)]
             return problem(422, "source_rejected", f"{len(found)} problem(s) with this request", problems=found, notes=list(judged.notes))
-        check(request, "source.validate", judged.spec.tenant, judged.spec.key)
         answer = await self.outcome(judged.spec, document.get("password"), limits)
-        await self._audit(judged.spec, actor_of(request), bool(answer["reachable"]))
+        await self._audit(
+            about, actor_of(request), "allowed" if answer["reachable"] else "failed", (answer["diagnosis"] or {}).get("code", "")
+        )
         return JSONResponse(answer | {"notes": list(judged.notes)})
 
     async def outcome(self, spec: DataSource, password: str | None, limits: Limits) -> dict[str, Any]:
@@ -89,18 +93,18 @@ class Preflight:
         seconds = round(monotonic() - began, 3)
         return _facts(first) | _gates(first) | plan | {"others": told, "not_looked_at": unseen, "seconds": seconds}
 
-    async def _audit(self, spec: DataSource, actor: str, reachable: bool) -> None:
+    async def _audit(self, about: SourceName, actor: str, result: str, codes: str) -> None:
         async with self._store.unit() as unit:
             entry = AuditRecorded(
-                tenant=spec.tenant,
+                tenant=about.tenant,
                 actor=actor,
                 action="source.validate",
-                object=spec.key,
-                result="allowed" if reachable else "failed",
-                detail="preflight",
+                object=about.key,
+                result=result,
+                detail=f"preflight: {codes}".removesuffix(": "),
                 service="connector",
             )
-            unit.bus.emit(entry, key=spec.tenant, cause=Cause.new(tenant=spec.tenant))
+            unit.bus.emit(entry, key=about.tenant, cause=Cause.new(tenant=about.tenant))
 
 
 def asked_for(document: dict[str, Any], usual: Limits) -> tuple[Limits, list[Problem]]:

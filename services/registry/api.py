@@ -35,6 +35,7 @@ from shared.web.guard import check, seen, visible
 from shared.web.problems import problem
 
 MAX_ENTRIES = 1000
+CONFLICT = "version_conflict"
 
 
 def routes(store: Store, vault: LocalVault, own: OwnSecrets, proofs: Proofs, anchors: Anchors, allowed: Allowed = ANY) -> list[Route]:
@@ -89,17 +90,28 @@ class Sources:
 
     async def check(self, request: Request) -> Response:
         """Validate only; nothing is kept."""
-        judged = await _judged(request, "source.validate", self._allowed)
+        judged = await self._judged(request, "check")
         if not judged.spec:
             return refused(judged)
         return JSONResponse({"spec": judged.spec.model_dump(mode="json", exclude_defaults=True), "notes": list(judged.notes)})
 
     async def explain(self, request: Request) -> Response:
         """What the choices in a source lead to, each with its reason; nothing is kept."""
-        judged = await _judged(request, "source.validate", self._allowed)
+        judged = await self._judged(request, "explain")
         if not judged.spec:
             return refused(judged)
         return JSONResponse({"answers": [answer._asdict() for answer in explain(judged.spec)], "notes": list(judged.notes)})
+
+    async def _judged(self, request: Request, way: str) -> Judged:
+        """The source in the body, judged, where who asks may have it judged; the ledger has it. Raises Denied."""
+        judged = judge(document := await body_of(request), self._allowed)
+        key = judged.spec.key if judged.spec else named(document)
+        check(request, "source.validate", *_about(key))
+        cause, result = Cause.new(tenant=_about(key)[0]), "allowed" if judged.spec else "failed"
+        async with self._store.unit() as unit:
+            detail = f"{way}: {codes_of(judged.problems)}".removesuffix(": ")
+            unit.audit(cause.tenant, actor_of(request), "source.validate", key, cause, result, detail)
+        return judged
 
     async def schema(self, _: Request) -> Response:
         """The JSON Schema of a source document."""
@@ -119,6 +131,7 @@ class Sources:
                 unit.audit(cause.tenant, actor_of(request), action, key, cause, "failed", codes_of(judged.problems))
                 return refused(judged)
             if conflict := _conflict(request, current):
+                unit.audit(cause.tenant, actor_of(request), action, key, cause, "failed", CONFLICT)
                 return conflict
             row = await unit.register(judged.spec, judged.notes, actor=actor_of(request), cause=cause)
         answer = {**shown(row), "notes": list(judged.notes), "changed": row.version != current, "trace_id": cause.trace_id}
@@ -137,6 +150,7 @@ class Sources:
         async with self._store.unit(keys=[key]) as unit:
             before = await unit.get(key)
             if before and not before.removed and (conflict := _conflict(request, before.version)):
+                unit.audit(cause.tenant, actor_of(request), "source.delete", key, cause, "failed", CONFLICT)
                 return conflict
             if row := await unit.remove(key, actor=actor_of(request), cause=cause):
                 await self._own.let_go(unit.bus.connection, row.spec)
@@ -242,13 +256,6 @@ class Secrets:
             unit.audit(cause.tenant, actor_of(request), action, f"local:{request.path_params['name']}", cause, result)
 
 
-async def _judged(request: Request, action: str, allowed: Allowed) -> Judged:
-    """The source in the body, judged, where who asks may do that with it. Raises Denied."""
-    judged = judge(document := await body_of(request), allowed)
-    check(request, action, *_about(judged.spec.key if judged.spec else named(document)))
-    return judged
-
-
 def _check_change(request: Request, action: str, key: str) -> None:
     """Raises Denied. Who may not look is told of both permissions, so that the refusal does not tell whether the source exists."""
     if not seen(request, action, *_about(key)) and not seen(request, "source.read", *_about(key)):
@@ -277,7 +284,7 @@ def _conflict(request: Request, current: int) -> Response | None:
         return None
     now = f"is at version {current}" if current else "is not registered"
     meant = f"version {wanted[:20]}" if wanted else "a new one"
-    return problem(412, "version_conflict", f"The source {now}, not {meant}", "Read it again, then repeat your change.")
+    return problem(412, CONFLICT, f"The source {now}, not {meant}", "Read it again, then repeat your change.")
 
 
 def _limit(request: Request) -> int:

@@ -61,6 +61,7 @@ def ask(fresh_database_url: str) -> Iterator[Ask]:
             return runner.run(asked(source, **more))
 
         run.rows = lambda: runner.run(_rows(pool))  # type: ignore[attr-defined]
+        run.entries = lambda: runner.run(_entries(pool))  # type: ignore[attr-defined]
         yield run
         runner.run(pool.close())
 
@@ -69,6 +70,11 @@ async def _state(url: str) -> asyncpg.Pool:
     pool = await open_pool(url, schema="connector", application_name="test")
     await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
     return pool
+
+
+async def _entries(pool: asyncpg.Pool) -> list[dict[str, Any]]:
+    """What goes to the ledger."""
+    return [orjson.loads(row[0]) for row in await pool.fetch("select body from outbox where topic = 'audit.recorded' order by id")]
 
 
 async def _rows(pool: asyncpg.Pool) -> str:
@@ -294,6 +300,21 @@ def test_the_request_is_held_to_the_registrys_rules(ask: Ask, body: dict[str, An
     assert (answer["status"], {each["field"] for each in answer["problems"]}) == (422, fields)
     assert CANARY not in answer["text"]
     assert ask(CANARY)["code"] == "source_rejected"
+
+
+def test_the_ledger_has_every_preflight(ask: Ask, plain: dict[str, Any]) -> None:
+    """One that went through, one that was stopped at a gate, and one that was not a source at all; in codes alone."""
+    ask(**plain)
+    ask(plain["source"] | {"port": 1})
+    ask({"name": "x", "database": "d", "password": CANARY})
+    ask(CANARY)
+    entries = [(each["object"], each["result"], each["detail"]) for each in ask.entries()]  # type: ignore[attr-defined]
+    assert entries[:3] == [
+        ("default/trial", "allowed", "preflight"),
+        ("default/trial", "failed", "preflight: refused"),
+        ("default/x", "failed", "preflight: secret_in_document"),
+    ]
+    assert (entries[3][:2], CANARY in str(entries)) == (("default/unnamed", "failed"), False)
 
 
 def test_a_password_is_nowhere_afterwards(

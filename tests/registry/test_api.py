@@ -117,6 +117,26 @@ async def test_the_same_document_again_changes_nothing(registry: Registry) -> No
     assert len(await registry.said("source.registered")) == 1
 
 
+async def test_the_ledger_has_what_changed_nothing(registry: Registry) -> None:
+    """A check, an explanation, and a change that came too late: by whom, of which source, with what result; in codes alone."""
+    await registry.register(CRM)
+    await registry.register({**CRM, "owner": "late"}, if_match='"7"')
+    await registry.http.delete("/sources/default/crm", headers={"If-Match": '"7"'})
+    for path, document in (("check", CRM), ("explain", CRM), ("check", {**CRM, "password": CANARY, "port": 0})):
+        await registry.http.post(f"/sources/{path}", json=document)
+    said = await registry.said("audit.recorded")
+    assert [(each["action"], each["result"], each.get("detail", "")) for each in said] == [
+        ("source.create", "allowed", ""),
+        ("source.update", "failed", "version_conflict"),
+        ("source.delete", "failed", "version_conflict"),
+        ("source.validate", "allowed", "check"),
+        ("source.validate", "allowed", "explain"),
+        ("source.validate", "failed", "check: invalid, secret_in_document"),
+    ]
+    assert {(each["actor"], each["object"]) for each in said} == {("token:local", "default/crm")}
+    assert CANARY not in str(said)
+
+
 async def test_two_registrations_at_once_are_two_versions(registry: Registry) -> None:
     """Neither is lost: both stand in the history and on the topic, in one order, and the later one is what is there."""
     answers = await asyncio.gather(*(registry.register({**CRM, "owner": f"team-{number}"}) for number in range(8)))
