@@ -180,6 +180,18 @@ async def test_a_check_dials_where_the_stack_is_up(shell: Shell, edge: list[dict
     assert json.loads((await shell("list", "--json")).out) == {"sources": []}
 
 
+async def test_add_registers_only_what_is_reached_where_it_is_asked_to(edge: list[dict[str, Any]], shell: Shell, tmp_path: Path) -> None:
+    """`--check` tries it first; what is not reached is not registered. Without it, nothing is dialled before."""
+    (tmp_path / "down.yaml").write_text(GOOD.replace("db.example", "down.example"))
+    (tmp_path / "crm.yaml").write_text(GOOD)
+    refused = await shell("add", str(tmp_path / "down.yaml"), "--check")
+    assert (refused.code, refused.error and refused.error.code) == (1, "refused")
+    assert json.loads((await shell("list", "--json")).out)["sources"] == []
+    assert (await shell("add", str(tmp_path / "crm.yaml"), "--check")).code == 0
+    assert (await shell("add", str(tmp_path / "down.yaml"))).code == 0
+    assert [each["source"]["host"] for each in edge] == ["down.example", "db.example"]
+
+
 async def test_without_a_stack_it_says_so(shell: Shell, nowhere: None, tmp_path: Path) -> None:
     """Checking, explaining and the schema need none."""
     assert "was not dialled" in (await shell("check", put(tmp_path, GOOD))).out

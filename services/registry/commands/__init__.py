@@ -74,10 +74,17 @@ def _registered(answer: dict[str, Any], *, json_output: bool) -> None:
 
 
 @app.command()
-def add(which: Which, version: Version = None, json_output: Json = False) -> None:
+def add(
+    which: Which,
+    version: Version = None,
+    tried: Annotated[bool, typer.Option("--check", help="only where a preflight reaches it")] = False,
+    json_output: Json = False,
+) -> None:
     """Register a source, or change it: idempotent by name."""
     given = read(which)
-    judged(given, json_output=json_output)
+    found = judged(given, json_output=json_output)
+    if tried and found.spec:
+        _reached(found.spec, _preflight(found.spec, given.password, None))
     with edge() as line:
         answer = line.send("POST", "/sources", given.document, version=version)
     _registered(answer, json_output=json_output)
@@ -101,9 +108,15 @@ def check(
         stdout.print("This source is fine." if dialled else "This source is fine. The stack is not running, so it was not dialled.")
         _notes([*found.notes, *(f"{each['cause']}. {each['remedy']}".strip() for each in (dialled or {}).get("warnings", ()))])
         _gates(dialled or {})
-    if dialled and not dialled["reachable"]:
+    if dialled:
+        _reached(found.spec, dialled)
+
+
+def _reached(spec: DataSource, dialled: dict[str, Any]) -> None:
+    """Raises Failed where the preflight did not come in."""
+    if not dialled["reachable"]:
         told = dialled["diagnosis"]
-        raise Failed(f"{spoken(found.spec.key)} cannot be reached", why=told["cause"], remedy=told["remedy"], code=told["code"])
+        raise Failed(f"{spoken(spec.key)} cannot be reached", why=told["cause"], remedy=told["remedy"], code=told["code"])
 
 
 def _is_up() -> bool:
