@@ -235,6 +235,8 @@ def _in_cloud(key: str, origin: str, value: Any) -> Claim:
 
 def _addresses(target: str, value: Any) -> Any:
     """`{host: h, port: p}` as `h:p`, where an endpoint belongs; a single member as a list of one."""
+    if target == "host" and isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        return value[1:-1]  # as an IPv6 address stands in a URL
     if target == "replica_config.secondary":
         return _address(value)
     if target == "replica_config.replica_members" and isinstance(value, list | str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from shared.contracts.choices import entry, tls
@@ -12,8 +13,12 @@ from shared.contracts.engines import ONLY_FOR, SERVERS, cloud_of, default_host, 
 from shared.contracts.judging import secrecy
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource, GcpConfig, Problem
 
-HOST = re.compile(r"/.+|\[[0-9A-Fa-f:.%\w]+\]|[0-9A-Fa-f:.]*::?[0-9A-Fa-f:.%\w]+|[\w.\-]+")  # a socket's folder, IPv6, a name or IPv4
-ENDPOINT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[\w.\-]+)(?::([0-9]{1,5}))?")
+_LABEL = r"(?!-)[\w-]{1,63}(?<!-)"
+NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)  # a host's name, or its IPv4 address
+ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d+):role/[\w+=,.@/-]+", re.ASCII)
+MAIL = re.compile(r"[\w.-]{1,128}@[\w.-]{1,128}", re.ASCII)
+RDS_REGION = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com(?:\.cn)?\.?$", re.IGNORECASE)
 REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 AZURE_REGION = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*", re.ASCII)  # Azure shows "West Europe" for westeurope
 STORAGE_ACCOUNT = re.compile(r"[a-z0-9]{1,24}", re.ASCII)
@@ -55,9 +60,54 @@ def _kind(spec: DataSource) -> str:
     return engine_of(spec.engine).kind
 
 
+def _bad_host(text: str) -> bool:
+    """Neither a name, nor an address, nor the folder of a socket."""
+    if text.startswith("/"):
+        return len(text) == 1
+    if ":" not in text:
+        return not NAME.fullmatch(text)
+    try:
+        ip_address(text)
+    except ValueError:
+        return True
+    return False
+
+
 def _bad_endpoint(text: str) -> bool:
     found = ENDPOINT.fullmatch(text)
-    return found is None or (found[1] is not None and not 0 < int(found[1]) <= 65535)
+    return found is None or _bad_host(found[1].strip("[]")) or (found[2] is not None and not 0 < int(found[2]) <= 65535)
+
+
+def _unlike_its_host(spec: DataSource) -> bool:
+    found = RDS_REGION.search(spec.host)
+    return bool(_aws(spec).region and found) and found is not None and found[1].lower() != _aws(spec).region.lower()
+
+
+def _another_account(spec: DataSource) -> bool:
+    owner = (_aws(spec).resource_arn.split(":") + [""] * 5)[4]
+    return bool(_aws(spec).account_id and owner) and owner != _aws(spec).account_id
+
+
+def _another_project(spec: DataSource) -> bool:
+    owner = _gcp(spec).instance.rpartition(":")[0].rpartition(":")[0]
+    return bool(_gcp(spec).project_id and owner) and owner != _gcp(spec).project_id
+
+
+def _relative(path: str) -> bool:
+    return bool(path) and (not path.startswith("/") or ".." in path.split("/"))
+
+
+def _names_an_identity(spec: DataSource) -> bool:
+    """An id without what proves it."""
+    cloud = _azure(spec)
+    return bool(cloud.client_id) and not (cloud.client_secret_ref or cloud.use_managed_identity or cloud.use_workload_identity)
+
+
+def _member_again(spec: DataSource) -> bool:
+    """A replica set's members are named together, whoever of them is asked first."""
+    replicas = spec.replica_config
+    others = {_with_port(spec, each).lower() for each in (spec.host, replicas.secondary) if each}
+    return spec.engine != "mongodb" and any(_with_port(spec, each).lower() in others for each in replicas.replica_members)
 
 
 def _unlike(pattern: re.Pattern[str], text: str) -> bool:
@@ -97,7 +147,7 @@ ONE = "Give only one of them."
 RULES: tuple[Rule, ...] = (
     # place
     Rule("host", "missing", lambda s: s.engine in SERVERS and not s.host, "is required", "Give the server's name or address."),
-    Rule("host", "invalid", lambda s: bool(s.host) and not HOST.fullmatch(s.host), "is not one host name or address",
+    Rule("host", "invalid", lambda s: bool(s.host) and _bad_host(s.host), "is not one host name or address",
          "Give a name or an address alone; port, user and database have fields of their own, further hosts go to replica_config."),
     Rule("port", "invalid", lambda s: s.engine in SERVERS and s.port < 1, "is not a port", "Give 1 to 65535, or leave it out."),
     Rule("path", "missing", lambda s: s.engine == "folder" and not s.path, "a folder has a path", "Give path, from the root on."),
@@ -124,7 +174,30 @@ RULES: tuple[Rule, ...] = (
          "is not the cloud of this kind of store", "s3 is aws's, gcs is gcp's, azure_blob is azure's."),
     Rule("cloud_config.storage_account", "missing", lambda s: s.engine == "azure_blob" and not (s.host or _azure(s).storage_account),
          "a blob container belongs to a storage account", "Give cloud_config.storage_account."),
+    Rule("cloud_config.region", "contradiction", _unlike_its_host, "is not the region in the host's name", "Leave it out, or correct it."),
+    Rule("cloud_config.account_id", "contradiction", _another_account, "is not the account of resource_arn", ONE),
+    Rule("cloud_config.project_id", "contradiction", _another_project, "is not the project of instance", ONE),
+    Rule("cloud_config.storage_account", "not_for_engine", lambda s: _kind(s) == "server" and bool(_azure(s).storage_account),
+         "is for a blob container", "Remove it, or use engine azure_blob."),
+    Rule("cloud_config.instance", "not_for_engine", lambda s: _kind(s) == "store" and bool(_gcp(s).instance),
+         "is for a database of Cloud SQL", "Remove it."),
+    Rule("cloud_config.use_iam_auth", "not_for_engine", lambda s: _kind(s) == "store" and (_aws(s).use_iam_auth or _gcp(s).use_iam_auth),
+         "is for databases; a store takes the identity as it is", "Remove it."),
     # identity
+    Rule("cloud_config", "not_for_engine", lambda s: s.engine == "mongodb" and _signs_by_token(s),
+         "MongoDB is not signed in to by a cloud's token here", "Use password_secret, or a client certificate."),
+    Rule("cloud_config", "not_for_engine", lambda s: s.engine == "mariadb" and entry(s).sign_in == "azure_token",
+         "Azure has no MariaDB that takes its tokens", "Use password_secret, or engine mysql."),
+    Rule("cloud_config.role_arn", "invalid", lambda s: _unlike(ROLE, _aws(s).role_arn), "is not the ARN of a role",
+         "Write it as arn:aws:iam::123456789012:role/NAME."),
+    Rule("cloud_config.impersonate_service_account", "invalid", lambda s: _unlike(MAIL, _gcp(s).impersonate_service_account),
+         "is not the mail of a service account", "Write it as NAME@PROJECT.iam.gserviceaccount.com."),
+    Rule("cloud_config.web_identity_token_file", "invalid", lambda s: _relative(_aws(s).web_identity_token_file),
+         "is not an absolute path", "Write it from the root on, without '..'."),
+    Rule("cloud_config.federated_token_file", "invalid", lambda s: _relative(_azure(s).federated_token_file),
+         "is not an absolute path", "Write it from the root on, without '..'."),
+    Rule("cloud_config.client_id", "contradiction", _names_an_identity, "names an identity, and nothing proves it",
+         "Give client_secret_ref, use_managed_identity or use_workload_identity, or leave it out."),
     Rule("password_secret", "contradiction", lambda s: bool(s.password_secret) and _signs_by_token(s),
          "a password and a token of the cloud are both asked for", ONE),
     Rule("username", "missing", lambda s: _signs_by_token(s) and s.cloud_provider != "gcp" and not s.username,
@@ -145,7 +218,7 @@ RULES: tuple[Rule, ...] = (
          lambda s: bool(_aws(s).web_identity_token_file or _aws(s).external_id) and not _aws(s).role_arn,
          "a web identity or an external id is for a role", "Give role_arn."),
     Rule("cloud_config.region", "missing",
-         lambda s: _aws(s).use_iam_auth and not _aws(s).region and not re.search(r"\.[a-z]{2}(-[a-z]+)+-\d\.rds\.amazonaws\.com", s.host),
+         lambda s: _aws(s).use_iam_auth and s.engine in SERVERS and not _aws(s).region and not RDS_REGION.search(s.host),
          "a token is signed for a region", "Give cloud_config.region."),
     Rule("cloud_config.use_managed_identity", "contradiction",
          lambda s: _azure(s).use_managed_identity and bool(_azure(s).client_secret_ref or _azure(s).use_workload_identity),
@@ -193,6 +266,8 @@ RULES: tuple[Rule, ...] = (
     Rule("replica_config.replica_members", "invalid",
          lambda s: len({m.lower() for m in s.replica_config.replica_members}) < len(s.replica_config.replica_members),
          "names a member twice", "Name each once."),
+    Rule("replica_config.replica_members", "contradiction", _member_again, "names the primary or the secondary again",
+         "Name the replicas alone."),
     Rule("replica_config.replica_members", "too_long", lambda s: len(s.replica_config.replica_members) > MAX_MEMBERS,
          f"has more than {MAX_MEMBERS} members", "Name those that are to be read from."),
     Rule("srv", "contradiction", lambda s: s.srv and bool(s.replica_config.replica_members or s.replica_config.secondary),
@@ -244,5 +319,13 @@ def advice(spec: DataSource) -> Iterator[str]:
         yield f"WARNING: ssl_config.mode {spec.ssl_config.mode} turns off what proves the server's identity"
     if spec.ssl_config.ca and spec.ssl_config.mode in ("prefer", "require"):
         yield f"ssl_config.ca is not looked at with mode {spec.ssl_config.mode}: use verify-full"
+    if spec.ssl_config.mode == "disable" and cloud_of(spec.host):
+        yield "WARNING: with ssl_config.mode disable the password and all data cross the cloud's network in clear text: use verify-full"
+    if isinstance(spec.cloud_config, AzureConfig) and entry(spec).sign_in == "none" and _kind(spec) != "folder":
+        yield "cloud_config names no identity, so nobody signs in: give use_managed_identity, use_workload_identity or client_secret_ref"
+    if (_aws(spec).account_id and not _aws(spec).resource_arn) or (_gcp(spec).project_id and not _gcp(spec).instance):
+        yield "cloud_config.account_id and project_id are for people: nothing is decided by them"
+    if _azure(spec).use_managed_identity and _azure(spec).tenant_id:
+        yield "cloud_config.tenant_id is not looked at for a managed identity"
     if _aws(spec).access_key_id:
         yield "cloud_config.access_key_id is a lasting key: a role would be safer"

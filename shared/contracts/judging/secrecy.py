@@ -11,9 +11,10 @@ from shared.contracts.judging.hostile import SECRETS, parts, shown
 from shared.contracts.source import Problem
 
 SCHEMES = ("env", "file", "local", "vault", "aws-sm", "azure-kv", "gcp-sm")
+_SHAPES = ", ".join(f"{scheme}:/…" if scheme == "file" else f"{scheme}:…" for scheme in SCHEMES)
 SEPARATOR = " | "
 MOST_REFERENCES = 5
-_REFERENCE = re.compile(rf"env:[^\s|]+|(?:{'|'.join(SCHEMES[1:])}):[^\s|][^|]*")
+_REFERENCE = re.compile(rf"env:[^\s|]+|file:/[^|]+|(?:{'|'.join(SCHEMES[2:])}):[^\s|][^|]*")
 REFERENCES = frozenset({"password_secret"} | {field for model in CLOUDS.values() for field in model.model_fields if field.endswith("_ref")})
 NAMES = re.compile(r"passw|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key$|credential|passphrase", re.IGNORECASE)
 LABEL_NAMES = re.compile(
@@ -66,7 +67,7 @@ def literal(document: dict[str, Any]) -> Iterator[Problem]:
                 field=path,
                 code="secret_not_a_reference",
                 message="must be a reference, not the secret itself; the value was not kept",
-                remedy=f"Use one of {', '.join(f'{scheme}:…' for scheme in SCHEMES)}, or up to {MOST_REFERENCES} of them with | between.",
+                remedy=f"Use one of {_SHAPES}; up to {MOST_REFERENCES} of them with | between.",
             )
 
 

@@ -74,7 +74,10 @@ def test_what_holds_where_nothing_is_said() -> None:
             {"cloud_config": {"provider": "aws", "access_key_id": "A", "secret_access_key_ref": "env:X"}},
             "cloud_config.secret_access_key_ref",
         ),
-        ({"cloud_config": {"provider": "aws", "role_arn": "r", "web_identity_token_file": "/t"}}, "cloud_config.web_identity_token_file"),
+        (
+            {"cloud_config": {"provider": "aws", "role_arn": "arn:aws:iam::1:role/r", "web_identity_token_file": "/t"}},
+            "cloud_config.web_identity_token_file",
+        ),
         ({"cloud_config": {"provider": "gcp", "service_account_ref": "file:/root/key.json"}}, "cloud_config.service_account_ref"),
     ],
 )

@@ -14,6 +14,7 @@ CLOUD = {**SERVER, "location": "cloud", "username": "reader"}
 AWS = {"provider": "aws", "region": "eu-central-1"}
 AZURE = {"provider": "azure"}
 GCP = {"provider": "gcp"}
+ROLE = "arn:aws:iam::123456789012:role/reader"
 REPLICA = {**SERVER, "location": "hybrid"}
 
 # document, field of the problem, a piece of its words
@@ -63,7 +64,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "both",
     ),
     (
-        {**CLOUD, "cloud_config": {**AWS, "web_identity_token_file": "/t", "role_arn": "r", "profile": "p"}},
+        {**CLOUD, "cloud_config": {**AWS, "web_identity_token_file": "/t", "role_arn": ROLE, "profile": "p"}},
         "cloud_config.web_identity_token_file",
         "both",
     ),
@@ -110,6 +111,57 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({**SERVER, "replica_config": {"replica_members": ["a", "A"]}}, "replica_config.replica_members", "twice"),
     ({**SERVER, "replica_config": {"replica_members": [f"m{n}" for n in range(60)]}}, "replica_config.replica_members", "more than 50"),
     ({**SERVER, "engine": "mongodb", "srv": True, "replica_config": {"replica_members": ["a"]}}, "srv", "seed list"),
+    *(({**SERVER, "host": host}, "host", "one host name") for host in ("a..b", "..", "-x", "x-.example", "/", "db:5432", "1::2::3", "u@h")),
+    ({**CLOUD, "engine": "mongodb", "cloud_config": {**AWS, "use_iam_auth": True}}, "cloud_config", "MongoDB"),
+    ({**CLOUD, "engine": "mongodb", "cloud_config": {**AZURE, "use_managed_identity": True}}, "cloud_config", "MongoDB"),
+    ({**CLOUD, "engine": "mongodb", "cloud_config": {**GCP, "use_iam_auth": True}}, "cloud_config", "MongoDB"),
+    ({**CLOUD, "engine": "mariadb", "cloud_config": {**AZURE, "use_managed_identity": True}}, "cloud_config", "MariaDB"),
+    ({**CLOUD, "host": "a.b.us-east-1.rds.amazonaws.com", "cloud_config": AWS}, "cloud_config.region", "host's name"),
+    ({**CLOUD, "cloud_config": {**AWS, "role_arn": "not-an-arn"}}, "cloud_config.role_arn", "ARN"),
+    (
+        {**CLOUD, "cloud_config": {**AWS, "role_arn": ROLE, "web_identity_token_file": "t"}},
+        "cloud_config.web_identity_token_file",
+        "absolute",
+    ),
+    (
+        {**CLOUD, "cloud_config": {**AWS, "account_id": "9", "resource_arn": "arn:aws:rds:eu-central-1:1:db:crm"}},
+        "cloud_config.account_id",
+        "resource_arn",
+    ),
+    (
+        {
+            **CLOUD,
+            "cloud_config": {**AZURE, "use_workload_identity": True, "client_id": "c", "tenant_id": "t", "federated_token_file": "t"},
+        },
+        "cloud_config.federated_token_file",
+        "absolute",
+    ),
+    ({**CLOUD, "cloud_config": {**AZURE, "client_id": "c", "tenant_id": "t"}}, "cloud_config.client_id", "nothing proves it"),
+    ({**CLOUD, "cloud_config": {**AZURE, "storage_account": "acme"}}, "cloud_config.storage_account", "blob container"),
+    ({**CLOUD, "cloud_config": {**GCP, "impersonate_service_account": "x"}}, "cloud_config.impersonate_service_account", "mail"),
+    ({**CLOUD, "cloud_config": {**GCP, "project_id": "p", "instance": "q:r:i"}}, "cloud_config.project_id", "project of instance"),
+    (
+        {"name": "s", "engine": "gcs", "database": "lake", "cloud_config": {**GCP, "instance": "p:r:i"}},
+        "cloud_config.instance",
+        "Cloud SQL",
+    ),
+    (
+        {"name": "s", "engine": "gcs", "database": "lake", "cloud_config": {**GCP, "use_iam_auth": True}},
+        "cloud_config.use_iam_auth",
+        "store",
+    ),
+    (
+        {"name": "s", "engine": "s3", "database": "lake", "cloud_config": {**AWS, "use_iam_auth": True}},
+        "cloud_config.use_iam_auth",
+        "store",
+    ),
+    ({**SERVER, "replica_config": {"replica_members": ["DB.example"]}}, "replica_config.replica_members", "primary or the secondary"),
+    (
+        {**REPLICA, "replica_config": {"secondary": "b.example", "replica_members": ["b.example:5432"]}},
+        "replica_config.replica_members",
+        "primary or the secondary",
+    ),
+    ({**SERVER, "password_secret": "file:relative"}, "password_secret", "reference"),
     ({**SERVER, "labels": {"k": "v" * 300}}, "labels", "255"),
     ({**SERVER, "name": " crm"}, "name", "white space"),
     ({**SERVER, "tenant": "acme "}, "tenant", "white space"),
@@ -136,6 +188,34 @@ def test_every_rule_is_broken_by_some_document() -> None:
     """No row that cannot be reached, none that nothing here has tried."""
     told = {(problem.field, problem.message) for document, _, _ in CASES for problem in judge(document).problems}
     assert {(rule.field, rule.message) for rule in RULES} <= told
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (
+            {**CLOUD, "host": "x.y.eu-central-1.rds.amazonaws.com", "ssl_config": {"mode": "disable"}},
+            "WARNING: with ssl_config.mode disable",
+        ),
+        ({**CLOUD, "cloud_config": AZURE}, "names no identity"),
+        ({**CLOUD, "cloud_config": {**AWS, "account_id": "123456789012"}}, "nothing is decided by them"),
+        ({**CLOUD, "cloud_config": {**GCP, "project_id": "shop"}}, "nothing is decided by them"),
+        ({**CLOUD, "cloud_config": {**AZURE, "use_managed_identity": True, "tenant_id": "t"}}, "not looked at"),
+    ],
+)
+def test_what_is_allowed_and_should_be_known(document: dict[str, Any], words: str) -> None:
+    judged = judge(document)
+    assert judged.spec
+    assert any(words in note for note in judged.notes)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql", "mongodb"])
+def test_an_ipv6_address_needs_no_brackets(engine: str) -> None:
+    """A driver is given the address itself."""
+    spec = judge({**SERVER, "engine": engine, "host": "[::1]"}).spec
+    assert spec
+    assert spec.host == "::1"
+    assert judge({**SERVER, "host": "fe80::1%eth0"}).spec
 
 
 def test_all_is_told_in_one_answer() -> None:
