@@ -131,6 +131,15 @@ async def replay_and_drop(patient: Frail, letters: Sequence[dict[str, Any]]) -> 
         await asyncio.sleep(0.5)
     assert patient.line.shell("dlq", "drop", "--yes", *[letter["id"] for letter in letters]).returncode == 0
     assert not [letter for letter in patient.letters() if letter["id"] in {one["id"] for one in letters}]
+    wanted = {("dlq.replay", first["id"])} | {("dlq.drop", letter["id"]) for letter in letters}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not wanted <= {(entry["action"], entry["object"]) for entry in patient.line.get("/audit/default")["entries"] if operated(entry)}:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.5)
+
+
+def operated(entry: dict[str, Any]) -> bool:
+    return str(entry["actor"]).startswith("operator:")
 
 
 async def gone(patient: Frail, source: str) -> None:
