@@ -67,16 +67,20 @@ def kafka_bootstrap(kafka: EmbeddedKafka) -> str:
     return kafka.bootstrap
 
 
-# Files of journeys by the stack that their tests share; those not named here share the line. The longest first.
-STACKS = {"frail": ("test_chaos.py", "test_crash.py"), "line": (), "resting": ("test_interrupt.py", "test_upgrade.py")}
+# Files by the servers that their tests share; journeys that are not named here share the line. The longest first.
+STACKS = {
+    "frail": ("journeys/test_chaos.py", "journeys/test_crash.py"),
+    "line": (),
+    "pair": ("connector/test_failover.py", "discovery/test_endpoints.py", "sources/test_catalogue.py"),
+    "resting": ("journeys/test_interrupt.py", "journeys/test_upgrade.py"),
+}
 LONG = ("local", "bus", "tagger")  # folders that begin before the others
 
 
 def group_of(file: Path) -> str:
     """Tests that share a stack stay together on one worker, other tests by file."""
-    if file.parent.name != "journeys":
-        return file.as_posix()
-    return next((stack for stack, files in STACKS.items() if file.name in files), "line")
+    alone = "line" if file.parent.name == "journeys" else file.as_posix()
+    return next((stack for stack, files in STACKS.items() if f"{file.parent.name}/{file.name}" in files), alone)
 
 
 def place_of(item: pytest.Item) -> int:
