@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
+from shared.contracts.engines import ENGINES, engine_of
 from shared.errors import UsageError
 from shared.sources.base import SourceDriver
 
@@ -18,9 +19,11 @@ def driver_for(engine: str) -> SourceDriver:
         try:
             driver: SourceDriver = entry.load()()
         except ModuleNotFoundError as error:
+            extra = engine_of(engine).extra if engine in ENGINES else ""
             raise UsageError(
                 f"the driver for {engine} lacks the package {error.name}",
-                remedy=f"pip install 'pursight[{engine}]'.",
+                why=f"the extra '{extra}' is not installed" if extra else "",
+                remedy=f"Install it: pip install 'pursight[{extra}]'." if extra else "Install what the package that brings it asks for.",
                 code="missing_extra",
             ) from error
         return driver

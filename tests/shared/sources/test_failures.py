@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -169,3 +171,38 @@ def test_a_dial_never_shows_its_password() -> None:
     dial = Dial("h", 1, "d", "u", CANARY)
     assert CANARY not in repr(dial)
     assert replace(dial, host="x").password == CANARY
+
+
+_WITHOUT = """
+import asyncio, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("asyncmy", "pymongo", "bson", "pyarrow"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "pyarrow" else found(name, package)
+from pathlib import Path
+from services.connector.domain.plan import plan
+from services.connector.gateway import Dialler, Limits, Patience
+from shared.contracts.source import DataSource
+from shared.egress import GuardedLoop, Surroundings
+async def main():
+    limits = Limits(1.0, 1.0, 2.0)
+    for engine in ("mysql", "mariadb", "mongodb", "folder"):
+        spec = DataSource(name="x", engine=engine, host="127.0.0.1", port=1, database="d", path="/tmp")
+        dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(1.0, 1.0))
+        gate = (await dialler.preflight(spec, plan(spec), limits)).failure
+        print(gate.code, "|", f"{gate.cause}. {gate.remedy}")
+with asyncio.Runner(loop_factory=GuardedLoop) as runner: runner.run(main())
+"""
+
+
+def test_a_preflight_without_an_engines_extra_names_it() -> None:
+    """An installation without the driver says in one line what to install, by the extra that there is."""
+    done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert [line.partition(" | ")[0] for line in lines] == ["missing_extra"] * 4, done.stderr
+    extras = ("mysql", "mysql", "mongodb", "stores")
+    assert [f"pip install 'pursight[{extra}]'" in line for extra, line in zip(extras, lines, strict=True)] == [True] * 4
