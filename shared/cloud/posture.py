@@ -1,8 +1,10 @@
-"""What the cloud itself says of the managed database that a source is: encryption, public access, backups, zones, sign-in, region.
+"""What the cloud itself says of the managed database or bucket that a source is: encryption, public access, backups, zones, region.
 
-AWS by `DescribeDBInstances` and `DescribeDBClusters` (rds:DescribeDBInstances, rds:DescribeDBClusters), Azure by Resource Manager
-(Microsoft.DBforPostgreSQL and DBforMySQL flexibleServers/read), Google by the Cloud SQL Admin API (cloudsql.instances.get). All answers
-become the same facts; what an answer does not tell stays None. Addresses are the providers' own, whatever the source says.
+AWS by `DescribeDBInstances` and `DescribeDBClusters` (rds:DescribeDBInstances, rds:DescribeDBClusters), for a bucket by its location,
+encryption and block of public access (s3:GetBucketLocation, s3:GetEncryptionConfiguration, s3:GetBucketPublicAccessBlock); Azure by
+Resource Manager (Microsoft.DBforPostgreSQL and DBforMySQL flexibleServers/read), Google by the Cloud SQL Admin API
+(cloudsql.instances.get). All answers become the same facts; what an answer does not tell stays None. Addresses are the providers' own,
+whatever the source says.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -43,10 +45,14 @@ _AZURE_ID = re.compile(r"/subscriptions/[\w\-]+/resourceGroups/[\w\-.()]+/provid
 _AWS_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9\-]{0,62}")
 _AWS_ARN = re.compile(r"arn:aws[\w\-]*:rds:([a-z0-9\-]+):\d*:(db|cluster):([a-zA-Z][a-zA-Z0-9\-]{0,62})")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
+_AWS_DOMAIN = ".amazonaws.com"
+_USUAL_REGION = "us-east-1"  # where a bucket is that names none
+_BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _PAGES = 20
 _KEPT = 1000  # sources
 _RIGHTS = {
     "aws": "Allow our identity rds:DescribeDBInstances and rds:DescribeDBClusters.",
+    "s3": "Allow our identity s3:GetBucketLocation, s3:GetEncryptionConfiguration and s3:GetBucketPublicAccessBlock.",
     "azure": "Give our identity the role Reader on the server, or on its subscription.",
     "gcp": "Give our identity the role Cloud SQL Viewer (cloudsql.instances.get), and enable the Cloud SQL Admin API.",
 }
@@ -93,6 +99,8 @@ class CloudPosture:
         return await self._of_google(spec, cloud) if cloud else None
 
     async def _of_aws(self, spec: DataSource, cloud: AwsConfig) -> Posture | None:
+        if spec.engine == "s3":
+            return None if spec.host and not spec.host.endswith(_AWS_DOMAIN) else await self._of_bucket(spec.database, cloud)
         named = aws_name(cloud.resource_arn, spec.host)
         if named is None:
             return None
@@ -106,6 +114,15 @@ class CloudPosture:
                     return await _cluster(rds, name, region)
                 found = (await rds.describe_db_instances(DBInstanceIdentifier=name)).get("DBInstances") or [{}]
                 return _rds(found[0], region, public=found[0].get("PubliclyAccessible"))
+
+    async def _of_bucket(self, bucket: str, cloud: AwsConfig) -> Posture:
+        """An own server that speaks S3 is not asked: its answers would be its own word."""
+        with as_this_machine():
+            async with self._aws.client(await AwsSignIn.of(cloud, self._resolve), "s3", region=cloud.region or _USUAL_REGION) as s3:
+                at = (await s3.get_bucket_location(Bucket=bucket)).get("LocationConstraint")
+                encrypted = await _or_none(s3.get_bucket_encryption(Bucket=bucket), "ServerSideEncryptionConfigurationNotFoundError")
+                block = await _or_none(s3.get_public_access_block(Bucket=bucket), "NoSuchPublicAccessBlockConfiguration")
+        return _bucket(encrypted, block, str(at or _USUAL_REGION))
 
     async def _of_azure(self, spec: DataSource, cloud: AzureConfig) -> Posture | None:
         if spec.engine not in _AZURE_KINDS:
@@ -137,7 +154,9 @@ class CloudPosture:
 def untold(spec: DataSource, error: PurSightError) -> Diagnosis:
     """One finding, for information: the source works all the same."""
     cause = f"the cloud does not tell how it keeps this source: {error.why or error.what}"
-    return Diagnosis(code="cloud_facts_unknown", cause=cause, remedy=_RIGHTS[spec.cloud_provider], severity="info")
+    return Diagnosis(
+        code="cloud_facts_unknown", cause=cause, remedy=_RIGHTS.get(spec.engine) or _RIGHTS[spec.cloud_provider], severity="info"
+    )
 
 
 def merged(own: Posture, cloud: Posture) -> Posture:
@@ -172,6 +191,26 @@ def google_name(cloud: GcpConfig) -> tuple[str, str] | None:
         return found[2], found[3]
     parts = cloud.instance.rsplit(":", 2)
     return (parts[0], parts[2]) if len(parts) == 3 else None
+
+
+async def _or_none(call: Awaitable[dict[str, Any]], nothing: str) -> dict[str, Any] | None:
+    """The answer; None where the bucket has no such setting, which AWS says by an error of this code."""
+    try:
+        return await call
+    except Exception as error:
+        if _at(getattr(error, "response", None), "Error", "Code") != nothing:
+            raise
+        return None
+
+
+def _bucket(encrypted: Mapping[str, Any] | None, block: Mapping[str, Any] | None, region: str) -> Posture:
+    """Not public where all of it is blocked; where not, policies and lists of each object decide, and that stays unknown."""
+    blocked = _at(block, "PublicAccessBlockConfiguration") or {}
+    return Posture(
+        encrypted_at_rest=bool(_at(encrypted, "ServerSideEncryptionConfiguration", "Rules")),
+        public_access=False if all(blocked.get(name) is True for name in _BLOCKS) else None,
+        region={"EU": "eu-west-1"}.get(region, region),
+    )
 
 
 async def _cluster(rds: Any, name: str, region: str) -> Posture:

@@ -115,6 +115,25 @@ async def test_a_cluster_is_as_public_as_its_members(rds: Line) -> None:
     assert (found.encrypted_at_rest, found.public_access, found.backup_retention_days) == (True, True, 9)
 
 
+async def test_a_bucket_says_how_it_is_kept(rds: Line) -> None:
+    """Encryption and region; not public where all is blocked, else unknown. An own server that speaks S3 is not asked."""
+    block = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+    key = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    async with posture.AwsSessions().client(await posture.AwsSignIn.of(KEYS, lambda _: _value()), "s3", region=REGION) as s3:
+        for name in ("kept-well", "kept-badly"):
+            await s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        await s3.put_public_access_block(Bucket="kept-well", PublicAccessBlockConfiguration=block)
+        await s3.put_bucket_encryption(Bucket="kept-well", ServerSideEncryptionConfiguration={"Rules": [key]})
+        await s3.put_public_access_block(Bucket="kept-badly", PublicAccessBlockConfiguration={**block, "BlockPublicPolicy": False})
+        await s3.delete_bucket_encryption(Bucket="kept-badly")
+    bucket = source(KEYS, engine="s3", host="", database="kept-well")
+    assert await asked().facts(bucket) == Posture(encrypted_at_rest=True, public_access=False, region=REGION)
+    badly = bucket.model_copy(update={"database": "kept-badly"})
+    assert await asked().facts(badly) == Posture(encrypted_at_rest=False, region=REGION)
+    assert await code_of(bucket.model_copy(update={"database": "nobodys"})) == "not_found"
+    assert await asked().facts(bucket.model_copy(update={"host": "minio.example"})) is None
+
+
 async def test_aws_refusals_are_one_finding(rds: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing, forbidden, unknown key, away: a code of ours, and the source works all the same."""
     spec = source(KEYS, host=f"nobody.abc.{REGION}.rds.amazonaws.com")
