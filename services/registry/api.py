@@ -21,7 +21,7 @@ from shared.access.gate import denied
 from shared.access.proof import Proofs
 from shared.bus.unit import Cause
 from shared.contracts.choices import explain
-from shared.contracts.document import document_schema
+from shared.contracts.document import published_schema
 from shared.contracts.judging.allowed import ANY, Allowed
 from shared.contracts.judging.source import Judged, codes_of, judge, named
 from shared.contracts.names import DEFAULT_TENANT, SourceName
@@ -115,7 +115,7 @@ class Sources:
 
     async def schema(self, _: Request) -> Response:
         """The JSON Schema of a source document."""
-        return JSONResponse(document_schema(), media_type="application/schema+json")
+        return JSONResponse(published_schema(), media_type="application/schema+json")
 
     async def register(self, request: Request) -> Response:
         """Idempotent by name. With `If-Match: VERSION` or `If-None-Match: *`, refused (412) where somebody was faster."""

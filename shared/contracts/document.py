@@ -13,6 +13,9 @@ from shared.contracts.source import DataSource, ReplicaConfig, SslConfig
 
 Schema = dict[str, Any]
 BLOCKS: dict[str, type[BaseModel]] = {"ssl_config": SslConfig, "replica_config": ReplicaConfig}
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+BASE = "https://pursight.dev/schemas"
+VERSION = "v1"
 NO_FIELD = False  # the JSON Schema that nothing satisfies
 
 
@@ -28,6 +31,11 @@ def document_schema() -> Schema:
     schema["required"] = ["name"]
     schema["properties"]["cloud_provider"] = {"type": "string", "enum": list(CLOUDS), "description": "the same as cloud_config.provider"}
     return {**schema, "allOf": [_words(), *map(_rule, ENGINES.values())]}
+
+
+def published_schema() -> Schema:
+    """The same as whoever gets it alone can use it: which dialect it is written in, what it is called, and its version."""
+    return {"$schema": DIALECT, "$id": f"{BASE}/data_source.{VERSION}.json", "version": VERSION, **document_schema()}
 
 
 def _words() -> Schema:

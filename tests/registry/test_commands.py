@@ -196,7 +196,9 @@ async def test_without_a_stack_it_says_so(shell: Shell, nowhere: None, tmp_path:
     """Checking, explaining and the schema need none."""
     assert "was not dialled" in (await shell("check", put(tmp_path, GOOD))).out
     assert "verify-full" in (await shell("explain", put(tmp_path, GOOD + "location: cloud\n"))).out
-    assert json.loads((await shell("schema")).out)["title"] == "DataSource"
+    schema = json.loads((await shell("schema")).out)
+    assert (schema["title"], schema["$id"], schema["version"]) == ("DataSource", "https://pursight.dev/schemas/data_source.v1.json", "v1")
+    assert schema["$schema"].endswith("2020-12/schema")
     assert (await shell("add", put(tmp_path, GOOD))).code == 2
 
 

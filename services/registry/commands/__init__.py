@@ -15,7 +15,7 @@ from services.registry.commands.files import Written, read
 from shared.cli.connect import Edge, address, edge
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
 from shared.contracts.choices import Answer, explain
-from shared.contracts.document import document_schema
+from shared.contracts.document import published_schema
 from shared.contracts.judging.source import Judged, judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource
@@ -251,4 +251,4 @@ def _driver(engine: str) -> Answer:
 @app.command()
 def schema() -> None:
     """The JSON Schema of a source document, for editors and other checks."""
-    as_json(document_schema())
+    as_json(published_schema())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from shared.contracts.cloud import CLOUDS
 from shared.contracts.engines import ENGINES, STORES, cloud_of, engine_of
-from shared.contracts.source import DataSource, Problem
+from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, SslConfig
 
 CONTAINERS = ("connection_properties", "additional_properties")  # their fields belong to the source itself
 BLOCKS = ("cloud_config", "ssl_config", "replica_config", "scope")
@@ -42,6 +42,7 @@ FIELDS: dict[str, str] = {
     "read_preference": "replica_config.read_preference",
     "secondary_endpoint": "replica_config.secondary",
     "secondary_host": "replica_config.secondary",
+    "secondary_port": "replica_config.secondary_port",
     "cron": "schedule",
     "scan_schedule": "schedule",
 }
@@ -121,6 +122,12 @@ VALUES: dict[str, dict[str, str]] = {
     },
     "replica_config.failback": {},
 }
+BLOCK_MODELS: dict[str, frozenset[str]] = {
+    "cloud_config": frozenset(field for model in CLOUDS.values() for field in model.model_fields),
+    "ssl_config": frozenset({*SslConfig.model_fields, "enabled", "check_hostname"}),
+    "replica_config": frozenset(ReplicaConfig.model_fields),
+    "scope": frozenset(Scope.model_fields),
+}
 # A switch says a mode where nobody names one, and contradicts some that are named.
 SWITCHES: dict[tuple[str, bool], tuple[str, tuple[str, ...]]] = {
     ("enabled", True): ("verify-full", ("disable",)),
@@ -158,8 +165,9 @@ def normalise(document: dict[str, Any]) -> Normal:
     {'name': 'crm', 'engine': 'postgresql'}
     """
     claims = [claim for claim in _claims(document) if claim.value is not None]
+    claims = _with_its_port(claims)
     silent = {"cloud_provider", *(claim.origin for claim in claims if claim.origin == claim.target or claim.target in _SWITCHES)}
-    notes = [f"{claim.origin} is read as {claim.target}" for claim in claims if claim.origin not in silent]
+    notes = [f"{claim.origin} is read as {claim.target}" for claim in claims if claim.origin not in silent and _is_ours(claim.target)]
     claims = [_known_word(claim, notes) for claim in claims]
     claims, problems = _one_provider(claims)
     claims += _switched(claims, notes, problems)
@@ -248,6 +256,26 @@ def _address(value: Any) -> Any:
     if isinstance(value, dict) and value.keys() <= {"host", "port"} and isinstance(value.get("host"), str):
         return f"{value['host']}:{value['port']}" if value.get("port") else value["host"]
     return value
+
+
+def _with_its_port(claims: list[Claim]) -> list[Claim]:
+    """The second endpoint's port, where it stands in a field of its own, behind its host."""
+    port = next((claim for claim in claims if claim.target == "replica_config.secondary_port"), None)
+    if port is None or isinstance(port.value, bool) or not str(port.value).isdigit():
+        return claims
+    joined = [
+        claim._replace(value=f"{claim.value}:{port.value}")
+        if claim.target == "replica_config.secondary" and isinstance(claim.value, str) and ":" not in claim.value
+        else claim
+        for claim in claims
+    ]
+    return [claim for claim in joined if claim is not port] if joined != claims else claims
+
+
+def _is_ours(target: str) -> bool:
+    """Nothing is read as a field that there is not."""
+    block, _, field = target.partition(".")
+    return block in DataSource.model_fields and (not field or block not in BLOCK_MODELS or field in BLOCK_MODELS[block])
 
 
 def _known_word(claim: Claim, notes: list[str]) -> Claim:

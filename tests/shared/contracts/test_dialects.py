@@ -131,3 +131,16 @@ def test_what_follows_without_a_doubt_is_filled_in(document: dict[str, Any], spe
 def test_a_bucket_of_a_server_is_unknown() -> None:
     """A spelling that belongs to another engine is not read as something else."""
     assert {(p.field, p.code) for p in judge({**BASE, "bucket": "b"}).problems} == {("bucket", "unknown_field")}
+
+
+def test_a_second_endpoint_may_have_its_port_beside_it() -> None:
+    """As the first one has; anything else that its container holds is unknown, and read as nothing."""
+    at = {"name": "crm", "host": "a.example", "database": "shop", "location": "hybrid"}
+    second = {"secondary_host": "b.example", "secondary_port": 5433}
+    for document in ({**at, **second}, {**at, "additional_properties": second}, {**at, "replica_config": second}):
+        spec = judge(document).spec
+        assert spec
+        assert spec.replica_config.secondary == "b.example:5433"
+    judged = judge({**at, "additional_properties": {**second, "keepalives_idle": 30}})
+    assert [(each.field, each.code) for each in judged.problems] == [("additional_properties.keepalives_idle", "unknown_field")]
+    assert not any("keepalives_idle" in note for note in judged.notes)
