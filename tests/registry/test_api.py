@@ -231,6 +231,7 @@ async def test_the_schema_and_the_reasons_are_served(registry: Registry) -> None
     answer = await registry.http.get("/sources/schema")
     Draft202012Validator(answer.json()).validate(CRM)
     frozen = json.loads((Path(services.registry.__file__ or "").parents[2] / "shared/contracts/schemas/data_source.v1.json").read_text())
-    assert answer.json() == {name: value for name, value in frozen.items() if name not in ("$schema", "$id")}
+    assert answer.json() == frozen
+    assert (frozen["$id"], frozen["version"]) == ("https://pursight.dev/schemas/data_source.v1.json", "v1")
     answers = (await registry.http.post("/sources/explain", json={**CRM, "engine": "mysql"})).json()["answers"]
     assert {"about": "endpoint", "choice": "db.example:3306", "why": "single"} in answers
