@@ -258,10 +258,16 @@ def test_what_is_dialled_later_is_guarded_too(moto: str, mongo: MongoServer) -> 
             (MongoDriver(), mongo.dial(name, "guarded")),
         ):
             async with AsyncExitStack() as stack:
+                mongo.test("lag", member=1, seconds=3)  # so that member 2 is read from
                 with guarded(EgressPolicy(local=True)):
                     session = await stack.enter_async_context(driver.open(dial))
                 first = len(seen)
-                await asyncio.gather(*(session.probe() for _ in range(6)))
+                mongo.test("down", member=2)  # the one session of MongoDB moves to another member
+                try:
+                    await asyncio.gather(*(session.probe() for _ in range(1 if driver.engine == "mongodb" else 6)))
+                finally:
+                    mongo.test("up", member=2)
+                    mongo.test("lag", member=1, seconds=0)
                 assert len(seen) > first
         assert None not in seen
 
