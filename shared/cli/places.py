@@ -109,7 +109,7 @@ def _container(parts: SplitResult) -> Document:
 def _folder(parts: SplitResult) -> Document:
     path = unquote(parts.path).rstrip("/")
     if parts.netloc not in ("", "localhost") or not path:
-        raise bad_url("write file:///PATH/OF/FOLDER")
+        raise bad_url("a folder is named from the root", "Write file:///PATH/OF/FOLDER.")
     return {"engine": "folder", "database": Path(path).name, "path": path}
 
 
@@ -135,9 +135,9 @@ def _elsewhere(document: Document, endpoint: str) -> Document:
     return rest | {"location": "on_prem", "host": at.hostname, "port": at.port or (80 if at.scheme == "http" else 443), "ssl_config": tls}
 
 
-def bad_url(why: str) -> UsageError:
+def bad_url(why: str, remedy: str = "Write postgresql://USER@HOST:PORT/DATABASE.") -> UsageError:
     """What cannot be a source's address, without repeating it."""
-    return UsageError("the database URL cannot be used", why=why, remedy="Write postgresql://USER@HOST:PORT/DATABASE.", code="bad_url")
+    return UsageError("the URL of the source cannot be used", why=why, remedy=remedy, code="bad_url")
 
 
 STORES = frozenset(_STORES)

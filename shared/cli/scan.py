@@ -20,6 +20,7 @@ from shared.cli.connect import DOOR, Edge, address, edge
 from shared.cli.output import as_json, spoken, stderr
 from shared.cli.target import Target
 from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.source import DataSource
 from shared.errors import Failed, UsageError
 from shared.local.stack import Running, Stack, Step, silent
 from shared.settings import ServiceSettings
@@ -29,6 +30,8 @@ STAGES = {"found": "tables found", "classified": "classified", "judged": "judged
 POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_SHARE = 0.2, 2.0, 0.03  # a long scan is asked after less often: counting costs the catalog
 DIAL_SECONDS = 60.0
 FAILED, THRESHOLD_MET = 1, 3
+PLACE = ("engine", "host", "port", "database", "path")  # what makes two sources different ones
+REGISTERED = ("location", "cloud_config")  # of a URL a guess, of a source what was declared
 
 
 def run(target_of: Callable[[Running | None], Target], *, json_output: bool, fail_on: str) -> None:
@@ -106,8 +109,8 @@ def register(line: Edge, target: Target) -> str:
     Where no password is given, the one that is stored for this source counts. Raises PurSightError. A document that is refused, or
     a new password that does not open the source, leaves everything as it was.
     """
-    document = dict(target.document)
-    named = SourceName(document.get("tenant", DEFAULT_TENANT), document["name"])
+    named = SourceName(target.document.get("tenant", DEFAULT_TENANT), target.document["name"])
+    document = _beside_what_is_known(line, named, target)
     stored = named.secret in line.get("/secrets")["secrets"]
     if target.password or stored:
         document["password_secret"] = f"local:{named.secret}"
@@ -121,6 +124,28 @@ def register(line: Edge, target: Target) -> str:
     if not answer["changed"]:
         _again(line, source)
     return source
+
+
+def _beside_what_is_known(line: Edge, named: SourceName, target: Target) -> dict[str, Any]:
+    """What was declared on a source of this name stays; the URL changes how it is reached, and no more.
+
+    Raises UsageError where a name that nobody chose is that of a source at another place.
+    """
+    try:
+        spec = line.get(f"/sources/{quote(named.tenant, safe='')}/{quote(named.name, safe='')}")["spec"]
+    except UsageError as error:
+        if error.code != "unknown_source":
+            raise
+        return dict(target.document)
+    known = DataSource.model_validate(spec)
+    if not target.chosen and any(getattr(known, field) != target.document[field] for field in PLACE if field in target.document):
+        raise UsageError(
+            f"{named.name} is the name of another source already",
+            why=f"that one is {known.engine} at {known.host or 'this machine'}, {known.path or known.database}",
+            remedy="Give this one a name of its own with --name.",
+            code="name_taken",
+        )
+    return dict(spec) | {field: value for field, value in target.document.items() if field not in REGISTERED and value != ""}
 
 
 def _try(line: Edge, named: SourceName, document: dict[str, Any], password: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -27,10 +27,11 @@ QUERY_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A source to register, and its password, which is never part of the document. `repr` hides it."""
+    """A source to register, and its password, which is never part of the document. `repr` hides it. `chosen`: a person gave the name."""
 
     document: dict[str, Any]
     password: str | None
+    chosen: bool = True
 
     def __repr__(self) -> str:
         return f"Target({self.document['name']!r})"
@@ -41,7 +42,7 @@ def parse(url: str, *, name: str = "", tenant: str = "") -> Target:
     if not _is_utf8(url):
         raise bad_url("it is not UTF-8")
     try:
-        return _parsed(url, name, tenant)
+        return replace(_parsed(url, name, tenant), chosen=bool(name))
     except ValueError:
         raise bad_url("the address or the port cannot be read") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -86,6 +87,9 @@ def told() -> Iterator[None]:
     except PurSightError as error:
         say(error.line())
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:  # who read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains when it flushes at the end
+        raise typer.Exit(0) from None
     except OSError as error:
         say(f"{error.filename or 'The data directory'} cannot be used: {error.strerror or type(error).__name__}. Run `pursight doctor`.")
         raise typer.Exit(1) from error

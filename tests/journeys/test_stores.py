@@ -65,7 +65,20 @@ def test_a_folder_is_scanned_and_what_is_added_is_seen(line: Line, tmp_path: Pat
     assert len(first["assets"]) == 4
     (tmp_path / "crm" / "customers.csv").write_text(PEOPLE.replace("id,", "id,phone,", 1).replace("\n", "\n+49 431 1234567,", 59))
     (tmp_path / "shop" / "broken.parquet").unlink()
+    assert line.shell("source", "edit", name, "--set", "owner=team-lake").returncode == 0
     again = line.scan(f"file://{tmp_path}", "--name", name)
+    assert line.get(f"/sources/default/{name}")["spec"]["owner"] == "team-lake"  # what was declared stays
     columns = {asset["table"]: [each["name"] for each in asset["columns"]] for asset in again["assets"]}
     assert columns["customers.csv"] == ["id", "phone", "email", "iban"]
     assert "broken.parquet" not in columns
+
+
+def test_a_second_folder_of_the_same_name_is_another_source(line: Line, tmp_path: Path) -> None:
+    """Its scan would replace what is known of the first; so it is refused, and told what to do."""
+    name = f"lake{secrets.token_hex(4)}"
+    for place in ("a", "b"):
+        (tmp_path / place / name).mkdir(parents=True)
+        (tmp_path / place / name / "people.csv").write_text(PEOPLE)
+    line.scan(f"file://{tmp_path}/a/{name}")
+    refused = line.shell("scan", f"file://{tmp_path}/b/{name}")
+    assert (refused.returncode, "--name" in refused.stderr) == (2, True), refused.stderr
