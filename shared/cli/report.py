@@ -63,7 +63,7 @@ def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> Non
     seen = [_many(tables, "table"), *([_many(views, "view")] if views else ()), _many(columns, "column")]
     stdout.print(plain(f"{spoken(source)}: {', '.join(seen)}{news}"), style="bold")
     if not tables + views:
-        stdout.print("The database has no tables that this role can see. Grant USAGE on a schema, or check the database's name.")
+        stdout.print("No tables that this role can see, or no files. Check the name; of a database, grant USAGE on a schema.")
     for left in manifest.get("left_out", ()):
         if words := LEFT_OUT.get(left["why"]):
             stdout.print(plain(f"{_many(left['count'], 'table')} {words}."), style="yellow")

@@ -225,7 +225,7 @@ async def test_a_role_that_may_read_nothing_gets_an_answer_that_says_so(line: Li
     assert "1 table could not be read by this role" in outside.stdout.replace("\n", " "), outside.stdout
     empty = line.shell("scan", at(line, "bad_reader", "right", "bad_empty"), "--name", "empty")
     assert empty.returncode == 0, empty.stderr
-    assert "no tables that this role can see" in empty.stdout, empty.stderr
+    assert "No tables that this role can see" in empty.stdout, empty.stderr
 
 
 async def test_json_is_one_object_of_the_promised_shape(line: Line, places: dict[str, str]) -> None:

@@ -105,7 +105,7 @@ def check(
         spec = found.spec.model_dump(mode="json", exclude_defaults=True)
         as_json({"spec": spec, "notes": list(found.notes), "preflight": dialled})
     else:
-        stdout.print("This source is fine." if dialled else "This source is fine. The stack is not running, so it was not dialled.")
+        stdout.print("What is written is valid." + ("" if dialled else " The stack is not running, so the source was not dialled."))
         _notes([*found.notes, *(f"{each['cause']}. {each['remedy']}".strip() for each in (dialled or {}).get("warnings", ()))])
         _gates(dialled or {})
     if dialled:
