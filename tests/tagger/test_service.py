@@ -60,13 +60,14 @@ async def publish(bootstrap: str, *events: tuple[Contract, str]) -> None:
     await producer.stop()
 
 
-async def heard(bootstrap: str, topic: str, key: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+async def heard(bootstrap: str, topic: str, key: str, scan: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The first event of this key, where `scan` is given because of that scan."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
         async with asyncio.timeout(200):
             async for record in consumer:
-                if record.key == key.encode():
+                if record.key == key.encode() and (not scan or json.loads(record.value).get("scan_id") == scan):
                     return json.loads(record.value), dict(record.headers)
     finally:
         await consumer.stop()
@@ -95,7 +96,7 @@ async def test_events_in_tags_on_the_resource(tmp_path: Path, kafka_bootstrap: s
         rejected, _ = await heard(kafka_bootstrap, "job.rejected", f"acme/{spec.name}")
         await publish(kafka_bootstrap, (event, event.asset), (scan, spec.key))
         compared, _ = await heard(kafka_bootstrap, "contract.compared", event.asset)
-        applied, headers = await heard(kafka_bootstrap, "tags.applied", f"acme/resource:{arn}")
+        applied, headers = await heard(kafka_bootstrap, "tags.applied", f"acme/resource:{arn}", "scan-1")
     assert (applied["outcome"], applied["scan_id"]) == ("applied", "scan-1")
     assert headers["traceparent"].decode()[3:35] == "cd" * 16
     async with client_of(moto, "rds") as rds:
