@@ -119,7 +119,8 @@ async def records(bootstrap: str) -> dict[str, bytes]:
         parts = await _partitions(bootstrap)
         consumer.assign(parts)
         ends, starts = await consumer.end_offsets(parts), await consumer.beginning_offsets(parts)
-        await consumer.seek_to_beginning(*parts)
+        for part in parts:  # by offset: the client's own reset to the end may come after one that it was asked for
+            consumer.seek(part, starts[part])
         found: dict[str, bytearray] = {part.topic: bytearray() for part in parts}
         left = {part for part in parts if starts[part] < ends[part]}
         while left:
