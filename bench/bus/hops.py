@@ -117,7 +117,7 @@ async def stateful(given: Parameters, meter: Meter) -> None:
             for received in fresh:
                 work.emit(answer(received.event, received.id), key=received.key, cause=received)
 
-    bus.on(ScanCompleted, handler, batch=given["batch"])
+    bus.on(ScanCompleted, handler)
     counted = bus._relay._count
 
     def count(rows: Sequence[Any], results: Sequence[Exception | None]) -> None:

@@ -186,7 +186,7 @@ class Bench:
     def __init__(self, settings: BusSettings, database: str, otlp: str) -> None:
         self.settings, self.database, self.otlp = settings, database, otlp
 
-    async def run(self, mode: str, events: int, *, sampled: bool = False, batch: int = 500) -> dict[str, Any]:
+    async def run(self, mode: str, events: int, *, sampled: bool = False) -> dict[str, Any]:
         """One measured run on fresh topics and a fresh database, its output checked."""
         await fresh_topics(self.settings)
         size = await fill(self.settings, events, sampled)
@@ -199,7 +199,6 @@ class Bench:
             "bootstrap": self.settings.bootstrap_servers,
             "database": self.database,
             "events": events,
-            "batch": batch,
             "sample": event(5).to_json().decode(),
         }
         result = await asyncio.to_thread(child, mode, given | ({"otlp": self.otlp} if sampled else {}))

@@ -80,7 +80,7 @@ async def wire(context: ServiceContext[ClassifierSettings]) -> AsyncIterator[Non
     ruleset = load_ruleset(settings.rule_packs)
     judge = Judge(ruleset, thresholds_of(ruleset, settings))
     classifier = Classifier(Store(context.pool), judge, context.jobs, context.bus.offload)
-    context.bus.on(SchemaDiscovered, partial(handlers.on_schema_discovered, classifier=classifier))
+    context.bus.on(SchemaDiscovered, partial(handlers.on_schema_discovered, classifier=classifier), batch=500)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, classifier=classifier))
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, classifier=classifier), batch=100)
     context.bus.on(ClassificationReviewed, partial(handlers.on_classification_reviewed, classifier=classifier, gate=context.gate), batch=50)

@@ -34,7 +34,7 @@ async def wire(context: ServiceContext[ComplianceSettings]) -> AsyncIterator[Non
     """Handlers, jobs, routes, and the clock of the waivers."""
     assessor = Assessor(load_rules(context.settings.policy_packs))
     store, jobs = Store(context.pool), context.jobs
-    context.bus.on(AssetClassified, partial(handlers.on_asset_classified, store=store, assessor=assessor))
+    context.bus.on(AssetClassified, partial(handlers.on_asset_classified, store=store, assessor=assessor), batch=500)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, store=store))
     context.bus.on(SourceConnected, partial(handlers.on_source_connected, store=store, assessor=assessor, jobs=jobs), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=jobs), batch=100)

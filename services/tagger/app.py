@@ -41,7 +41,7 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     clouds = Clouds(aws)
     wait = timedelta(seconds=settings.scan_wait_seconds)
     house = House(holds_personal, as_it_is if settings.owner_mail else handle_of)
-    context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, house=house))
+    context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, house=house), batch=500)
     context.bus.on(ContractPublished, partial(handlers.on_contract_published, store=store, jobs=jobs, house=house, shape=shape), batch=10)
     context.bus.on(JobSubmitted, partial(handlers.on_job_submitted, store=store, house=house, gate=context.gate), batch=10)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, store=store, jobs=jobs))
