@@ -170,7 +170,7 @@ async def test_every_problem_has_its_line(shell: Shell, nowhere: None, tmp_path:
 
 async def test_a_check_dials_where_the_stack_is_up(shell: Shell, edge: list[dict[str, Any]], tmp_path: Path) -> None:
     """The preflight gets the source in our spelling and, by URL, the password for that call alone; nothing is kept."""
-    assert "fine" in (await shell("check", put(tmp_path, GOOD.replace("host", "hostname")))).out
+    assert "valid" in (await shell("check", put(tmp_path, GOOD.replace("host", "hostname")))).out
     assert edge[-1] == {"source": {"name": "crm", "host": "db.example", "port": 5432, "database": "shop"}}
     await shell("check", "postgresql://reader:hush@db.example/shop")
     assert edge[-1]["password"] == "hush"
