@@ -67,7 +67,7 @@ def test_what_holds_where_nothing_is_said() -> None:
     ("more", "field"),
     [
         ({"password_secret": "env:DATABASE_URL"}, "password_secret"),
-        ({"password_secret": "local:acme.crm | file:/root/.pgpass"}, "password_secret"),
+        ({"password_secret": "local:acme.crm | file:/home/somebody/.pgpass"}, "password_secret"),
         ({"ssl_config": {"key": "/etc/pursight/tls.key", "cert": "/run/secrets/pursight/acme/tls.crt"}}, "ssl_config.key"),
         ({"ssl_config": {"ca": "local:other.crm"}}, "ssl_config.ca"),
         (
@@ -78,7 +78,7 @@ def test_what_holds_where_nothing_is_said() -> None:
             {"cloud_config": {"provider": "aws", "role_arn": "arn:aws:iam::1:role/r", "web_identity_token_file": "/t"}},
             "cloud_config.web_identity_token_file",
         ),
-        ({"cloud_config": {"provider": "gcp", "service_account_ref": "file:/root/key.json"}}, "cloud_config.service_account_ref"),
+        ({"cloud_config": {"provider": "gcp", "service_account_ref": "file:/home/somebody/key.json"}}, "cloud_config.service_account_ref"),
     ],
 )
 def test_a_source_that_names_another_secret_is_refused_by_field(more: dict[str, Any], field: str) -> None:
