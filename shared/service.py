@@ -30,7 +30,6 @@ from shared.bus.migrations import FOLDER as BUS_MIGRATIONS
 from shared.bus.received import Cause
 from shared.bus.runtime import Bus
 from shared.bus.unit import unit
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.names import DEFAULT_TENANT
 from shared.db.migrate import migrate
 from shared.db.pool import away, open_pool
@@ -228,11 +227,8 @@ def proofs_of(settings: ServiceSettings) -> Proofs:
 async def say_denied(pool: asyncpg.Pool, service: str, error: Denied) -> None:
     """A refusal for the ledger of who was refused."""
     tenant = error.tenant or DEFAULT_TENANT
-    entry = AuditRecorded(
-        tenant=tenant, actor=error.actor, action=error.action, object=error.object[:MAX_OBJECT], result="denied", service=service
-    )
     async with unit(pool, service=service) as work:
-        work.emit(entry, key=tenant, cause=Cause.new(tenant=tenant))
+        work.audit(tenant, error.actor, error.action, error.object[:MAX_OBJECT], Cause.new(tenant=tenant), "denied")
 
 
 @contextmanager

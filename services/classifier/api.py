@@ -16,7 +16,6 @@ from services.classifier.store import Store
 from shared.access.proof import Proofs
 from shared.bus.received import Cause
 from shared.contracts.asset import ClassificationReviewed
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
 from shared.web.auth import actor_of
@@ -94,7 +93,8 @@ class Reviews:
         async with self._store.unit(keys=[wanted.asset]) as unit:
             refusal = await self._refusal(unit, wanted)
             if refusal:
-                unit.bus.emit(_denied(wanted, tenant, refusal[1]), key=tenant, cause=cause)
+                column, why = f"{wanted.asset}#{wanted.column}", f"{wanted.decision}: {refusal[1]}"
+                unit.bus.audit(tenant, wanted.reviewer, "classification.review", column, cause, "failed", why)
             else:
                 unit.bus.ask(wanted, key=wanted.asset, cause=cause, seal=partial(self._proofs.seal, request.scope["actor"]))
         if refusal:
@@ -126,18 +126,6 @@ async def _review_of(request: Request) -> ClassificationReviewed:
     if wanted.decision not in DECISIONS:
         raise UsageError("this is no review", why=f"a decision is one of {', '.join(DECISIONS)}", code="invalid_review")
     return wanted
-
-
-def _denied(wanted: ClassificationReviewed, tenant: str, why: str) -> AuditRecorded:
-    return AuditRecorded(
-        tenant=tenant,
-        actor=wanted.reviewer,
-        action="classification.review",
-        object=f"{wanted.asset}#{wanted.column}",
-        result="failed",
-        detail=f"{wanted.decision}: {why}",
-        service="classifier",
-    )
 
 
 def number(given: Any, name: str, default: int) -> int:

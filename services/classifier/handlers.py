@@ -16,7 +16,6 @@ from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import AnyCause, Cause, Received
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.names import SourceName, source_of
 from shared.contracts.source import SourceRemoved
 
@@ -152,16 +151,9 @@ async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: A
 def audit(unit: ClassifierUnit, received: Received[ClassificationReviewed], result: str, detail: str) -> None:
     """Who decided what on which column, and what came of it."""
     request, tenant, actor = received.event, _tenant(received), _actor(received).id
-    entry = AuditRecorded(
-        tenant=tenant,
-        actor=actor if request.reviewer in ("", actor) else f"{actor} for {request.reviewer[:200]}",
-        action="classification.review",
-        object=f"{request.asset}#{request.column}",
-        result=result,
-        detail=f"{request.decision}: {detail}".removesuffix(": "),
-        service="classifier",
-    )
-    unit.bus.emit(entry, key=tenant, cause=received)
+    who = actor if request.reviewer in ("", actor) else f"{actor} for {request.reviewer[:200]}"
+    told = f"{request.decision}: {detail}".removesuffix(": ")
+    unit.bus.audit(tenant, who, "classification.review", f"{request.asset}#{request.column}", received, result, told)
 
 
 async def _again(

@@ -19,7 +19,6 @@ from services.connector.gateway import Dialler, Limits
 from services.connector.store import Row, Store
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.choices import explain
 from shared.contracts.connection import Diagnosis
 from shared.contracts.judging.hostile import shown
@@ -95,16 +94,8 @@ class Preflight:
 
     async def _audit(self, about: SourceName, actor: str, result: str, codes: str) -> None:
         async with self._store.unit() as unit:
-            entry = AuditRecorded(
-                tenant=about.tenant,
-                actor=actor,
-                action="source.validate",
-                object=about.key,
-                result=result,
-                detail=f"preflight: {codes}".removesuffix(": "),
-                service="connector",
-            )
-            unit.bus.emit(entry, key=about.tenant, cause=Cause.new(tenant=about.tenant))
+            cause, told = Cause.new(tenant=about.tenant), f"preflight: {codes}".removesuffix(": ")
+            unit.bus.audit(about.tenant, actor, "source.validate", about.key, cause, result, told)
 
 
 def asked_for(document: dict[str, Any], usual: Limits) -> tuple[Limits, list[Problem]]:
@@ -158,36 +149,30 @@ class Health:
         return JSONResponse({"sources": [_shown(row) for row in rows]})
 
     async def show(self, request: Request) -> Response:
-        row = await self._store.source(_key(request))
-        return JSONResponse(_shown(row)) if row else _no_such_source()
+        row = await self._store.source(key_of(request))
+        return JSONResponse(_shown(row)) if row else no_such_source()
 
     async def check(self, request: Request) -> Response:
         """Dial now, whatever failed before. Answers with the health so far: the dial is over when `checked_at` moves."""
-        key = _key(request)
+        key = key_of(request)
         async with self._store.unit(keys=[key]) as unit:
             row = await unit.held(key)
             if row is None:
-                return _no_such_source()
+                return no_such_source()
             await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
             await self._jobs.enqueue(unit.bus.connection, DIAL, key, "", unit.bus.now, PERSON, traceparent=row.traceparent)
-            entry = AuditRecorded(
-                tenant=row.tenant,
-                actor=actor_of(request),
-                action="source.validate",
-                object=key,
-                result="allowed",
-                detail="dialled at once",
-                service="connector",
-            )
-            unit.bus.emit(entry, key=row.tenant, cause=Cause.new(tenant=row.tenant))
+            cause = Cause.new(tenant=row.tenant)
+            unit.bus.audit(row.tenant, actor_of(request), "source.validate", key, cause, detail="dialled at once")
         return JSONResponse(_shown(row), status_code=202)
 
 
-def _key(request: Request) -> str:
+def key_of(request: Request) -> str:
+    """The source that the path names."""
     return SourceName(request.path_params["tenant"], request.path_params["name"]).key
 
 
-def _no_such_source() -> Response:
+def no_such_source() -> Response:
+    """404, because nothing is known of it here."""
     return problem(404, "unknown_source", "No source of this name is connected to yet", "See `pursight source list`.")
 
 

@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.connector.api import key_of, no_such_source
 from services.connector.domain.plan import most, plan, where
 from services.connector.endpoints import Endpoints, want
 from services.connector.store import Store
 from shared.bus.received import Cause
-from shared.contracts.audit import AuditRecorded
-from shared.contracts.names import SourceName
 from shared.contracts.source import DataSource
 from shared.db.seats import Seats
 from shared.web.auth import actor_of
@@ -40,10 +39,10 @@ class Door:
 
     async def show(self, request: Request) -> Response:
         """Which endpoint is active, since when and why; of each its role, lag, and what was wrong at the last look; the pool's use."""
-        key = _key(request)
+        key = key_of(request)
         row = await self._store.source(key)
         if row is None:
-            return _unknown()
+            return no_such_source()
         active = where(plan(row.spec, await self._store.active(key)))
         pool = {"most": most(row.spec), "taken": await self._seats.taken(key, active, most(row.spec))}
         return JSONResponse({"source": key, "pool": pool} | (await self._table.shown(key) or _single(row.spec)))
@@ -53,23 +52,14 @@ class Door:
         to = (await body_of(request, most_kib=1)).get("to")
         if to not in ("primary", "secondary"):
             return problem(422, "invalid", "`to` is primary or secondary")
-        key = _key(request)
+        key = key_of(request)
         async with self._store.unit(keys=[key]) as unit:
             row = await unit.held(key)
             if row is None:
-                return _unknown()
+                return no_such_source()
             if not await want(unit.bus.connection, key, to):
                 return problem(409, "one_endpoint", "This source has one endpoint", "Only a hybrid source has a second one.")
-            entry = AuditRecorded(
-                tenant=row.tenant,
-                actor=actor_of(request),
-                action="source.failover",
-                object=key,
-                result="allowed",
-                detail=to,
-                service="connector",
-            )
-            unit.bus.emit(entry, key=row.tenant, cause=Cause.new(tenant=row.tenant))
+            unit.bus.audit(row.tenant, actor_of(request), "source.failover", key, Cause.new(tenant=row.tenant), detail=to)
         return JSONResponse({"source": key, "wanted": to}, status_code=202)
 
 
@@ -77,11 +67,3 @@ def _single(spec: DataSource) -> dict[str, Any]:
     found = plan(spec)
     ends = [{"role": found.role, "endpoint": where(found)}, *({"role": each.role, "endpoint": where(each)} for each in found.others)]
     return {"active": found.role, "state": found.role, "says": "has one endpoint to dial", "endpoints": ends}
-
-
-def _key(request: Request) -> str:
-    return SourceName(request.path_params["tenant"], request.path_params["name"]).key
-
-
-def _unknown() -> Response:
-    return problem(404, "unknown_source", "No source of this name is connected to yet", "See `pursight source list`.")

@@ -19,7 +19,7 @@ from services.connector.gateway import Dialler
 from services.connector.lines import WarmLine
 from services.connector.store import Store
 from shared.bus.received import Cause
-from shared.contracts.connection import ConnectionPlan, Diagnosis, SourceConnected, SourceFailedOver
+from shared.contracts.connection import ConnectionPlan, Diagnosis, SourceFailedOver
 from shared.db.pool import away
 from shared.errors import PurSightError
 from shared.observe import tracing
@@ -184,17 +184,7 @@ class _Watch:
             ):
                 return False
             said = SourceFailedOver(source=key, sequence=row.sequence + 1, active=move.to, cause=_cause_of(move.code), endpoint=active)
-            now = SourceConnected(
-                source=key,
-                sequence=row.sequence + 2,
-                based_on=row.version,
-                spec=row.spec,
-                plan=to,
-                server=probe.server,
-                privileges=probe.privileges,
-                posture=probe.posture,
-                warnings=probe.warnings,
-            )
+            now = row.connected(row.sequence + 2, to, probe)
             for event in (said, now):
                 unit.bus.emit(event, key=key, cause=Cause(f"{row.cause}/{event.sequence}", trace, row.tenant))
             await endpoints.connected(sql, now, worth_saying(now))

@@ -15,8 +15,9 @@ from services.connector.domain.circuit import Circuit
 from services.connector.domain.health import KEPT_DAYS, LONG_HOURS, SHORT_HOURS, Checks, Known, Past, Seen, Span
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
-from shared.contracts.connection import Diagnosis
+from shared.contracts.connection import ConnectionPlan, Diagnosis, SourceConnected
 from shared.contracts.source import DataSource, SourceRegistered
+from shared.sources.base import Probe
 
 SERVICE = "connector"
 _PAST = """with parts as (
@@ -62,6 +63,20 @@ class Row:
         """What its health is judged by. `why`: what its code means."""
         checks = Checks(self.latencies, self.checks, self.failures, self.state == "connected")
         return Seen(checks, self.past, self.known, self.circuit.state, now.timestamp(), why)
+
+    def connected(self, sequence: int, plan: ConnectionPlan, probe: Probe) -> SourceConnected:
+        """The event that says what a dial by `plan` found; `sequence` is its number among this source's."""
+        return SourceConnected(
+            source=self.key,
+            sequence=sequence,
+            based_on=self.version,
+            spec=self.spec,
+            plan=plan,
+            server=probe.server,
+            privileges=probe.privileges,
+            posture=probe.posture,
+            warnings=probe.warnings,
+        )
 
 
 class Store:

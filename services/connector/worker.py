@@ -18,7 +18,7 @@ from services.connector.store import ConnectorUnit, Row, Store
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
 from shared.cloud.tokens import BY_TOKEN
-from shared.contracts.connection import ConnectionPlan, SourceConnected, SourceUnreachable
+from shared.contracts.connection import ConnectionPlan, SourceUnreachable
 from shared.contracts.source import DataSource
 from shared.db.seats import PoolExhausted
 from shared.errors import PurSightError
@@ -88,38 +88,23 @@ class Watch:
     async def _busy(self, job: Job, looked_at: Row) -> None:
         """Our own scans have every session that the pool allows, so the source does answer: no failure, and no news."""
         async with self._store.unit(keys=[looked_at.key]) as unit:
-            await self._jobs.check(unit.bus.connection, job)
-            row = await unit.held(looked_at.key)
-            if row is not None and row.version == looked_at.version:
+            if row := await self._still(unit, job, looked_at):
                 await self._later(unit, row, _BUSY_SECONDS)
 
     async def _glanced(self, job: Job, looked_at: Row, seconds: float) -> None:
         async with self._store.unit(keys=[looked_at.key]) as unit:
-            await self._jobs.check(unit.bus.connection, job)
-            row = await unit.held(looked_at.key)
-            if row is not None and row.version == looked_at.version:
+            if row := await self._still(unit, job, looked_at):
                 await self._close(unit, row, seconds, self._rhythm.check_seconds, row.traceparent)
 
     async def _answered(self, job: Job, dialled: Row, active: str, plan: ConnectionPlan, probe: Probe, trace: str) -> None:
         used = await self._dialler.pool_used(dialled.spec, plan)
         async with self._store.unit(keys=[dialled.key]) as unit:
-            await self._jobs.check(unit.bus.connection, job)
-            row = await unit.held(dialled.key)
-            if row is None or row.version != dialled.version:
-                return  # registered anew meanwhile: that version has a job of its own
+            row = await self._still(unit, job, dialled)
+            if row is None:
+                return
             if await endpoints.active_now(unit.bus.connection, row.key) != active:
                 return await self._later(unit, row, 0.0)  # another endpoint is active meanwhile
-            connected = SourceConnected(
-                source=row.key,
-                sequence=row.sequence + 1,
-                based_on=row.version,
-                spec=row.spec,
-                plan=plan,
-                server=probe.server,
-                privileges=probe.privileges,
-                posture=probe.posture,
-                warnings=probe.warnings,
-            )
+            connected = row.connected(row.sequence + 1, plan, probe)
             digest = worth_saying(connected)
             if row.state != "connected" or row.said != digest:
                 row = replace(row, sequence=connected.sequence, said=digest)
@@ -146,9 +131,8 @@ class Watch:
     async def _failed(self, job: Job, dialled: Row, active: str, error: PurSightError, trace: str) -> None:
         found = failure_of(error)
         async with self._store.unit(keys=[dialled.key]) as unit:
-            await self._jobs.check(unit.bus.connection, job)
-            row = await unit.held(dialled.key)
-            if row is None or row.version != dialled.version:
+            row = await self._still(unit, job, dialled)
+            if row is None:
                 return
             if await endpoints.active_now(unit.bus.connection, row.key) != active:
                 return await self._later(unit, row, 0.0)
@@ -163,6 +147,12 @@ class Watch:
             row = replace(row, state="unreachable", dialled_version=row.version, code=found.code, said="", probed_at=None)
             row = replace(row, circuit=circuit, past=await unit.past(row.key))
             await self._close(unit, row, None, circuit.until - now, trace)
+
+    async def _still(self, unit: ConnectorUnit, job: Job, looked_at: Row) -> Row | None:
+        """The row, held; None where it was registered anew (with a job of its own). Raises where the job is another's now."""
+        await self._jobs.check(unit.bus.connection, job)
+        row = await unit.held(looked_at.key)
+        return row if row is not None and row.version == looked_at.version else None
 
     async def _close(self, unit: ConnectorUnit, row: Row, seconds: float | None, next_seconds: float, trace: str) -> None:
         """Count the check, say health where it changed, store, plan the next one."""

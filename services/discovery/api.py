@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from services.discovery.store import Store
 from shared.bus.received import Cause
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.connection import Diagnosis
 from shared.contracts.names import SourceName
 from shared.contracts.scan import ScanFailed
@@ -60,10 +59,7 @@ class ScanJobs:
                 return problem(409, "scan_over", "This scan is over")
             failed = ScanFailed(source=source, scan_id=id, diagnosis=diagnosis, trace_id=scan["trace_id"], progress=await unit.share(id))
             unit.bus.emit(failed, key=source, cause=cause)
-            entry = AuditRecorded(
-                tenant=tenant, actor=actor_of(request), action="scan.cancel", object=source, result="allowed", service="discovery"
-            )
-            unit.bus.emit(entry, key=tenant, cause=cause)
+            unit.bus.audit(tenant, actor_of(request), "scan.cancel", source, cause)
         return JSONResponse({"scan_id": id, "state": "cancelled"})
 
 

@@ -12,7 +12,6 @@ from shared.access.actor import Actor
 from shared.access.gate import Gate
 from shared.bus.jobs import Jobs
 from shared.bus.received import Received
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.connection import Diagnosis, SourceConnected, SourceFailedOver
 from shared.contracts.envelope import event_id
 from shared.contracts.names import SourceName
@@ -147,14 +146,5 @@ def _tenant(received: Received[Any], source: str) -> str:
 
 
 def _audit(unit: DiscoveryUnit, received: Received[ScanRequested], result: str, detail: str) -> None:
-    tenant = _tenant(received, received.event.source)
-    entry = AuditRecorded(
-        tenant=tenant,
-        actor=_actor(received).id,
-        action="source.discover",
-        object=received.event.source,
-        result=result,
-        detail=detail,
-        service="discovery",
-    )
-    unit.bus.emit(entry, key=tenant, cause=received)
+    source = received.event.source
+    unit.bus.audit(_tenant(received, source), _actor(received).id, "source.discover", source, received, result, detail)

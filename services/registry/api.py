@@ -110,7 +110,7 @@ class Sources:
         cause, result = Cause.new(tenant=_about(key)[0]), "allowed" if judged.spec else "failed"
         async with self._store.unit() as unit:
             detail = f"{way}: {codes_of(judged.problems)}".removesuffix(": ")
-            unit.audit(cause.tenant, actor_of(request), "source.validate", key, cause, result, detail)
+            unit.bus.audit(cause.tenant, actor_of(request), "source.validate", key, cause, result, detail)
         return judged
 
     async def schema(self, _: Request) -> Response:
@@ -128,10 +128,10 @@ class Sources:
             action = "source.update" if current else "source.create"
             _check_change(request, action, key)
             if not judged.spec:
-                unit.audit(cause.tenant, actor_of(request), action, key, cause, "failed", codes_of(judged.problems))
+                unit.bus.audit(cause.tenant, actor_of(request), action, key, cause, "failed", codes_of(judged.problems))
                 return refused(judged)
             if conflict := _conflict(request, current):
-                unit.audit(cause.tenant, actor_of(request), action, key, cause, "failed", CONFLICT)
+                unit.bus.audit(cause.tenant, actor_of(request), action, key, cause, "failed", CONFLICT)
                 return conflict
             row = await unit.register(judged.spec, judged.notes, actor=actor_of(request), cause=cause)
         answer = {**shown(row), "notes": list(judged.notes), "changed": row.version != current, "trace_id": cause.trace_id}
@@ -150,7 +150,7 @@ class Sources:
         async with self._store.unit(keys=[key]) as unit:
             before = await unit.get(key)
             if before and not before.removed and (conflict := _conflict(request, before.version)):
-                unit.audit(cause.tenant, actor_of(request), "source.delete", key, cause, "failed", CONFLICT)
+                unit.bus.audit(cause.tenant, actor_of(request), "source.delete", key, cause, "failed", CONFLICT)
                 return conflict
             if row := await unit.remove(key, actor=actor_of(request), cause=cause):
                 await self._own.let_go(unit.bus.connection, row.spec)
@@ -253,7 +253,7 @@ class Secrets:
     async def _audit(self, request: Request, action: str, result: str = "allowed") -> None:
         cause = Cause.new()
         async with self._store.unit() as unit:
-            unit.audit(cause.tenant, actor_of(request), action, f"local:{request.path_params['name']}", cause, result)
+            unit.bus.audit(cause.tenant, actor_of(request), action, f"local:{request.path_params['name']}", cause, result)
 
 
 def _check_change(request: Request, action: str, key: str) -> None:

@@ -90,7 +90,7 @@ def reject(
     """Answer a request that cannot be done, or not by who asks."""
     unit.bus.emit(SourceRejected(source=source, problems=problems, request_id=received.id, notes=notes), key=source, cause=received)
     result = "denied" if problems[0].code == "not_allowed" else "failed"
-    unit.audit(SourceName.parse(source).tenant, who(received).id, action, source, received, result, codes_of(problems))
+    unit.bus.audit(SourceName.parse(source).tenant, who(received).id, action, source, received, result, codes_of(problems))
 
 
 async def on_audit_recorded(batch: Sequence[Received[AuditRecorded]], *, store: Store) -> None:

@@ -105,7 +105,7 @@ class RegistryUnit:
             notes=tuple(notes),
         )
         self.bus.emit(fact, key=spec.key, cause=cause)
-        self.audit(spec.tenant, actor, "source.create" if created else "source.update", spec.key, cause)
+        self.bus.audit(spec.tenant, actor, "source.create" if created else "source.update", spec.key, cause)
         return Row(spec.key, version, spec, False, tuple(notes), before.created_at if before else self.bus.now, self.bus.now)
 
     async def _save(self, spec: DataSource, version: int, notes: Sequence[str], created: bool) -> None:
@@ -139,7 +139,7 @@ class RegistryUnit:
         await self._forget(before.spec, version)
         self.bus.emit(SourceRemoved(source=key, version=version, actor=actor), key=key, cause=cause)
         self.bus.tombstone(SourceRegistered, key=key, cause=cause)
-        self.audit(SourceName.parse(key).tenant, actor, "source.delete", key, cause)
+        self.bus.audit(SourceName.parse(key).tenant, actor, "source.delete", key, cause)
         return before
 
     async def _forget(self, spec: DataSource, version: int) -> None:
@@ -159,13 +159,8 @@ class RegistryUnit:
 
     def ask_scan(self, request: ScanRequested, *, actor: Actor, proofs: Proofs, cause: AnyCause) -> str:
         """Say that a scan is wanted, and by whom; returns the event's id."""
-        self.audit(SourceName.parse(request.source).tenant, actor.id, "source.discover", request.source, cause)
+        self.bus.audit(SourceName.parse(request.source).tenant, actor.id, "source.discover", request.source, cause)
         return self.bus.ask(request, key=request.source, cause=cause, seal=partial(proofs.seal, actor))
-
-    def audit(self, tenant: str, actor: str, action: str, target: str, cause: AnyCause, result: str = "allowed", detail: str = "") -> None:
-        """For the ledger: who did what, and what came of it."""
-        entry = AuditRecorded(tenant=tenant, actor=actor, action=action, object=target, result=result, detail=detail, service=SERVICE)
-        self.bus.emit(entry, key=tenant, cause=cause)
 
     async def append(self, entries: Iterable[Received[AuditRecorded]]) -> None:
         """Add to the ledger, in order, each tenant's chain on its own, and say how far it came. The caller's unit has locked the

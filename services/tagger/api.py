@@ -21,7 +21,6 @@ from services.tagger.gateway.clouds import Clouds
 from services.tagger.store import Store, views
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.job import job_schema
 from shared.contracts.judging.job import JudgedJob, judge_job
 from shared.contracts.names import SourceName
@@ -125,16 +124,7 @@ class Resources:
             cause = Cause.new(tenant=state.resource.tenant)
             await unit.reasons.ask(state.source, target, scan_id="", cause=cause)
             await unit.enqueue(self._jobs, [target])
-            entry = AuditRecorded(
-                tenant=cause.tenant,
-                actor=actor_of(request),
-                action="tags.apply",
-                object=target,
-                result="allowed",
-                detail="asked for",
-                service="tagger",
-            )
-            unit.bus.emit(entry, key=cause.tenant, cause=cause)
+            unit.bus.audit(cause.tenant, actor_of(request), "tags.apply", target, cause, detail="asked for")
         return JSONResponse({"target": target, "trace_id": cause.trace_id}, status_code=202)
 
     async def _compare(self, target: str) -> Response:
@@ -193,10 +183,7 @@ class JobConfigs:
             if not dry:
                 origin, tenant = where.name, cause.tenant
                 await unit.declarations.save_job(judged.key, tenant, judged.document, derived, origin=origin, said_at=unit.bus.now)
-                entry = AuditRecorded(
-                    tenant=tenant, actor=actor_of(request), action="job.submit", object=judged.key, result="allowed", service="tagger"
-                )
-                unit.bus.emit(entry, key=tenant, cause=cause)
+                unit.bus.audit(tenant, actor_of(request), "job.submit", judged.key, cause)
         body = {"job": judged.key, **_plan(derived), "change": _change(before.tags if before else (), derived.tags)}
         return JSONResponse({**body, "trace_id": cause.trace_id}, status_code=200 if dry or before else 201)
 
@@ -251,15 +238,7 @@ class Contracts:
         cause = Cause.new(tenant=SourceName.parse(judged.key).tenant)
         async with self._store.unit(keys=[judged.key]) as unit:
             unit.bus.emit(ContractPublished.model_validate(document), key=judged.key, cause=cause)
-            entry = AuditRecorded(
-                tenant=cause.tenant,
-                actor=actor_of(request),
-                action="contract.publish",
-                object=judged.key,
-                result="allowed",
-                service="tagger",
-            )
-            unit.bus.emit(entry, key=cause.tenant, cause=cause)
+            unit.bus.audit(cause.tenant, actor_of(request), "contract.publish", judged.key, cause)
         return JSONResponse({"contract": judged.key, "trace_id": cause.trace_id}, status_code=202)
 
     async def compare(self, request: Request) -> Response:

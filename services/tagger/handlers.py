@@ -23,7 +23,6 @@ from shared.access.gate import Gate
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause, Received
 from shared.contracts.asset import AssetRemoved
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.compliance import ComplianceEvaluated
 from shared.contracts.judging.job import judge_job
 from shared.contracts.names import SourceName, source_of
@@ -164,16 +163,8 @@ async def on_job_submitted(batch: Sequence[Received[JobSubmitted]], *, store: St
             else:
                 unit.bus.emit(JobRejected(job=judged.key, problems=problems, request_id=received.id), key=judged.key, cause=received)
             result = "allowed" if judged.job and allowed else "failed" if allowed else "denied"
-            entry = AuditRecorded(
-                tenant=tenant,
-                actor=actor.id,
-                action="job.submit",
-                object=judged.key,
-                result=result,
-                detail=", ".join(sorted({problem.code for problem in problems}))[:200],
-                service="tagger",
-            )
-            unit.bus.emit(entry, key=tenant, cause=received)
+            codes = ", ".join(sorted({problem.code for problem in problems}))[:200]
+            unit.bus.audit(tenant, actor.id, "job.submit", judged.key, received, result, codes)
 
 
 def _not_allowed(actor: str) -> Problem:

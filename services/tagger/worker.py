@@ -19,7 +19,6 @@ from services.tagger.store import SERVICE, Store, TaggerUnit
 from services.tagger.store.reasons import Reason
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.base import Contract
 from shared.contracts.tags import TagsApplied, TagsDerived, TagsFailed
 from shared.errors import PurSightError, Transient
@@ -156,14 +155,4 @@ def _wait(attempt: int) -> float:
 
 
 def _audit(unit: TaggerUnit, order: Order, result: str, detail: str) -> None:
-    tenant = order.state.resource.tenant
-    entry = AuditRecorded(
-        tenant=tenant,
-        actor=f"service:{SERVICE}",
-        action="tags.apply",
-        object=order.target,
-        result=result,
-        detail=detail,
-        service=SERVICE,
-    )
-    unit.bus.emit(entry, key=tenant, cause=order.cause())
+    unit.bus.audit(order.state.resource.tenant, f"service:{SERVICE}", "tags.apply", order.target, order.cause(), result, detail)

@@ -18,7 +18,6 @@ from shared.bus.outgoing import Outgoing, pack_headers, unpack_headers
 from shared.bus.received import Cause
 from shared.bus.seal import Seal
 from shared.bus.unit import Unit, inbox_mark, unit
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.names import DEFAULT_TENANT
 from shared.contracts.topics import retry_topic_of
 from shared.errors import UsageError
@@ -169,10 +168,7 @@ class DeadLetters:
     def _audit(self, work: Unit, action: str, rows: Sequence[asyncpg.Record]) -> None:
         for row in rows if self._actor else ():
             tenant = row["tenant"] or DEFAULT_TENANT
-            entry = AuditRecorded(
-                tenant=tenant, actor=self._actor, action=action, object=row["id"], result="allowed", service=self._service
-            )
-            work.emit(entry, key=tenant, cause=Cause.new(tenant=tenant))
+            work.audit(tenant, self._actor, action, row["id"], Cause.new(tenant=tenant))
 
     async def _release(self, work: Unit, gone: Sequence[asyncpg.Record]) -> None:
         parked = [row for row in gone if row["parks"]]

@@ -24,6 +24,7 @@ import asyncpg
 from shared.bus import failpoints, wakes
 from shared.bus.outgoing import Composer, HeaderList, Outgoing, pack_headers, part_of
 from shared.bus.received import AnyCause, Cause, Received
+from shared.contracts.audit import AuditRecorded
 from shared.contracts.base import Contract
 
 duplicates: ContextVar[set[str] | None] = ContextVar("duplicates", default=None)
@@ -55,7 +56,7 @@ class Unit:
     """
 
     def __init__(self, connection: asyncpg.Connection, service: str, now: datetime, is_new: Sequence[bool]) -> None:
-        self.connection, self.now, self.is_new = connection, now, is_new
+        self.connection, self.now, self.is_new, self._service = connection, now, is_new, service
         self._said: list[Outgoing] = []
         self._composer = Composer(service, now, time_ns(), self._said.append)
 
@@ -75,6 +76,11 @@ class Unit:
         record = self._said[-1]
         record.headers += seal(record.topic, record.key, record.headers, record.body)
         return id
+
+    def audit(self, tenant: str, actor: str, action: str, target: str, cause: AnyCause, result: str = "allowed", detail: str = "") -> None:
+        """For the ledger: who did what, and what came of it."""
+        entry = AuditRecorded(tenant=tenant, actor=actor, action=action, object=target, result=result, detail=detail, service=self._service)
+        self.emit(entry, key=tenant, cause=cause)
 
     def emit_body(self, event: type[Contract], body: bytes, *, key: str, cause: AnyCause, trace: str | None = None) -> str:
         """`emit` for a caller that made the wire form itself, which must be what `event` would have given. Nothing is checked here."""

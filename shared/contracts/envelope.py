@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -42,31 +41,3 @@ class Envelope:
 def event_id(service: str, cause: str, topic: str, key: str, ordinal: int) -> str:
     """The deterministic id: uuid5 of service, cause, topic, key and ordinal. Equal inputs, equal id."""
     return str(uuid5(NAMESPACE, "\x1f".join((service, cause, topic, key, str(ordinal)))))
-
-
-def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Headers as text. Never raises: null becomes empty, bytes that are not UTF-8 are escaped; the last of equal names wins."""
-    return {name: (value or b"").decode("utf-8", "backslashreplace") for name, value in headers}
-
-
-def envelope_from(headers: dict[str, str], *, topic: str, partition: int, offset: int, key: str, at: datetime) -> Envelope:
-    """The envelope of a record, synthesised where an upstream sent bare JSON: type from the topic, id from its place.
-
-    `at` is the record's own time stamp. A `ce_time` that does not parse falls back to it.
-    """
-    stamp = at
-    if text := headers.get("ce_time"):
-        try:
-            parsed = datetime.fromisoformat(text)
-            stamp = parsed if parsed.tzinfo else at
-        except ValueError:
-            stamp = at
-    return Envelope(
-        id=headers.get("ce_id") or str(uuid5(NAMESPACE, f"{topic}/{partition}/{offset}")),
-        type=headers.get("ce_type") or topic,
-        source=headers.get("ce_source") or "upstream",
-        time=stamp,
-        tenant=headers.get("ce_tenant") or key.partition("/")[0],
-        causation_id=headers.get("ce_causationid", ""),
-        traceparent=headers.get("traceparent", ""),
-    )

@@ -75,14 +75,6 @@ class AssetName(NamedTuple):
         return f"{self.key}#{encode(column)}"
 
 
-def parse_column(key: str) -> tuple[AssetName, str]:
-    """The inverse of `AssetName.column`. Raises ValueError where there is no `#column`."""
-    asset, mark, column = key.partition("#")
-    if not mark or not column:
-        raise ValueError("a column is an asset key, '#', and the column")
-    return AssetName.parse(asset), unquote(column)
-
-
 def source_of(asset_key: str) -> str:
     """The source key inside an asset key (no decoding, so it is cheap)."""
     return asset_key.rsplit("/", 1)[0]

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
 from shared.contracts.source import DataSource, Scope
-from shared.errors import Failed
 from shared.sources.failures import BY_CODE
 
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
@@ -51,8 +50,7 @@ class Dial:
 
     def __post_init__(self) -> None:
         if self.token and self.tls_mode != "verify-full":
-            found = BY_CODE["token_needs_proof"]
-            raise Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+            raise BY_CODE["token_needs_proof"].error()
 
 
 class Probe(NamedTuple):

@@ -27,7 +27,7 @@ def policy_for(spec: DataSource, around: Surroundings, plan: ConnectionPlan | No
     """For the endpoint of `plan`, else the source's first. Raises Failed with `egress_denied` where that is PurSight's own state, and with
     `folder_refused` where a folder of this machine is named that the operator did not open."""
     if spec.engine == "folder" and not around.may_read(spec.path):
-        raise _of("folder_refused")
+        raise BY_CODE["folder_refused"].error()
     own = around.own
     host, port = (plan.host, plan.port) if plan else (spec.host, spec.port)
     if port == own.state_port and spec.database == own.state_database and own.state_database:
@@ -137,10 +137,4 @@ async def _looked_up(dial: Dial, lookup: Lookup, *, again: bool) -> Dial:
 
 def _told(dial: Dial, error: Failed) -> Failed:
     """A refused token is not a wrong password."""
-    return _of("token_not_accepted") if dial.token and error.code in _REFUSED else error
-
-
-def _of(code: str) -> Failed:
-    """The catalogue's entry as an error for people."""
-    found = BY_CODE[code]
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return BY_CODE["token_not_accepted"].error() if dial.token and error.code in _REFUSED else error

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from shared.cloud.failures import TEXTS, TOKENS, TRANSIENT
@@ -28,6 +28,10 @@ class Failure(NamedTuple):
 
     def diagnosis(self) -> Diagnosis:
         return Diagnosis(code=self.code, cause=self.cause, remedy=self.remedy)
+
+    def error(self) -> Failed:
+        """The same as an error for people."""
+        return Failed("the data source", why=self.cause, remedy=self.remedy, code=self.code)
 
 
 _ALL = (
@@ -232,6 +236,8 @@ _ERRNO = {
     errno.ENETUNREACH: "unreachable",
     errno.ECONNRESET: "connection_reset",
     errno.EPIPE: "connection_reset",
+    errno.EBADF: "connection_reset",  # the loop closed the socket of a line that was cut while it opened
+    errno.ENOTCONN: "connection_reset",
     errno.ETIMEDOUT: "timeout",
 }
 _VERIFY = {
@@ -278,6 +284,13 @@ _FRAGMENTS = (
 _BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", "08003", "08P01", ""}
 
 
+def worded(code: str, own: Mapping[str, tuple[str, str]]) -> Failure:
+    """The entry of the catalogue, with an engine's own cause and remedy where `own` has them."""
+    found = BY_CODE[code]
+    cause, remedy = own.get(code, (found.cause, found.remedy))
+    return Failure(code, cause, remedy, found.lasting)
+
+
 def why_of(code: str) -> Diagnosis | None:
     """What a code means, None where there is none. A driver that came as a package of its own may have codes of its own."""
     own = Failure(code, "the driver of this engine says so", "See what the package that brings it says of this code.")
@@ -297,8 +310,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def failed(error: BaseException) -> Failed:
     """The same as an error for people; the driver's text is not in it, nor chained."""
-    found = failure_of(error)
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return failure_of(error).error()
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -16,7 +16,7 @@ from pymongo.errors import (
 )
 
 from shared.errors import Failed, PurSightError
-from shared.sources.failures import BY_CODE, Failure, failure_of
+from shared.sources.failures import Failure, failure_of, worded
 
 _NUMBERS = {
     "wrong_password": (11, 18, 8000),
@@ -56,15 +56,12 @@ _WORDS = {
 
 def words(code: str) -> Failure:
     """The entry of the catalogue, in words that fit MongoDB."""
-    found = BY_CODE[code]
-    cause, remedy = _WORDS.get(code, (found.cause, found.remedy))
-    return Failure(code, cause, remedy, found.lasting)
+    return worded(code, _WORDS)
 
 
 def refusal(code: str) -> Failed:
     """The error with this code."""
-    found = words(code)
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return words(code).error()
 
 
 def mongo_failure(error: BaseException) -> Failure:
@@ -90,5 +87,4 @@ def mongo_failure(error: BaseException) -> Failure:
 
 def mongo_failed(error: BaseException) -> Failed:
     """The same as an error for people; the server's text is not in it, nor chained."""
-    found = mongo_failure(error)
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return mongo_failure(error).error()

@@ -6,7 +6,7 @@ Numbers are those of the MySQL and MariaDB error references. The text that comes
 from __future__ import annotations
 
 from shared.errors import Failed, PurSightError
-from shared.sources.failures import BY_CODE, Failure, failure_of
+from shared.sources.failures import Failure, failure_of, worded
 
 _NUMBERS = {
     "wrong_password": (1045, 1698),
@@ -61,9 +61,7 @@ _WORDS = {
 
 def words(code: str) -> Failure:
     """The entry of the catalogue, in words that fit the MySQL family."""
-    found = BY_CODE[code]
-    cause, remedy = _WORDS.get(code, (found.cause, found.remedy))
-    return Failure(code, cause, remedy, found.lasting)
+    return worded(code, _WORDS)
 
 
 def mysql_failure(error: BaseException) -> Failure:
@@ -81,5 +79,4 @@ def mysql_failure(error: BaseException) -> Failure:
 
 def mysql_failed(error: BaseException) -> Failed:
     """The same as an error for people; the server's text is not in it, nor chained."""
-    found = mysql_failure(error)
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return mysql_failure(error).error()

@@ -16,7 +16,6 @@ from asyncmy.connection import Connection
 from asyncmy.constants import CLIENT
 from asyncmy.cursors import SSCursor
 
-from shared.errors import Failed
 from shared.sources.base import Dial
 from shared.sources.mysql_failures import words
 from shared.sources.tls import context_for, verified
@@ -31,8 +30,7 @@ _FLAGS = CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES
 
 def refuse(code: str) -> NoReturn:
     """Raises Failed in the words of the catalogue."""
-    found = words(code)
-    raise Failed("the data source", why=found.cause, remedy=found.remedy, code=code)
+    raise words(code).error()
 
 
 def literal(text: str) -> str:

@@ -105,15 +105,13 @@ async def _raw(dial: Dial, watched: WatchedLoop, settings: Mapping[str, str] = _
 def _refusal(watched: WatchedLoop) -> Failed | None:
     if not watched.refused and not watched.foreign:
         return None
-    found = BY_CODE["clear_text_refused" if watched.refused else "not_postgresql"]
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return BY_CODE["clear_text_refused" if watched.refused else "not_postgresql"].error()
 
 
 def _told(error: Exception, dial: Dial) -> BaseException:
     """A wrong password where none was given is a missing one."""
     if getattr(error, "sqlstate", "") == "28P01" and not dial.password:
-        found = BY_CODE["password_missing"]
-        return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+        return BY_CODE["password_missing"].error()
     return error
 
 
@@ -135,10 +133,10 @@ class PostgresSession:
         """Raises Failed where the server is too old or a transaction is not truly read-only."""
         version = self._connection.get_server_version()
         if version.major * 10000 < _OLDEST:
-            raise _failure("too_old")
+            raise BY_CODE["too_old"].error()
         async with self._reading("read_committed"):
             if await self._connection.fetchval("show transaction_read_only") != "on":
-                raise _failure("not_read_only")
+                raise BY_CODE["not_read_only"].error()
 
     async def probe(self) -> Probe:
         """Where a pooler stands between, two further lines are opened for a moment to tell how it shares its own."""
@@ -220,8 +218,3 @@ class PostgresSession:
         async with self._connection.transaction(isolation=isolation, readonly=True):
             await self._connection.execute(_LOCAL.format(milliseconds=int(self._dial.statement_seconds * 1000)))
             yield
-
-
-def _failure(code: str) -> Failed:
-    found = BY_CODE[code]
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=code)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from shared.errors import Failed
-from shared.sources.failures import BY_CODE, Failure
+from shared.sources.failures import Failure, worded
 
 _CODES = {
     "no_such_bucket": "NoSuchBucket ContainerNotFound ContainerBeingDeleted ContainerDisabled InvalidBucketName",
@@ -38,15 +38,12 @@ RETRIED = frozenset({"throttled", "unreachable"})
 
 def words(code: str) -> Failure:
     """The entry of the catalogue, in words that fit a store."""
-    found = BY_CODE[code]
-    cause, remedy = _WORDS.get(code, (found.cause, found.remedy))
-    return Failure(code, cause, remedy, found.lasting)
+    return worded(code, _WORDS)
 
 
 def refusal(code: str) -> Failed:
     """The error with this code."""
-    found = words(code)
-    return Failed("the data source", why=found.cause, remedy=found.remedy, code=found.code)
+    return words(code).error()
 
 
 def code_of(status: int, body: bytes, word: str = "") -> str:

@@ -19,7 +19,6 @@ from services.compliance.store.rows import by_column, opened, published, results
 from shared.bus.received import Cause, Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.asset import AssetClassified
-from shared.contracts.audit import AuditRecorded
 from shared.contracts.compliance import ComplianceEvaluated, ViolationResolved, ViolationWaived
 from shared.contracts.connection import Posture
 from shared.contracts.names import SourceName, source_of
@@ -213,10 +212,7 @@ class ComplianceUnit:
         self.bus.emit(fact, key=fact.asset, cause=cause)
         tenant = SourceName.parse(source_of(fact.asset)).tenant
         detail = f"{fact.control} until {until.isoformat()}: {reason}"
-        entry = AuditRecorded(
-            tenant=tenant, actor=actor, action="violation.waive", object=fact.asset, result="allowed", detail=detail, service=SERVICE
-        )
-        self.bus.emit(entry, key=tenant, cause=cause)
+        self.bus.audit(tenant, actor, "violation.waive", fact.asset, cause, detail=detail)
         return fact
 
     async def lapse(self) -> int:
