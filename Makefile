@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down scan test check gen lint types walls bench quality clean
+.PHONY: help setup demo up down scan test extended check gen lint types walls bench quality clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ down: .venv/.run ## stop it
 test: ## everything that CI runs
 	@$(MAKE) --no-print-directory --output-sync -j 2 setup check
 	@$(PY) -m pytest -n 3
+
+extended: setup ## tests at servers that take minutes to build (OpenTofu, fake-gcs-server, Keycloak): not in `make test`
+	@bash tests/extended.sh
+	@PURSIGHT_CI=1 $(PY) -m pytest -n 2 -m extended
 
 check: .venv/.dev ## format, lint, types, import walls, generated files
 	@.venv/bin/ruff format --check -q .

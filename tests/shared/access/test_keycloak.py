@@ -30,7 +30,7 @@ from shared.web.sign_in import BACK, Pages, oidc_of, signs_of
 REALM = os.environ.get("PURSIGHT_TEST_KEYCLOAK", "")
 CLIENT = {"client_id": "pursight", "client_secret": "s3cret"}
 DOOR = "http://127.0.0.1:28000"
-pytestmark = pytest.mark.skipif(not REALM, reason="PURSIGHT_TEST_KEYCLOAK names no realm")
+pytestmark = pytest.mark.extended
 
 
 def tokens(**form: str) -> dict[str, Any]:

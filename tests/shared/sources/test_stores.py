@@ -428,7 +428,7 @@ async def _google_is_read(azurite: Azurite, port: int) -> None:
         assert CANARY not in f"{error.value!r} {error.value.__cause__!r}"
 
 
-@pytest.mark.skipif(not GCS_PROGRAM, reason="PURSIGHT_TEST_GCS names no fake-gcs-server")
+@pytest.mark.extended
 async def test_another_server_of_googles_interface(azurite: Azurite) -> None:
     """The same at one that others wrote: `go install github.com/fsouza/fake-gcs-server@v1.56.1`, a long build. It knows no identities."""
     papers, port = Path(azurite.ca).parent, free_ports(1)[0]
