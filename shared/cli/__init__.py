@@ -11,6 +11,8 @@ import sys
 
 from shared.errors import PurSightError
 
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command, a third of our start: its import fails softly
+
 
 def main() -> None:
     """The console script. Errors are one line; PURSIGHT_DEBUG=1 shows where they came from."""

@@ -14,7 +14,6 @@ import typer
 from shared.errors import UsageError
 from shared.local import cli as stack_commands
 from shared.local.stack import Running
-from shared.web.seals import login_link
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -88,6 +87,8 @@ def trace_(trace_id: Annotated[str, typer.Argument(help="as `scan` prints it")],
 
 
 def _page_link(running: Running) -> str:
+    from shared.web.seals import login_link
+
     return login_link(running.door, running.token) if running.door else ""
 
 

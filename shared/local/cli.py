@@ -7,16 +7,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from shared.errors import PurSightError
-from shared.local.doctor import Finding, examine
 from shared.local.stack import Running, Stack, Step
 from shared.local.status import PartStatus, Status, status_of
+
+if TYPE_CHECKING:  # they are imported where they are used: most commands need neither
+    from rich.table import Table
+
+    from shared.local.doctor import Finding
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 PageLink = Callable[[Running], str]
@@ -60,6 +62,8 @@ def register(app: typer.Typer, *, page_link: PageLink) -> None:
     @app.command()
     def doctor(json: Json = False) -> None:
         """Look for what is wrong and say what to do. Exit code 1 where something is."""
+        from shared.local.doctor import examine
+
         with told():
             found = examine(Stack())
             _show_findings(found, json=json)
@@ -128,6 +132,8 @@ def _show_status(found: Status, *, json: bool, first: str, link: str) -> None:
     if first:
         say(first)
     if found.running:
+        from rich.console import Console
+
         console = Console(highlight=False, soft_wrap=True)
         console.print(_table(found.parts))
         for line in _summary(found, link):
@@ -135,6 +141,8 @@ def _show_status(found: Status, *, json: bool, first: str, link: str) -> None:
 
 
 def _table(parts: list[PartStatus]) -> Table:
+    from rich.table import Table
+
     table = Table("part", "address", "state", "pid", "restarts", "memory", box=None)
     for part in parts:
         state = "[green]ready[/]" if part.ready else f"[red]{part.problem}[/]"
@@ -152,6 +160,8 @@ def _summary(found: Status, link: str) -> Iterator[str]:
 
 
 def _show_findings(found: list[Finding], *, json: bool) -> None:
+    from rich.console import Console
+
     if json:
         Console().print_json(data={"findings": [vars(finding) for finding in found]})
         return
