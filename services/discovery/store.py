@@ -142,9 +142,10 @@ class Store:
     async def known(self, source: str) -> dict[tuple[str, str], Known]:
         """Every asset of the source that is there, by schema and table."""
         rows = await self._pool.fetch(
-            "select schema_name, table_name, key, mark, pages, looked_by, sampled from asset where source = $1 and not gone", source
+            "select schema_name, table_name, key, mark, pages, looked_by, sampled, missed_by from asset where source = $1 and not gone",
+            source,
         )
-        return {(row[0], row[1]): Known(row[2], row[3], row[4], row[5], row[6]) for row in rows}
+        return {(row[0], row[1]): Known(*row[2:]) for row in rows}
 
     async def totals(self, source: str, scan: str, only: Sequence[tuple[str, str]] | None) -> Totals:
         """For the manifest. `only` names schema and table of what was looked at, None means all."""
@@ -280,11 +281,19 @@ class DiscoveryUnit:
             *(source, [mark[0] for mark in marks], [mark[1] for mark in marks], [mark[2] for mark in marks]),
         )
 
+    async def missed(self, source: str, keys: Sequence[str], scan: str) -> None:
+        """A complete scan did not see these assets, and saw all others."""
+        await self._sql.execute(
+            """update asset set missed_by = case when key <> all($2) then '' when missed_by = '' then $3 else missed_by end
+            where source = $1 and not gone and (missed_by <> '' or key = any($2))""",
+            *(source, list(keys), scan),
+        )
+
     async def remove(self, keys: Sequence[str], scan: str) -> list[tuple[str, int]]:
         """Mark assets as gone; each with its next sequence. Those that were gone already are left out."""
         rows = await self._sql.fetch(
             """update asset set gone = true, sequence = sequence + 1, looked_by = $2, said_by = '', fingerprint = '',
-                evidence = '', outline = '' where key = any($1) and not gone
+                evidence = '', outline = '', missed_by = '' where key = any($1) and not gone
             returning key, sequence""",
             *(list(keys), scan),
         )

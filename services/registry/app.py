@@ -43,7 +43,7 @@ async def wire(context: ServiceContext[RegistrySettings]) -> AsyncIterator[None]
 async def _scheduled_scans(store: Store, proofs: Proofs) -> None:
     async with store.unit() as unit:
         for row in await unit.due():
-            wanted = ScanRequested(source=row.key, reason=f"schedule {row.spec.schedule}")
+            wanted = ScanRequested(source=row.key, priority="bulk", reason=f"schedule {row.spec.schedule}")
             unit.ask_scan(wanted, actor=OURSELVES, proofs=proofs, cause=Cause.new(tenant=row.spec.tenant))
 
 

@@ -82,6 +82,10 @@ class Constraint(Contract):
     expression: str = ""
 
 
+Compatibility = Known[Literal["full", "readers", "writers", "none"]]
+"""Who can go on as before a change: all, those who only read, those who only write, nobody."""
+
+
 class SchemaChange(Contract):
     """One typed difference against the state before."""
 
@@ -104,7 +108,8 @@ class SchemaChange(Contract):
     column: str = ""
     before: str = ""
     after: str = ""
-    compatible: bool = True
+    compatible: bool = Field(default=True, description="who reads can go on as before")
+    compatibility: Compatibility = Field(default="full", description="who can go on as before: full, readers, writers, none")
 
 
 class SchemaDiscovered(Contract):
@@ -130,6 +135,7 @@ class SchemaDiscovered(Contract):
     constraints: tuple[Constraint, ...] = ()
     fingerprint: str = Field(description="digest of the structure; equal means unchanged")
     change: tuple[SchemaChange, ...] = ()
+    compatibility: Compatibility = Field(default="full", description="what holds of all of `change` together")
     sampling: Known[Literal["none", "statistics", "sample"]] = "none"
     aliases: tuple[str, ...] = Field(default=(), description="OpenLineage names")
     truncated: bool = False

@@ -107,7 +107,7 @@ class TableFacts:
 
     `positions`, `names`, `types`, `nullable`, `generated` and `sampled` have one item a column; `defaults` and `comments`
     hold only those that exist, by position. `sampled` says whether a column's kind of type can be looked at as text,
-    `textual` whether it is text in itself.
+    `textual` whether it is text in itself. `numbered`: a position is never given to another column, so it proves a rename.
     """
 
     mark: TableMark
@@ -130,6 +130,7 @@ class TableFacts:
     view_definition: str = ""
     depends_on: Sequence[tuple[str, str]] = ()
     sample_from: ReadFrom | None = None
+    numbered: bool = False
 
 
 class SampleTask(NamedTuple):

@@ -204,6 +204,7 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
         view_definition=_masked(view) if view else "",
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
         sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
+        numbered=True,
     )
 
 

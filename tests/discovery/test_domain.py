@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.discovery.domain import document, drift, event, plan
+from services.discovery.domain import document, drift, event, grade, plan
 from services.discovery.domain.document import Outline, Place
 from services.discovery.domain.plan import Known
 from services.discovery.domain.scope import NOTHING, contains, effective
@@ -133,33 +133,87 @@ def test_keys_are_the_names_own(schema: str, table: str) -> None:
 def test_nothing_differs_from_itself() -> None:
     """drift(a, a) is empty, also after a trip through storage."""
     outline = document.outline("table", Table())
-    assert drift.changes(outline, Outline.from_json(outline.to_json())) == ()
+    assert drift.changes(outline, Outline.from_json(outline.to_json()), numbered=True) == ()
 
 
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        pytest.param({"names": ["id", "email"]}, [("column_renamed", "email", False)], id="renamed"),
-        pytest.param({"types": ["bigint", "text"]}, [("type_changed", "id", True)], id="wider"),
-        pytest.param({"types": ["integer", "integer"]}, [("type_changed", "mail", False)], id="another type"),
-        pytest.param({"nullable": [False, False]}, [("nullability_changed", "mail", True)], id="stricter"),
-        pytest.param({"comments": {2: "new"}}, [("comment_changed", "mail", True)], id="column comment"),
-        pytest.param({"comment": "new"}, [("comment_changed", "", True)], id="table comment"),
-        pytest.param({"view_definition": "select ?"}, [("view_changed", "", False)], id="view"),
+        pytest.param({"names": ["id", "email"]}, ("column_renamed", "email", "none"), id="renamed"),
+        pytest.param({"types": ["bigint", "text"]}, ("type_changed", "id", "full"), id="wider"),
+        pytest.param({"types": ["smallint", "text"]}, ("type_changed", "id", "readers"), id="narrower"),
+        pytest.param({"types": ["integer", "integer"]}, ("type_changed", "mail", "none"), id="another type"),
+        pytest.param({"nullable": [False, False]}, ("nullability_changed", "mail", "readers"), id="stricter"),
+        pytest.param({"nullable": [True, True]}, ("nullability_changed", "id", "writers"), id="less strict"),
+        pytest.param({"comments": {2: "new"}}, ("comment_changed", "mail", "full"), id="column comment"),
+        pytest.param({"comment": "new"}, ("comment_changed", "", "full"), id="table comment"),
+        pytest.param({"view_definition": "select ?"}, ("view_changed", "", "none"), id="view"),
     ],
 )
-def test_each_difference_has_its_kind(after: dict[str, Any], expected: list[tuple[str, str, bool]]) -> None:
-    """Typed, on its column, compatible or not."""
-    found = drift.changes(document.outline("table", Table()), document.outline("table", replace(Table(), **after)))
-    assert [(change.kind, change.column, change.compatible) for change in found] == expected
+def test_each_difference_has_its_kind(after: dict[str, Any], expected: tuple[str, str, str]) -> None:
+    """Typed, on its column, and who can go on as before; the event says what holds of all changes together."""
+    found = drift.changes(document.outline("table", Table()), document.outline("table", replace(Table(), **after)), numbered=True)
+    assert [(change.kind, change.column, change.compatibility) for change in found] == [expected]
+    assert found[0].compatible is (expected[2] in ("full", "readers"))
+    assert SchemaDiscovered.model_validate(said(Table(), change=found)).compatibility == expected[2]
 
 
 def test_a_dropped_column_is_not_a_rename() -> None:
     """A server never gives a dropped column's number again."""
     shorter = Table(positions=[1, 3], names=["id", "other"])
-    found = drift.changes(document.outline("table", Table()), document.outline("table", shorter))
+    found = drift.changes(document.outline("table", Table()), document.outline("table", shorter), numbered=True)
     assert [change.kind for change in found] == ["column_dropped", "column_added"]
     assert all(isinstance(change, SchemaChange) for change in found)
+
+
+def test_without_numbers_a_rename_is_not_proven() -> None:
+    """Where positions are counted anew after a drop, another name at the same place may be another column."""
+    other = Table(names=["id", "other"])
+    found = drift.changes(document.outline("table", Table()), document.outline("table", other), numbered=False)
+    assert sorted((change.kind, change.column) for change in found) == [("column_added", "other"), ("column_dropped", "mail")]
+
+
+@pytest.mark.parametrize(("filled", "expected"), [(frozenset({3}), "full"), (frozenset(), "readers")])
+def test_an_added_column_that_must_be_filled_stops_who_writes(filled: frozenset[int], expected: str) -> None:
+    """NOT NULL without a default: an insert that does not name it fails."""
+    longer = Table(positions=[1, 2, 3], names=["id", "mail", "age"], types=["integer", "text", "integer"], nullable=[False, True, False])
+    longer = replace(longer, generated=[True, False, False])
+    found = drift.changes(document.outline("table", Table()), document.outline("table", longer), numbered=True, filled=filled)
+    assert [(change.kind, change.compatibility) for change in found] == [("column_added", expected)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("character varying(40)", "character varying(255)", "full"),
+        ("character varying(255)", "character varying(40)", "readers"),
+        ("character varying(40)", "character varying", "full"),
+        ("character varying(40)", "text", "full"),
+        ("numeric(10,2)", "numeric(12,2)", "full"),
+        ("numeric(10,2)", "numeric(10,4)", "none"),
+        ("numeric", "numeric(10,2)", "readers"),
+        ("decimal(10,0)", "decimal(8)", "readers"),
+        ("int(11)", "int", "full"),
+        ("int", "int unsigned", "none"),
+        ("timestamp(3) without time zone", "timestamp(6) without time zone", "full"),
+        ("timestamp without time zone", "timestamp with time zone", "none"),
+        ("enum(?,?)", "enum(?,?,?)", "none"),
+        ("geometry(Point,4326)", "geometry(Point,3857)", "none"),
+        ("string", "null | string", "writers"),
+        ("long | string", "string", "readers"),
+        ("long", "string", "none"),
+    ],
+)
+def test_types_are_graded_by_the_values_they_hold(before: str, after: str, expected: str) -> None:
+    """Wider suits all, narrower suits who reads."""
+    assert grade.of_type(before, after) == expected
+
+
+@given(st.lists(st.sampled_from(["full", "readers", "writers", "none"])))
+def test_together_changes_suit_only_whom_each_suits(grades: list[str]) -> None:
+    """Full only where all are; none where one side is lost to one change and the other to another."""
+    suited = {"full": {"r", "w"}, "readers": {"r"}, "writers": {"w"}, "none": set[str]()}
+    assert suited[grade.meet(grades)] == {"r", "w"}.intersection(*(suited[each] for each in grades))
 
 
 KNOWN = {("public", "t"): Known("k", 1, 1, "old", True)}
@@ -190,19 +244,35 @@ def test_what_was_not_seen_is_gone() -> None:
     assert plan.plan([], KNOWN, scan_id="now", mode="incremental", sampling=True).gone == ["k"]
 
 
+def known_in(sizes: dict[str, int], missed_by: str = "") -> dict[tuple[str, str], Known]:
+    """So many assets in each schema."""
+    return {
+        (schema, f"t{number}"): Known(f"{schema}.t{number}", 1, 1, "old", True, missed_by)
+        for schema, size in sizes.items()
+        for number in range(size)
+    }
+
+
 @pytest.mark.parametrize(
-    ("gone", "known", "more", "kept_back"),
+    ("gone", "sizes", "more", "kept"),
     [
-        (6, 11, {}, True),
-        (5, 11, {}, False),
-        (10, 10, {}, False),
-        (11, 11, {"mode": "full"}, False),
-        (11, 11, {"asked_by_person": True}, False),
+        pytest.param({"a": 6}, {"a": 11}, {}, 6, id="more than half of more than ten"),
+        pytest.param({"a": 5}, {"a": 11}, {}, 0, id="less than half"),
+        pytest.param({"a": 10}, {"a": 10}, {}, 0, id="few tables"),
+        pytest.param({"a": 11}, {"a": 11, "b": 50}, {}, 11, id="one schema of several"),
+        pytest.param({"a": 11, "b": 3}, {"a": 11, "b": 50}, {}, 11, id="a schema that lost little is no concern"),
+        pytest.param({"a": 9, "b": 9}, {"a": 9, "b": 9}, {}, 18, id="many small schemas"),
+        pytest.param({"a": 11}, {"a": 11}, {"asked_by_person": True}, 0, id="a person asked"),
+        pytest.param({"a": 11}, {"a": 11}, {"missed_by": "earlier"}, 0, id="the second scan that misses them"),
+        pytest.param({"a": 11}, {"a": 11}, {"missed_by": "now"}, 11, id="the same scan after a crash"),
     ],
 )
-def test_mass_removal(gone: int, known: int, more: dict[str, Any], kept_back: bool) -> None:
-    """More than half of more than ten is kept back, unless a person or a full scan asks."""
-    assert plan.mass_removal(gone, known, **({"mode": "incremental", "asked_by_person": False} | more)) is kept_back
+def test_mass_removal(gone: dict[str, int], sizes: dict[str, int], more: dict[str, Any], kept: int) -> None:
+    """So much is only said gone when a second complete scan or a person confirms it."""
+    known = known_in(sizes, more.pop("missed_by", ""))
+    keys = [f"{schema}.t{number}" for schema, count in gone.items() for number in range(count)]
+    found = plan.removals(keys, known, **({"scan_id": "now", "asked_by_person": False} | more))
+    assert (len(found.kept), sorted(found.now + found.kept)) == (kept, sorted(keys))
 
 
 def test_scopes_narrow() -> None:

@@ -90,6 +90,10 @@ class Place:
 _encoded = lru_cache(maxsize=65_536)(encode)
 
 
+OutlineColumn = tuple[int, str, str, bool, str]
+"""Position, name, type, nullable, and the comment's digest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What a later scan compares with: enough to name each difference, and no more."""
@@ -98,7 +102,7 @@ class Outline:
     comment: str
     view: str
     keys: str
-    columns: tuple[tuple[int, str, str, bool, str], ...]  # position, name, type, nullable, rest
+    columns: tuple[OutlineColumn, ...]
 
     def to_json(self) -> str:
         return orjson.dumps([self.kind, self.comment, self.view, self.keys, self.columns]).decode()

@@ -2,66 +2,68 @@
 
 >>> before = Outline("table", "", "", "", ((1, "mail", "text", True, ""),))
 >>> after = Outline("table", "", "", "", ((1, "email", "text", True, ""), (2, "age", "integer", False, "")))
->>> [(change.kind, change.column, change.before) for change in changes(before, after)]
-[('column_renamed', 'email', 'mail'), ('column_added', 'age', '')]
+>>> [(change.kind, change.column, change.compatibility) for change in changes(before, after, numbered=True)]
+[('column_renamed', 'email', 'none'), ('column_added', 'age', 'readers')]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from services.discovery.domain.document import Outline
+from services.discovery.domain import grade
+from services.discovery.domain.document import Outline, OutlineColumn
 from shared.contracts.asset import SchemaChange
-
-# A server widens these without touching data, so a reader of the old type can go on.
-_WIDER = {
-    ("smallint", "integer"),
-    ("smallint", "bigint"),
-    ("integer", "bigint"),
-    ("real", "double precision"),
-    ("character varying", "text"),
-    ("int", "bigint"),
-    ("smallint", "int"),
-    ("tinyint", "smallint"),
-    ("tinyint", "int"),
-    ("float", "double"),
-    ("varchar", "text"),
-}
 
 CREATED = (SchemaChange(kind="created"),)
 RESCANNED = (SchemaChange(kind="rescanned"),)
 EVIDENCE_CHANGED = (SchemaChange(kind="evidence_changed"),)
 
 
-def changes(before: Outline, after: Outline) -> tuple[SchemaChange, ...]:
-    """Every difference, columns by position first; empty where nothing differs."""
-    return (*_columns(before, after), *_whole(before, after))
+def changes(before: Outline, after: Outline, *, numbered: bool, filled: frozenset[int] = frozenset()) -> tuple[SchemaChange, ...]:
+    """Every difference, columns by position first; empty where nothing differs.
+
+    `numbered`: the server never gives one column's position to another, which proves a rename; elsewhere a rename is a drop and an
+    addition. `filled`: positions of the columns that the server fills by itself.
+    """
+    return (*_columns(before, after, numbered, filled), *_whole(before, after))
 
 
-def _columns(before: Outline, after: Outline) -> Iterator[SchemaChange]:
-    """A column is the same where its name is; a new one that stands where another went was renamed. Some engines renumber after a drop."""
+def _columns(before: Outline, after: Outline, numbered: bool, filled: frozenset[int]) -> Iterator[SchemaChange]:
+    """A column is the same where its name is, or, of those whose names came and went, where its number is."""
     old, new = {column[1]: column for column in before.columns}, {column[1] for column in after.columns}
     left = {column[0]: column for column in before.columns if column[1] not in new}
-    pairs = [(column[0], old.get(column[1]) or left.pop(column[0], None), column) for column in after.columns]
+    pairs: list[tuple[int, OutlineColumn | None, OutlineColumn | None]] = []
+    for column in after.columns:
+        was = old.get(column[1]) or (left.pop(column[0], None) if numbered else None)
+        pairs.append((column[0], was, column))
     for _, was, now in sorted([*pairs, *((at, column, None) for at, column in left.items())], key=lambda pair: pair[0]):
         if was and now:
             yield from _column(was, now)
         elif now:
-            yield SchemaChange(kind="column_added", column=now[1], after=now[2])
+            compatibility = grade.of_addition(nullable=now[3], filled=now[0] in filled)
+            yield SchemaChange(kind="column_added", column=now[1], after=now[2], compatibility=compatibility)
         elif was:
-            yield SchemaChange(kind="column_dropped", column=was[1], before=was[2], compatible=False)
+            yield SchemaChange(kind="column_dropped", column=was[1], before=was[2], compatible=False, compatibility="none")
 
 
-def _column(old: tuple[int, str, str, bool, str], new: tuple[int, str, str, bool, str]) -> Iterator[SchemaChange]:
+def _column(old: OutlineColumn, new: OutlineColumn) -> Iterator[SchemaChange]:
     _, name, type_, nullable, comment = new
     if old[1] != name:
-        yield SchemaChange(kind="column_renamed", column=name, before=old[1], after=name, compatible=False)
+        yield SchemaChange(kind="column_renamed", column=name, before=old[1], after=name, compatible=False, compatibility="none")
     if old[2] != type_:
-        yield SchemaChange(kind="type_changed", column=name, before=old[2], after=type_, compatible=_wider(old[2], type_))
+        yield _graded("type_changed", name, old[2], type_, grade.of_type(old[2], type_))
     if old[3] != nullable:
-        yield SchemaChange(kind="nullability_changed", column=name, before=_null(old[3]), after=_null(nullable), compatible=not nullable)
+        yield _graded("nullability_changed", name, _null(old[3]), _null(nullable), grade.of_null(nullable=nullable))
     if old[4] != comment:
         yield SchemaChange(kind="comment_changed", column=name)
+
+
+def _graded(
+    kind: Literal["type_changed", "nullability_changed"], column: str, before: str, after: str, graded: grade.Grade
+) -> SchemaChange:
+    compatible = graded in ("full", "readers")
+    return SchemaChange(kind=kind, column=column, before=before, after=after, compatible=compatible, compatibility=graded)
 
 
 def _whole(before: Outline, after: Outline) -> Iterator[SchemaChange]:
@@ -70,11 +72,7 @@ def _whole(before: Outline, after: Outline) -> Iterator[SchemaChange]:
     if before.keys != after.keys:
         yield SchemaChange(kind="key_changed")
     if before.view != after.view or before.kind != after.kind:
-        yield SchemaChange(kind="view_changed", before=before.kind, after=after.kind, compatible=False)
-
-
-def _wider(before: str, after: str) -> bool:
-    return (before.partition("(")[0], after.partition("(")[0]) in _WIDER
+        yield SchemaChange(kind="view_changed", before=before.kind, after=after.kind, compatible=False, compatibility="none")
 
 
 def _null(nullable: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.discovery.domain.document import Document, Place, columns_json
+from services.discovery.domain.grade import meet
 from shared.contracts.asset import SchemaChange
 from shared.contracts.topics import MAX_EVENT_BYTES
 
@@ -81,6 +82,8 @@ def _head(scan: ScanFrame, found: Document, sequence: int, statistics: Statistic
 
 def _last(found: Document, change: Sequence[SchemaChange], sampling: str, scan: ScanFrame) -> dict[str, Any]:
     last: dict[str, Any] = {"fingerprint": found.fingerprint, "change": [each.model_dump(exclude_defaults=True) for each in change]}
+    if (graded := meet(each.compatibility for each in change)) != "full":
+        last["compatibility"] = graded
     if sampling != "none":
         last["sampling"] = sampling
     last["aliases"] = [scan.place.alias(found.schema, found.table)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -33,13 +34,25 @@ class Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the last scan left about one asset. `sampled`: values were looked at."""
+    """What the last scan left about one asset. `sampled`: values were looked at.
+
+    `missed_by`: the complete scan that first did not see it.
+    """
 
     key: str
     mark: int
     pages: int
     scan_id: str
     sampled: bool
+    missed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Of the assets that a complete scan did not see: those to be said gone `now`, and those `kept` until that is confirmed."""
+
+    now: list[str]
+    kept: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +110,23 @@ def _gone(marks: Sequence[Mark], known: Mapping[tuple[str, str], Known]) -> list
     return sorted(asset.key for name, asset in known.items() if name not in seen)
 
 
-def mass_removal(gone: int, known: int, *, mode: str, asked_by_person: bool) -> bool:
-    """Whether so much went away that a person should ask for it: more likely a lost privilege than a dropped database."""
-    if mode == "full" or asked_by_person:
-        return False
+def removals(gone: Sequence[str], known: Mapping[tuple[str, str], Known], *, scan_id: str, asked_by_person: bool) -> Removals:
+    """Where so much went away that a privilege was rather lost, a second complete scan, or one that a person asked for, confirms it.
+
+    That is judged for the whole source and for each schema.
+    """
+    if asked_by_person:
+        return Removals(list(gone), [])
+    of, missing = {asset.key: (schema, asset.missed_by) for (schema, _), asset in known.items()}, Counter[str]()
+    there = Counter(schema for schema, _ in known)
+    missing.update(of[key][0] for key in gone)
+    everywhere = _is_mass(len(gone), len(known))
+    doubted = {schema for schema, count in missing.items() if everywhere or _is_mass(count, there[schema])}
+    kept = {key for key in gone if of[key][0] in doubted and of[key][1] in ("", scan_id)}
+    return Removals([key for key in gone if key not in kept], [key for key in gone if key in kept])
+
+
+def _is_mass(gone: int, known: int) -> bool:
     return known > _MASS_REMOVAL_TABLES and gone > known * _MASS_REMOVAL_SHARE
 
 

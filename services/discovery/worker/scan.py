@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -15,6 +15,7 @@ from typing import Literal
 
 from services.discovery.domain import document, event, plan
 from services.discovery.domain.document import Place
+from services.discovery.domain.plan import Known
 from services.discovery.domain.scope import contains, covers_all, effective
 from services.discovery.gateway import CONFLICT, Line, Sources
 from services.discovery.store import Scan, Store, Totals
@@ -176,7 +177,7 @@ class Scanner:
         if not known and not line.alone:
             await self._remember(job, scan, await catalogue.marks(scope, compare=True))
         if covers_all(scan.scope):
-            await self._remove(scan, work.gone, len(known), allowed, teller, run)
+            await self._remove(job, scan, work.gone, known, allowed, teller, run)
 
     async def _tell(self, work: plan.Work, line: Line, catalogue: Catalogue, run: Run, teller: Teller, place: Place, rows: int) -> None:
         if work.sample:
@@ -199,13 +200,18 @@ class Scanner:
             await self._jobs.check(unit.bus.connection, job)
             await unit.mark(scan.source, [(mark.schema, mark.table, mark.mark) for mark in marks])
 
-    async def _remove(self, scan: Scan, gone: Sequence[str], known: int, allowed: Scope, teller: Teller, run: Run) -> None:
+    async def _remove(
+        self, job: Job, scan: Scan, gone: Sequence[str], known: Mapping[tuple[str, str], Known], allowed: Scope, teller: Teller, run: Run
+    ) -> None:
         """Only here, after everything was looked at without an error."""
-        if plan.mass_removal(len(gone), known, mode=scan.mode, asked_by_person=scan.priority == "person"):
-            run.kept_back = len(gone)
-            return
-        inside = [key for key in gone if _in_scope(key, allowed)]
-        outside = sorted(set(gone) - set(inside))
+        found = plan.removals(gone, known, scan_id=scan.id, asked_by_person=scan.priority == "person")
+        run.kept_back = len(found.kept)
+        if found.kept or any(asset.missed_by for asset in known.values()):
+            async with self._store.unit(keys=[scan.source]) as unit:
+                await self._jobs.check(unit.bus.connection, job)
+                await unit.missed(scan.source, found.kept, scan.id)
+        inside = [key for key in found.now if _in_scope(key, allowed)]
+        outside = sorted(set(found.now) - set(inside))
         for keys, reason in ((inside, "dropped"), (outside, "out_of_scope")):
             for at in range(0, len(keys), _REMOVE_CHUNK):
                 run.removed += await teller.remove(keys[at : at + _REMOVE_CHUNK], reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import compress
 from time import time_ns
 
 from services.discovery.domain import drift, event
@@ -147,7 +148,9 @@ def _change(found: Found, before: Before, after: Outline, digest: str, mode: str
     if before.sequence == 0 or before.gone:
         return drift.CREATED
     if before.fingerprint != found.document.fingerprint:
-        return drift.changes(Outline.from_json(before.outline), after) or drift.RESCANNED
+        facts = found.facts
+        filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
+        return drift.changes(Outline.from_json(before.outline), after, numbered=facts.numbered, filled=filled) or drift.RESCANNED
     if before.evidence != digest:
         return drift.EVIDENCE_CHANGED
     return drift.RESCANNED if mode == "full" else ()
