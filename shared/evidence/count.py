@@ -29,6 +29,8 @@ _KEPT = 4 << 20
 _GUARD_BEFORE, _GUARD_AFTER = rb"(?<![A-Za-z0-9])", rb"(?![A-Za-z0-9])"
 
 _JSON = DETECTORS.index(BY_NAME["json_object"])
+_DEMANDING = np.array([at for at, detector in enumerate(DETECTORS) if detector.least], np.int64)
+_LEAST = np.array([DETECTORS[at].least for at in _DEMANDING])
 
 Integers = NDArray[np.int64]
 
@@ -110,6 +112,9 @@ def _tally_whole(lines: Lines, tallies: Tallies) -> None:
     tallies[0] = np.bincount(places, np.repeat(together[found], sizes), tallies[0].size).reshape(tallies[0].shape)
     for number, chosen in _to_judge(detection, accepted, kinds):
         _judge(detection.judges[number], lines, chosen, tallies)
+    few = tallies[2][:, _DEMANDING] < _LEAST * tallies[1][:, _DEMANDING]
+    columns, places = np.nonzero(few)
+    tallies[:, columns, _DEMANDING[places]] = 0
 
 
 def _to_judge(detection: Detection, accepted: Integers, kinds: int) -> Iterator[tuple[int, Integers]]:

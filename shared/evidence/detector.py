@@ -111,7 +111,7 @@ class Detector:
     of that shape that pass it: 1.0 says nothing. `weak` means that even a valid value proves nothing without a name beside it.
     `private` values are taken out of comments and names. `inside` looks for the pattern within longer text;
     one of `marks` then stands in whatever fits, or in its shape (letters `a` and `A`, digits `9`), and is searched for first.
-    `most` limits how many values meet a slow validator (0: all).
+    `most` limits how many values meet a slow validator (0: all); where fewer than `least` of those that it saw pass, nothing is told.
     """
 
     name: str
@@ -124,6 +124,7 @@ class Detector:
     inside: bool = False
     marks: tuple[bytes, ...] = ()
     most: int = 0
+    least: float = 0.0
 
     @property
     def pattern(self) -> str:

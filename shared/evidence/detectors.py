@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.evidence.detector import Detector
-from shared.evidence.kinds import americas, asia_pacific, europe, everyday, finance, health, inside, network, places, secrets
+from shared.evidence.kinds import americas, asia_pacific, europe, everyday, finance, health, inside, network, places, secrets, vocabulary
 
 DETECTORS: tuple[Detector, ...] = tuple(
     sorted(
@@ -18,6 +18,7 @@ DETECTORS: tuple[Detector, ...] = tuple(
             *americas.DETECTORS,
             *asia_pacific.DETECTORS,
             *inside.DETECTORS,
+            *vocabulary.DETECTORS,
         ),
         key=lambda detector: detector.name,
     )

@@ -64,6 +64,8 @@ def _whole(detector: Detector, raw: Sequence[tuple[bytes, int]]) -> Match:
             for text, weight in hits[::step]:
                 checked += weight
                 valid += weight if detector.validator(Found([text]))[0] else 0
+    if valid < detector.least * checked:
+        return Match(detector=detector.name, matched=0)
     return Match(detector=detector.name, matched=matched, checked=checked, valid=valid)
 
 
