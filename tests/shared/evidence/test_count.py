@@ -145,7 +145,7 @@ GOOD = {
     "city_name": ["Boston", "MÜNCHEN", "St. Petersburg"],
     "country_name": ["France", "Deutschland", "BRA"],
     "region_name": ["Texas", "Bayern"],
-    "region_code": ["TX", "BY"],
+    "region_code": ["TX", "CA"],
     "occupation": ["Accountant", "Ärztin"],
     "nationality": ["Brazilian", "Française"],
     "drug_name": ["Warfarin natrium and amlodipine"],
