@@ -63,13 +63,21 @@ def run(
     ] = "",
     mode: Annotated[str, typer.Option(help="of a job: validate, plan, apply or outputs")] = "validate",
     asset: Annotated[str, typer.Option(metavar="FILE", help="of a job: the contract of its asset, instead of its asset_path")] = "",
+    form: Annotated[str, typer.Option("--variables", help="of a plan: Terraform's variables as json or hcl")] = "json",
+    export: Annotated[
+        str, typer.Option(help="of a plan, instead of Terraform: cloudformation or pulumi, to --out or standard output")
+    ] = "",
+    approve: Annotated[str, typer.Option(metavar="DIGEST", help="of an apply: the plan that you looked at")] = "",
+    accept: Annotated[list[str] | None, typer.Option(metavar="CODE", help="of an apply: what the rules refuse and you accept")] = None,
+    out: Annotated[str, typer.Option(metavar="PATH", help="of a job: the file of an export, the folder of outputs")] = "",
     json_output: Json = False,
 ) -> None:
     """Run one service in the foreground, with settings from the environment; or with --config, a job."""
     if bool(service) is bool(config):
         raise UsageError("run needs a service or a job", remedy="Write `run SERVICE`, or `run --config FILE`.", code="run_what")
     if config:
-        next(iter(entry_points(group="pursight.jobs", name="job"))).load()(config, mode, asset=asset, json_output=json_output)
+        told = {"form": form, "export": export, "approve": approve, "accept": tuple(accept or ()), "out": out}
+        next(iter(entry_points(group="pursight.jobs", name="job"))).load()(config, mode, asset=asset, json_output=json_output, **told)
         return
     found = entry_points(group="pursight.services", name=service)
     if not found:

@@ -1,11 +1,17 @@
-"""`pursight run --config FILE`: validate a job, or show the complete tag set of what it runs on."""
+"""`pursight run --config FILE`: validate a job, show the tags of all that it runs on, and bring that about by Terraform."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from os.path import normpath
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from services.tagger.commands.documents import contract_from, job_from
 from services.tagger.domain.declared import Where
@@ -17,27 +23,83 @@ from shared.cli.output import as_json, plain, stdout, table
 from shared.contracts.job import JobConfig
 from shared.errors import UsageError
 
-MODES = ("validate", "plan")
-LATER = ("apply", "outputs")
+MODES = ("validate", "plan", "apply", "outputs")
 
 
-def run(config: str, mode: str, *, asset: str = "", json_output: bool = False) -> None:
-    """Raises UsageError where the job, its contract or the mode is not right."""
-    if mode in LATER:
-        raise UsageError(
-            f"--mode {mode} is not part of this version",
-            why="Terraform is not run from here yet",
-            remedy="Use --mode plan, and apply with your own tools.",
-            code="mode_unsupported",
-        )
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `run` was told besides. `approve` and `accept` are for apply, `form` and `export` for plan, `out` for what is written."""
+
+    approve: str = ""
+    accept: Sequence[str] = ()
+    form: str = "json"
+    export: str = ""
+    out: str = ""
+
+
+def run(config: str, mode: str, *, asset: str = "", json_output: bool = False, **given: Any) -> None:
+    """`given` as in `Options`. Raises UsageError where the job, its contract or the mode is not right, and as Terraform's steps do."""
     if mode not in MODES:
-        raise UsageError(f"there is no mode {mode}", remedy=f"Known are {', '.join((*MODES, *LATER))}.", code="unknown_mode")
+        raise UsageError(f"there is no mode {mode}", remedy=f"Known are {', '.join(MODES)}.", code="unknown_mode")
+    options = Options(**given)
     job, where = job_from(config, json_output=json_output)
     contract = _contract(job, config, asset, json_output=json_output)
     if mode == "validate":
-        _valid(job, contract, json_output=json_output)
+        return _valid(job, contract, json_output=json_output)
+    derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", personal=holds_personal)
+    if options.export:
+        return _exported(job, derived, options)
+    _by_terraform(job, where, derived, config, mode, options, json_output=json_output)
+
+
+def _by_terraform(
+    job: JobConfig, where: Where, derived: DerivedJob, config: str, mode: str, options: Options, *, json_output: bool
+) -> None:
+    from services.tagger.commands import infrastructure
+
+    found = infrastructure.of_job(job, where, derived, config)
+    if mode == "plan":
+        told = infrastructure.planned(found, form=options.form, json_output=json_output) if found else None
+        if json_output:
+            return as_json({**plan_as_dict(job, derived), "terraform": told})
+        _show_tags(job, derived)
+        if told:
+            infrastructure.show_plan(told)
+        return
+    module = infrastructure.needed(found, mode)
+    if mode == "apply":
+        told = infrastructure.applied(module, approve=options.approve, accept=options.accept, out=options.out, json_output=json_output)
     else:
-        _planned(job, where, contract, json_output=json_output)
+        told = infrastructure.exported(module, out=options.out, json_output=json_output)
+    if json_output:
+        as_json(told)
+    else:
+        infrastructure.show_outputs(told)
+
+
+def _exported(job: JobConfig, derived: DerivedJob, options: Options) -> None:
+    """The plan in the form of another tool, to standard output or into a file."""
+    from services.tagger.domain.exports import FORMS, cloudformation_tags, pulumi_configuration
+    from services.tagger.domain.variables import variables_of
+    from services.tagger.gateway.runs import write_private
+
+    provider = job.infrastructure.runtime.provider if job.infrastructure.runtime else ""
+    if options.export not in FORMS:
+        raise UsageError(f"there is no export {options.export}", remedy=f"Known are {', '.join(FORMS)}.", code="unknown_form")
+    if options.export == "cloudformation":
+        if provider != "aws":
+            raise UsageError("CloudFormation is of AWS", why="the job runs elsewhere", remedy="Use --export pulumi.", code="wrong_cloud")
+        text = json.dumps(cloudformation_tags(derived), indent=2, ensure_ascii=False) + "\n"
+    else:
+        configuration = pulumi_configuration(provider, derived, variables_of(job, derived))
+        text = yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True)
+    if not options.out:
+        sys.stdout.write(text)
+        return
+    try:
+        write_private(Path(options.out), text)
+    except OSError as error:
+        raise UsageError(f"{options.out} cannot be written", why=error.strerror or "", code="not_writable") from None
 
 
 def _contract(job: JobConfig, config: str, asset: str, *, json_output: bool) -> tuple[Normal, Where] | None:
@@ -64,10 +126,7 @@ def _valid(job: JobConfig, contract: tuple[Normal, Where] | None, *, json_output
     stdout.print("This job is fine." if contract else "This job is fine. It names no asset_path, so no contract was looked at.")
 
 
-def _planned(job: JobConfig, where: Where, contract: tuple[Normal, Where] | None, *, json_output: bool) -> None:
-    derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", personal=holds_personal)
-    if json_output:
-        return as_json(plan_as_dict(job, derived))
+def _show_tags(job: JobConfig, derived: DerivedJob) -> None:
     table("Tags", ("key", "value", "from"), [(tag.key, tag.value, tag.origin) for tag in derived.tags])
     if derived.conflicts:
         rows = [(conflict.key, conflict.reason, conflict.origin) for conflict in derived.conflicts]
