@@ -13,13 +13,14 @@ import pytest
 from shared.local.kafka import EmbeddedKafka
 from shared.local.postgres import EmbeddedPostgres
 from tests.azurite import azurite
+from tests.keycloak import keycloak
 from tests.mongo_server import mongo
 from tests.mysql_server import mariadb, mysql
 from tests.pg_pair import pg_pair, started_pair
 from tests.tagger.moto_server import moto_server
 from tests.tls_server import tls_server
 
-__all__ = ["azurite", "mariadb", "mongo", "mysql", "pg_pair", "started_pair", "tls_server"]
+__all__ = ["azurite", "keycloak", "mariadb", "mongo", "mysql", "pg_pair", "started_pair", "tls_server"]
 
 
 @pytest.fixture(scope="session")

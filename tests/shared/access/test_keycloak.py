@@ -1,14 +1,8 @@
-"""The real Keycloak, where one runs: PURSIGHT_TEST_KEYCLOAK is the address of a realm that was imported from keycloak_realm.json.
-
-cp tests/shared/access/keycloak_realm.json KEYCLOAK/data/import/pur-realm.json
-KEYCLOAK/bin/kc.sh start-dev --http-host=127.0.0.1 --http-port=28080 --import-realm --cache=local
-PURSIGHT_TEST_KEYCLOAK=http://127.0.0.1:28080/realms/pur pytest tests/shared/access/test_keycloak.py
-"""
+"""The real Keycloak: people and machines by their tokens, the pages by its login form."""
 
 from __future__ import annotations
 
 import html
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -27,33 +21,34 @@ from shared.web.auth import Login, SignedIn, actor_of
 from shared.web.seals import Spent
 from shared.web.sign_in import BACK, Pages, oidc_of, signs_of
 
-REALM = os.environ.get("PURSIGHT_TEST_KEYCLOAK", "")
 CLIENT = {"client_id": "pursight", "client_secret": "s3cret"}
 DOOR = "http://127.0.0.1:28000"
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(900)]
 
 
-def tokens(**form: str) -> dict[str, Any]:
-    answer = httpx.post(f"{REALM}/protocol/openid-connect/token", data={**CLIENT, **form}, trust_env=False)
+def tokens(realm: str, **form: str) -> dict[str, Any]:
+    answer = httpx.post(f"{realm}/protocol/openid-connect/token", data={**CLIENT, **form}, trust_env=False, timeout=60)
     answer.raise_for_status()
     return dict(answer.json())
 
 
-def oidc(**more: Any) -> Oidc:
-    return Oidc(Trust(**{"issuer": REALM, "audience": "pursight-api", "roles_claim": "realm_access.roles", **more}))
+def oidc(realm: str, **more: Any) -> Oidc:
+    return Oidc(Trust(**{"issuer": realm, "audience": "pursight-api", "roles_claim": "realm_access.roles", **more}))
 
 
-async def test_a_person_and_a_machine() -> None:
+async def test_a_person_and_a_machine(keycloak: str) -> None:
     """By password and by the client's own secret."""
-    eva = await oidc().actor(tokens(grant_type="password", username="eva", password="pw", scope="openid")["access_token"])
+    eva = await oidc(keycloak).actor(tokens(keycloak, grant_type="password", username="eva", password="pw", scope="openid")["access_token"])
     assert (eva.kind, eva.id.rpartition(" ")[2], eva.tenant, eva.roles) == ("person", "(eva)", "acme", {"steward"})
-    machine = await oidc(roles={"default-roles-pur": "service"}).actor(tokens(grant_type="client_credentials")["access_token"])
+    machine = await oidc(keycloak, roles={"default-roles-pur": "service"}).actor(
+        tokens(keycloak, grant_type="client_credentials")["access_token"]
+    )
     assert (machine.kind, machine.id.rpartition(" ")[2], machine.roles) == ("machine", "(pursight)", {"service"})
 
 
-async def test_its_other_tokens_let_nobody_in() -> None:
+async def test_its_other_tokens_let_nobody_in(keycloak: str) -> None:
     """Identity and refresh tokens, and those for another application."""
-    given = tokens(grant_type="password", username="eva", password="pw", scope="openid")
+    given = tokens(keycloak, grant_type="password", username="eva", password="pw", scope="openid")
     for token, more, code in (
         (given["id_token"], {"audience": "pursight"}, "token_kind"),
         (given["id_token"], {}, "token_audience"),
@@ -62,16 +57,16 @@ async def test_its_other_tokens_let_nobody_in() -> None:
         (given["access_token"][:-4] + "AAAA", {}, "token_signature"),
     ):
         with pytest.raises(BadToken) as refused:
-            await oidc(**more).actor(token)
+            await oidc(keycloak, **more).actor(token)
         assert refused.value.code == code
 
 
-async def test_the_pages_through_its_login_form(tmp_path: Path) -> None:
+async def test_the_pages_through_its_login_form(keycloak: str, tmp_path: Path) -> None:
     """Authorization code with PKCE; the same way back opens nothing a second time."""
     settings = ServiceSettings(
         token=SecretStr("t"),
         home=tmp_path,
-        oidc_issuer=REALM,
+        oidc_issuer=keycloak,
         oidc_audience="pursight-api",
         oidc_roles_claim="realm_access.roles",
         oidc_client_id=CLIENT["client_id"],

@@ -39,7 +39,7 @@ from tests.mongo_server import MongoServer
 from tests.shared.sources.gcs import CANARY, Gcs, serving
 from tests.tagger.moto_server import post
 
-GCS_PROGRAM = os.environ.get("PURSIGHT_TEST_GCS", "")
+GCS_PROGRAM = Path(__file__).parents[3] / ".venv" / "extended" / "fake-gcs-server"
 
 
 def _spec(path: Path) -> DataSource:
@@ -430,7 +430,8 @@ async def _google_is_read(azurite: Azurite, port: int) -> None:
 
 @pytest.mark.extended
 async def test_another_server_of_googles_interface(azurite: Azurite) -> None:
-    """The same at one that others wrote: `go install github.com/fsouza/fake-gcs-server@v1.56.1`, a long build. It knows no identities."""
+    """The same at one that others wrote, fake-gcs-server. It knows no identities."""
+    assert GCS_PROGRAM.exists(), "fake-gcs-server is not installed: run `make extended`"
     papers, port = Path(azurite.ca).parent, free_ports(1)[0]
     told = {"scheme": "https", "host": "127.0.0.1", "port": port, "backend": "memory", "log-level": "error"}
     told |= {"public-host": f"127.0.0.1:{port}", "cert-location": papers / "server.crt", "private-key-location": papers / "server.key"}
