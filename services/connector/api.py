@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.connector.domain.circuit import pressed
 from services.connector.domain.health import health
 from services.connector.domain.plan import DIAL, PERSON, tried, where
 from services.connector.gateway import Dialler, Limits
@@ -159,7 +158,7 @@ class Health:
             row = await unit.held(key)
             if row is None:
                 return no_such_source()
-            await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
+            await unit.look_again(key)
             await self._jobs.enqueue(unit.bus.connection, DIAL, key, "", unit.bus.now, PERSON, traceparent=row.traceparent)
             cause = Cause.new(tenant=row.tenant)
             unit.bus.audit(row.tenant, actor_of(request), "source.validate", key, cause, detail="dialled at once")

@@ -17,6 +17,7 @@ from services.connector.worker import KIND, Rhythm, Watch
 from shared.bus.jobs import work
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import SourceRegistered, SourceRemoved
+from shared.db import circuits
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
@@ -28,6 +29,7 @@ UNUSED_CHECKS = 5  # after so many times between two checks, a line that nobody 
 async def wire(context: ServiceContext[ConnectorSettings]) -> AsyncIterator[None]:
     """Handlers, routes, and the workers that dial."""
     settings, store, table = context.settings, Store(context.pool), Endpoints(context.pool)
+    await circuits.prepare(settings.database_url.get_secret_value())
     seats = Seats(settings.database_url.get_secret_value(), service=context.name)
     patience = Patience(settings.connect_seconds, settings.statement_seconds)
     dialler = Dialler(home=settings.home, around=_around(context), patience=patience, seats=seats)

@@ -13,6 +13,7 @@ import orjson
 from services.connector.domain.failover import WORDS, Role
 from shared.contracts.connection import SourceConnected
 from shared.contracts.source import DataSource
+from shared.db import circuits
 
 _MINE = """update endpoints set watcher = $1, watched_until = clock_timestamp() + $2 from source
     where source.key = endpoints.key and source.state <> 'removed'
@@ -120,10 +121,11 @@ async def move(connection: asyncpg.Connection, key: str, watcher: str, *, active
 async def connected(connection: asyncpg.Connection, event: SourceConnected, digest: str) -> None:
     """What was said of the source when it moved. The next check looks at everything, on a line of its own."""
     await connection.execute(
-        """update source set sequence = $2, state = 'connected', said = $3, code = '', dialled_version = $4, attempts = 0,
-            circuit = 'closed', probed_at = null where key = $1""",
+        """update source set sequence = $2, state = 'connected', said = $3, code = '', dialled_version = $4,
+            probed_at = null where key = $1""",
         *(event.source, event.sequence, digest, event.based_on),
     )
+    await circuits.answered(connection, event.source)
 
 
 def _watched(rows: Sequence[Any]) -> list[Watched]:

@@ -11,12 +11,13 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.connector.domain.circuit import Circuit
 from services.connector.domain.health import KEPT_DAYS, LONG_HOURS, SHORT_HOURS, Checks, Known, Past, Seen, Span
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.connection import ConnectionPlan, Diagnosis, SourceConnected
 from shared.contracts.source import DataSource, SourceRegistered
+from shared.db import circuits
+from shared.db.circuit import Circuit
 from shared.sources.base import Probe
 
 SERVICE = "connector"
@@ -30,6 +31,7 @@ select part, sum(checks)::int4 as checks, sum(failures)::int4 as failures, sum(s
     coalesce(extract(epoch from max(hour) filter (where bytes is not null) - min(hour) filter (where bytes is not null)) / 86400, 0)::float8
         as days
 from parts group by part"""
+_SOURCE = f"select source.*, {circuits.COLUMNS} from source {circuits.JOIN} where"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,6 @@ class Row:
     dialled_version: int
     said: str
     code: str
-    attempts: int
     health: str
     checks: int
     failures: int
@@ -93,7 +94,7 @@ class Store:
 
     async def source(self, key: str) -> Row | None:
         """A source that is registered, None where it is not or no longer."""
-        row = await self._pool.fetchrow("select * from source where key = $1 and state <> 'removed'", key)
+        row = await self._pool.fetchrow(f"{_SOURCE} key = $1 and source.state <> 'removed'", key)
         return _row(row) if row else None
 
     async def active(self, key: str) -> str:
@@ -101,7 +102,7 @@ class Store:
         return str(await self._pool.fetchval("select active from endpoints where key = $1", key) or "")
 
     async def all(self) -> list[Row]:
-        rows = await self._pool.fetch("select * from source where state <> 'removed' order by key limit 10000")
+        rows = await self._pool.fetch(f"{_SOURCE} source.state <> 'removed' order by key limit 10000")
         return [_row(row) for row in rows]
 
 
@@ -114,18 +115,21 @@ class ConnectorUnit:
 
     async def register(self, event: SourceRegistered, received: Received[SourceRegistered]) -> bool:
         """Keep the source as it stands now. False where a newer version, or its removal, is known."""
-        return bool(
+        newer = bool(
             await self._sql.fetchval(
                 """insert into source (key, version, spec, tenant, traceparent, cause, next_check_at, changed_at)
                 values ($1, $2, $3, $4, $5, $6, $7, $7)
                 on conflict (key) do update set version = $2, spec = $3, traceparent = $5, cause = $6, next_check_at = $7, changed_at = $7,
-                    attempts = 0, circuit = 'closed', probed_at = null,
+                    probed_at = null,
                     state = case when source.state = 'removed' then 'new' else source.state end
                 where source.version < $2 returning true""",
                 *(event.source, event.version, event.spec.to_json().decode(), event.spec.tenant, received.traceparent, received.id),
                 self.bus.now,
             )
         )
+        if newer:
+            await circuits.renew(self._sql, event.source)
+        return newer
 
     async def forget(self, key: str, version: int) -> bool:
         """The source is gone; its number stays, so that a later one of this name goes on counting."""
@@ -134,47 +138,41 @@ class ConnectorUnit:
                 """insert into source (key, version, spec, tenant, traceparent, cause, state, changed_at)
                 values ($1, $2, '', '', '', '', 'removed', $3)
                 on conflict (key) do update set version = $2, spec = '', state = 'removed', said = '', code = '', health = '',
-                    latencies = '{}', checks = 0, failures = 0, next_check_at = null, changed_at = $3, attempts = 0, circuit = 'closed',
-                    retries_at = 0, probed_at = null, facts = '{}', health_said = ''
+                    latencies = '{}', checks = 0, failures = 0, next_check_at = null, changed_at = $3, probed_at = null,
+                    facts = '{}', health_said = ''
                 where source.version < $2 returning true""",
                 *(key, version, self.bus.now),
             )
         )
         if gone:
             await self._sql.execute("delete from health_hour where key = $1", key)
+            await circuits.renew(self._sql, key)
         return gone
 
     async def held(self, key: str) -> Row | None:
         """The source, locked until the end of this transaction."""
-        row = await self._sql.fetchrow("select * from source where key = $1 and state <> 'removed' for update", key)
+        row = await self._sql.fetchrow(f"{_SOURCE} key = $1 and source.state <> 'removed' for update of source", key)
         return _row(row) if row else None
 
-    async def look_again(self, row: Row, circuit: Circuit) -> None:
+    async def look_again(self, key: str) -> None:
         """A person asks: what failed before no longer delays the next dial, and it looks at everything."""
-        await self._sql.execute(
-            """update source set circuit = $2, attempts = $3, retries = $4, retries_at = $5, open_until = $6, probed_at = null,
-                next_check_at = $7 where key = $1""",
-            *(row.key, circuit.state, circuit.failures, circuit.retries, circuit.at, circuit.until, self.bus.now),
-        )
-
-    async def tried(self, key: str, circuit: Circuit) -> None:
-        """The circuit let this dial through."""
-        await self._sql.execute("update source set circuit = $2 where key = $1", key, circuit.state)
+        await self._sql.execute("update source set probed_at = null, next_check_at = $2 where key = $1", key, self.bus.now)
+        await circuits.press(self._sql, key)
 
     async def checked(self, row: Row, *, seconds: float | None, next_seconds: float) -> None:
         """Store the outcome of a check, `seconds` being its latency, None where there was no answer; and count it in its hour."""
-        circuit, answered = row.circuit, seconds is not None
+        answered = seconds is not None
         await self._sql.execute(
             """with counted as (insert into health_hour as h (key, hour, checks, failures, seconds, bytes)
-                    values ($1, date_trunc('hour', $12::timestamptz), 1, $18, $19, $20)
-                    on conflict (key, hour) do update set checks = h.checks + 1, failures = h.failures + $18,
-                        seconds = h.seconds + $19, bytes = coalesce($20, h.bytes))
-                update source set sequence = $2, state = $3, dialled_version = $4, said = $5, code = $6, attempts = $7, health = $8,
-                    checks = $9, failures = $10, latencies = $11, checked_at = $12, next_check_at = $13, circuit = $14, retries = $15,
-                    retries_at = $16, open_until = $17, probed_at = $21, facts = $22, health_said = $23 where key = $1""",
-            *(row.key, row.sequence, row.state, row.dialled_version, row.said, row.code, circuit.failures, row.health),
+                    values ($1, date_trunc('hour', $11::timestamptz), 1, $13, $14, $15)
+                    on conflict (key, hour) do update set checks = h.checks + 1, failures = h.failures + $13,
+                        seconds = h.seconds + $14, bytes = coalesce($15, h.bytes))
+                update source set sequence = $2, state = $3, dialled_version = $4, said = $5, code = $6, health = $7,
+                    checks = $8, failures = $9, latencies = $10, checked_at = $11, next_check_at = $12,
+                    probed_at = $16, facts = $17, health_said = $18 where key = $1""",
+            *(row.key, row.sequence, row.state, row.dialled_version, row.said, row.code, row.health),
             *(row.checks, row.failures, row.latencies, self.bus.now, self.bus.now + timedelta(seconds=next_seconds)),
-            *(circuit.state, circuit.retries, circuit.at, circuit.until, 0 if answered else 1, seconds or 0.0, row.known.database_bytes),
+            *(0 if answered else 1, seconds or 0.0, row.known.database_bytes),
             *(row.probed_at, orjson.dumps({"known": row.known, "past": row.past}).decode(), row.health_said),
         )
 
@@ -201,7 +199,6 @@ def _row(row: Any) -> Row:
         dialled_version=row["dialled_version"],
         said=row["said"],
         code=row["code"],
-        attempts=row["attempts"],
         health=row["health"],
         checks=row["checks"],
         failures=row["failures"],
@@ -209,7 +206,7 @@ def _row(row: Any) -> Row:
         checked_at=row["checked_at"],
         probed_at=row["probed_at"],
         health_said=row["health_said"],
-        circuit=Circuit(row["circuit"], row["attempts"], row["retries"], row["retries_at"], row["open_until"]),
+        circuit=circuits.circuit_of(row),
         known=Known(**facts.get("known", {})),
         past=Past(**{name: Span(**span) for name, span in facts.get("past", {}).items()}),
     )

@@ -6,12 +6,10 @@ dialled again, whichever worker's turn it is.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from services.connector import endpoints
-from services.connector.domain.circuit import answered, asked, failed
 from services.connector.domain.health import KEPT, Known, health, worth_saying, worth_saying_of
 from services.connector.gateway import Dialler
 from services.connector.store import ConnectorUnit, Row, Store
@@ -20,6 +18,8 @@ from shared.bus.received import Cause
 from shared.cloud.tokens import BY_TOKEN
 from shared.contracts.connection import ConnectionPlan, SourceUnreachable
 from shared.contracts.source import DataSource
+from shared.db import circuits
+from shared.db.circuit import Circuit
 from shared.db.seats import PoolExhausted
 from shared.errors import PurSightError
 from shared.observe import tracing
@@ -71,18 +71,16 @@ class Watch:
 
     async def _let_through(self, job: Job, row: Row) -> bool:
         """Whether the source's circuit lets a dial through; where not, the job waits until it may."""
-        if row.circuit.state != "open":
+        if row.circuit.state == "closed":
             return True
         async with self._store.unit(keys=[row.key]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             now = await unit.held(row.key)
             if now is None:
                 return False
-            answer = asked(now.circuit, unit.bus.now.timestamp())
+            answer = await circuits.ask(unit.bus.connection, row.key)
             if answer.wait_seconds:
                 await self._later(unit, now, answer.wait_seconds)
-            else:
-                await unit.tried(row.key, answer.circuit)
             return not answer.wait_seconds
 
     async def _busy(self, job: Job, looked_at: Row) -> None:
@@ -110,7 +108,8 @@ class Watch:
                 row = replace(row, sequence=connected.sequence, said=digest)
                 unit.bus.emit(connected, key=row.key, cause=_cause(row, connected.sequence, trace))
             now = unit.bus.now
-            row = replace(row, state="connected", dialled_version=row.version, code="", circuit=answered(row.circuit, now.timestamp()))
+            await circuits.answered(unit.bus.connection, row.key)
+            row = replace(row, state="connected", dialled_version=row.version, code="", circuit=Circuit())
             row = replace(row, probed_at=now, known=self._known(plan, probe, row.spec, used), past=await unit.past(row.key))
             await self._close(unit, row, probe.server.round_trip_seconds, self._rhythm.check_seconds, trace)
 
@@ -136,8 +135,7 @@ class Watch:
                 return
             if await endpoints.active_now(unit.bus.connection, row.key) != active:
                 return await self._later(unit, row, 0.0)
-            now = unit.bus.now.timestamp()
-            circuit = failed(row.circuit, now, lasting=found.lasting, dice=random.random())
+            circuit = await circuits.not_answered(unit.bus.connection, row.key, code=found.code, lasting=found.lasting)
             if row.state != "unreachable" or row.code != found.code or row.dialled_version != row.version:
                 row = replace(row, sequence=row.sequence + 1)
                 said = SourceUnreachable(
@@ -146,7 +144,7 @@ class Watch:
                 unit.bus.emit(said, key=row.key, cause=_cause(row, row.sequence, trace))
             row = replace(row, state="unreachable", dialled_version=row.version, code=found.code, said="", probed_at=None)
             row = replace(row, circuit=circuit, past=await unit.past(row.key))
-            await self._close(unit, row, None, circuit.until - now, trace)
+            await self._close(unit, row, None, circuit.until - circuit.at, trace)
 
     async def _still(self, unit: ConnectorUnit, job: Job, looked_at: Row) -> Row | None:
         """The row, held; None where it was registered anew (with a job of its own). Raises where the job is another's now."""

@@ -17,6 +17,7 @@ from shared.contracts.connection import SourceConnected, SourceFailedOver
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
+from shared.db import circuits
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings, surroundings
 from shared.service import Service, ServiceContext
@@ -26,8 +27,9 @@ from shared.service import Service, ServiceContext
 async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None]:
     """Handlers, routes, and the workers that scan."""
     settings, store = context.settings, Store(context.pool)
+    await circuits.prepare(settings.database_url.get_secret_value())
     seats = Seats(settings.database_url.get_secret_value(), service=context.name)
-    sources = Sources(home=settings.home, around=_around(context), patience=_patience(settings), seats=seats)
+    sources = Sources(home=settings.home, around=_around(context), patience=_patience(settings), seats=seats, pool=context.pool)
     scanner = Scanner(store, context.jobs, sources, tries=settings.scan_tries)
     context.bus.on(SourceConnected, partial(handlers.on_source_connected, store=store, jobs=context.jobs), batch=100)
     context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)

@@ -9,6 +9,8 @@ from pydantic import Field
 from shared.contracts.base import Contract, Known, Ratio, SourceKey
 from shared.contracts.source import DataSource
 
+CircuitState = Literal["closed", "open", "half_open"]
+
 
 class Endpoint(Contract):
     """One of several servers that hold the same data."""
@@ -147,7 +149,7 @@ class SourceHealth(Contract):
     trend: Known[Literal["better", "steady", "worse", "unknown"]] = Field(
         default="unknown", description="the last day beside the week before"
     )
-    circuit: Known[Literal["closed", "open", "half_open"]] = Field(default="closed", description="open: nobody dials until a while is over")
+    circuit: Known[CircuitState] = Field(default="closed", description="open: nobody dials until a while is over")
     database_bytes: int | None = None
     growth_bytes_per_day: int | None = None
     connections_used: Ratio | None = Field(default=None, description="share of the server's max_connections that somebody has")

@@ -200,6 +200,11 @@ _ALL = (
         "Check ssl_config.ca, ssl_config.cert and ssl_config.key.",
         True,
     ),
+    Failure(
+        "circuit_open",
+        "nobody dials this source until a while after its last failures is over",
+        "See its health for what failed; `POST /health/sources/TENANT/NAME/check` dials at once.",
+    ),
     Failure("pool_exhausted", "all sessions that the source's pool allows are in use", "Raise pool_size or max_overflow, or wait."),
     Failure("foreign_server", "a foreign table's own server did not answer", "Check the foreign server, or leave this table out."),
     Failure("server_error", "the server reported an error", "Look at the server's log at this time."),
@@ -306,6 +311,13 @@ def failure_of(error: BaseException) -> Failure:
         if code := _code_of(each):
             return BY_CODE[code]
     return BY_CODE["server_error"]
+
+
+def circuit_open(code: str, failures: int, wait_seconds: float) -> Failed:
+    """Not dialled, and why: `code` is what the last of so many failures in a row ended with."""
+    last = BY_CODE[code].cause if code in BY_CODE else code or "an unknown failure"
+    why = f"failed {failures} times in a row, at last by `{code}` ({last}); the next dial may come in {wait_seconds:.0f} s"
+    return Failed("the source was not dialled", why=why, remedy=BY_CODE["circuit_open"].remedy, code="circuit_open")
 
 
 def failed(error: BaseException) -> Failed:

@@ -19,7 +19,6 @@ import orjson
 import pytest
 
 from services.connector import api, handlers
-from services.connector.domain.circuit import pressed
 from services.connector.domain.health import health
 from services.connector.domain.plan import plan
 from services.connector.gateway import Dialler, Limits, Patience
@@ -31,6 +30,7 @@ from shared.bus.received import Received
 from shared.cloud.token import Token
 from shared.contracts.connection import Posture, Privileges, ServerFacts, SourceConnected, SourceUnreachable
 from shared.contracts.source import AwsConfig, DataSource, SourceRegistered, SourceRemoved, SslConfig
+from shared.db import circuits
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.db.seats import Seats
@@ -86,9 +86,7 @@ class House:
     async def look_again(self) -> None:
         """As when a person asks for a check."""
         async with self.store.unit(keys=["default/shop"]) as unit:
-            row = await unit.held("default/shop")
-            assert row
-            await unit.look_again(row, pressed(row.circuit, unit.bus.now.timestamp()))
+            await unit.look_again("default/shop")
 
     async def health(self) -> dict[str, Any]:
         """`GET /health/sources/default/shop`."""
@@ -120,6 +118,7 @@ async def house_at(url: str) -> AsyncIterator[House]:
     """On a schema of its own."""
     pool = await open_pool(url, schema="connector", application_name="test")
     await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
+    await circuits.prepare(url)
     store, jobs = Store(pool), Jobs(pool, service="connector")
     seats = Seats(url, service="connector")
     dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0), seats=seats)
@@ -289,13 +288,13 @@ def test_an_open_circuit_lets_nobody_through(in_house: Any) -> None:
         await house.register(1, **spec | {"password_secret": "env:NOT_THERE"})
         said = dict(await house.dial())
         assert said["source.health"]["circuit"] == "open"
-        before = await house.pool.fetchrow("select checks, attempts, open_until from source")
+        before = await house.pool.fetchrow("select checks, c.failures, until from source join sources.circuit c using (key)")
         assert await house.dial() == []
-        assert await house.pool.fetchrow("select checks, attempts, open_until from source") == before
+        assert await house.pool.fetchrow("select checks, c.failures, until from source join sources.circuit c using (key)") == before
         assert await house.pool.fetchval("select run_after > now() from job where state = 'waiting'")
         await house.look_again()
         await house.dial()
-        assert await house.pool.fetchval("select attempts from source") == 2
+        assert await house.pool.fetchval("select failures from sources.circuit") == 2
 
     in_house(work)
 

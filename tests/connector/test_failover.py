@@ -36,6 +36,7 @@ from shared.bus.migrations import FOLDER
 from shared.bus.received import Received
 from shared.contracts.connection import ServerFacts, SourceConnected, SourceFailedOver
 from shared.contracts.source import DataSource, SourceRegistered, SourceRemoved
+from shared.db import circuits
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.db.seats import Seats
@@ -215,6 +216,7 @@ def _heard(event: Any, number: int) -> Received[Any]:
 async def house_at(url: str, pair: PgPair, pace: Pace) -> AsyncIterator[House]:
     pool = await open_pool(url, schema="connector", application_name="test")
     await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
+    await circuits.prepare(url)
     store, table, jobs = Store(pool), Endpoints(pool), Jobs(pool, service="connector")
     seats = Seats(url, service="connector")
     dialler = Dialler(home=Path("/nonexistent"), around=Surroundings(local=True), patience=Patience(5.0, 10.0), seats=seats)

@@ -25,6 +25,7 @@ from services.connector.gateway import Dialler, Limits, Patience
 from services.connector.store import Store
 from shared.bus.jobs import Jobs
 from shared.bus.migrations import FOLDER
+from shared.db import circuits
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.egress import GuardedLoop, Surroundings
@@ -69,6 +70,7 @@ def ask(fresh_database_url: str) -> Iterator[Ask]:
 async def _state(url: str) -> asyncpg.Pool:
     pool = await open_pool(url, schema="connector", application_name="test")
     await migrate(pool, schema="connector", folders=[FOLDER, MIGRATIONS])
+    await circuits.prepare(url)
     return pool
 
 

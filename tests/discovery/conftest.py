@@ -21,6 +21,7 @@ from shared.bus.jobs import Job, Jobs
 from shared.bus.migrations import FOLDER
 from shared.contracts.connection import ConnectionPlan, Posture, Privileges, ServerFacts, SourceConnected
 from shared.contracts.source import DataSource, Scope
+from shared.db import circuits
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.db.seats import Seats
@@ -100,10 +101,11 @@ async def house_at(url: str, *, sample_seconds: float = 10.0, tries: int = 2) ->
     """State in a schema of its own beside the source's tables, which discovery must then leave out by scope."""
     pool = await open_pool(url, schema="discovery", application_name="test")
     await migrate(pool, schema="discovery", folders=[FOLDER, MIGRATIONS])
+    await circuits.prepare(url)
     store, jobs = Store(pool), Jobs(pool, service="discovery")
     seats = Seats(url, service="discovery")
     patience = Patience(5.0, 10.0, sample_seconds, 2)
-    sources = Sources(home=Path("/nonexistent"), around=Surroundings(local=True), patience=patience, seats=seats)
+    sources = Sources(home=Path("/nonexistent"), around=Surroundings(local=True), patience=patience, seats=seats, pool=pool)
     try:
         yield House(pool, store, jobs, Scanner(store, jobs, sources, tries=tries))
     finally:

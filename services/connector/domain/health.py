@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from services.connector.domain.circuit import State
 from shared.contracts.cautions import SOON_DAYS, caution
-from shared.contracts.connection import Diagnosis, SourceConnected, SourceHealth
+from shared.contracts.connection import CircuitState, Diagnosis, SourceConnected, SourceHealth
 
 KEPT = 20  # latencies
 SHORT_HOURS, LONG_HOURS = 24, 7 * 24  # a trend sets the last day beside the days before it
@@ -117,7 +116,7 @@ class Seen:
     checks: Checks
     past: Past = Past()
     known: Known = Known()
-    circuit: State = "closed"
+    circuit: CircuitState = "closed"
     now: float = 0.0
     why: Diagnosis | None = None  # it does not answer
 

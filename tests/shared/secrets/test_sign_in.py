@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from services.connector.domain.plan import plan
@@ -25,6 +26,7 @@ from services.discovery.gateway import Sources
 from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
 from shared.contracts.connection import ConnectionPlan, Posture, Privileges, ServerFacts, SourceConnected
 from shared.contracts.source import DataSource, SslConfig
+from shared.db import circuits
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.errors import Failed
@@ -200,11 +202,15 @@ def test_discovery_asks_for_each_physical_connection(database: Database, postgre
             posture=Posture(),
         )
         seats = Seats(postgres_url, service="discovery")
-        sources = Sources(home=tmp_path, around=Surroundings(local=True), patience=ScanPatience(5.0, 10.0, 5.0, 3), seats=seats)
+        await circuits.prepare(postgres_url)
+        pool = await asyncpg.create_pool(postgres_url, min_size=1, max_size=1)
+        patience = ScanPatience(5.0, 10.0, 5.0, 3)
+        sources = Sources(home=tmp_path, around=Surroundings(local=True), patience=patience, seats=seats, pool=pool)
         async with sources.open(connected, "") as line:
             await line.prepare()
             assert database.seen() == ["iam"] * 4
         await seats.close()
+        await pool.close()
 
     on_guarded_loop(work())
 

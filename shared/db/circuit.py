@@ -7,26 +7,29 @@ budget that fills up slowly, so that a source that fails now and then is not ask
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-State = Literal["closed", "open", "half_open"]
+from shared.contracts.connection import CircuitState as State
+
 OPENS_AFTER = 5  # failures in a row
 BUDGET, REFILL_SECONDS = 10.0, 60.0  # retries at most; one comes back in this time
 FIRST_SECONDS, LONGEST_SECONDS = 2.0, 300.0
+TRIAL_SECONDS = 60.0  # what the one dial of a half open circuit has, before another one may try
 LASTING_SECONDS = 300.0  # nothing changes until a person acts, so it is asked seldom
 
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """`failures` in a row; `retries` left at `at`, below 0 where the next one is paid in advance; `until`: an open circuit lets nobody
-    through before. Times are seconds since 1970."""
+    through before, and a half open one nobody beside the dial that was let through. `code`: of the last failure. Times are seconds
+    since 1970."""
 
     state: State = "closed"
     failures: int = 0
     retries: float = BUDGET
     at: float = 0.0
     until: float = 0.0
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +41,19 @@ class Asked:
 
 
 def asked(circuit: Circuit, now: float) -> Asked:
-    """May a dial be made now? An open circuit whose time is over lets exactly this one through.
+    """May a dial be made now? An open circuit whose time is over lets exactly this one through, and the next one where it never came back.
 
     >>> asked(Circuit("open", 5, until=100.0), 90.0).wait_seconds, asked(Circuit("open", 5, until=100.0), 100.0).circuit.state
     (10.0, 'half_open')
     """
-    if circuit.state == "open":
-        if now < circuit.until:
-            return Asked(circuit, circuit.until - now)
-        return Asked(_with(circuit, "half_open", now, circuit.failures, circuit.until))
-    return Asked(circuit)
+    if circuit.state == "closed":
+        return Asked(circuit)
+    if now < circuit.until:
+        return Asked(circuit, circuit.until - now)
+    return Asked(replace(circuit, state="half_open", retries=_retries(circuit, now), at=now, until=now + TRIAL_SECONDS))
 
 
-def answered(circuit: Circuit, now: float) -> Circuit:
-    """The source answered: closed, and the budget stays what it is."""
-    return Circuit("closed", 0, _retries(circuit, now), now)
-
-
-def failed(circuit: Circuit, now: float, *, lasting: bool, dice: float) -> Circuit:
+def failed(circuit: Circuit, now: float, *, lasting: bool, dice: float, code: str = "") -> Circuit:
     """The dial failed: when the next one may come is in `until`. `dice` in [0, 1) makes the delay: all of it is chance (full jitter)."""
     failures, left = circuit.failures + 1, _retries(circuit, now)
     cap = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(failures - 1, 20))
@@ -63,16 +61,13 @@ def failed(circuit: Circuit, now: float, *, lasting: bool, dice: float) -> Circu
     if left < 1.0:
         wait = max(wait, (1.0 - left) * REFILL_SECONDS)
     opens = lasting or circuit.state != "closed" or failures >= OPENS_AFTER or left < 1.0
-    return Circuit("open" if opens else "closed", failures, left - 1.0, now, now + wait)
+    return Circuit("open" if opens else "closed", failures, left - 1.0, now, now + wait, code)
 
 
 def pressed(circuit: Circuit, now: float) -> Circuit:
     """A person asks: the next dial goes through at once, whatever failed before; the budget stays what it is."""
-    return Circuit("closed" if circuit.state == "closed" else "half_open", circuit.failures, _retries(circuit, now), now)
-
-
-def _with(circuit: Circuit, state: State, now: float, failures: int, until: float) -> Circuit:
-    return Circuit(state, failures, _retries(circuit, now), now, until)
+    state: State = "closed" if circuit.state == "closed" else "half_open"
+    return replace(circuit, state=state, retries=_retries(circuit, now), at=now, until=0.0)
 
 
 def _retries(circuit: Circuit, now: float) -> float:
