@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 
-import asyncpg
-
+from services.discovery.domain.pace import Signals
 from services.discovery.domain.plan import seed
-from services.discovery.members import NoMember, Opened, at, chosen
+from services.discovery.members import Opened, at, chosen
+from services.discovery.pacing import THROTTLED, Pacer
 from shared.contracts.connection import ConnectionPlan, SourceConnected
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import Scope, SslConfig
-from shared.db import circuits
 from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
@@ -26,7 +27,6 @@ from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
-from shared.sources.failures import circuit_open, failure_of
 
 BY_TRANSACTION = ("transaction", "statement")
 CONFLICT = "recovery_conflict"
@@ -57,46 +57,26 @@ class Counted:
 class Sources:
     """Opens lines to data sources. No process holds more sessions at one than its pool allows, whoever else holds some."""
 
-    def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats, pool: asyncpg.Pool) -> None:
+    def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats) -> None:
         self._sign_in = SignIn(home, Allowed(around.secrets, around.endpoints))
         self._around, self._patience, self._seats = around, patience, seats
-        self._pool = pool
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="evidence")
 
     @asynccontextmanager
-    async def open(self, connected: SourceConnected, trace_id: str, avoid: frozenset[str] = frozenset()) -> AsyncIterator[Line]:
+    async def open(
+        self, connected: SourceConnected, trace_id: str, pacer: Pacer, avoid: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Line]:
         """Follows the connector's plan, away from the addresses in `avoid` where there are others.
 
-        Raises PurSightError with a code of the failure catalogue, of the secret store or of the pool; `circuit_open` where nobody
-        dials now.
+        Raises PurSightError with a code of the failure catalogue, of the secret store or of the pool.
         """
+        door = _Door(self, connected, trace_id, await self._sign_in.tls_files(connected.spec))
         async with AsyncExitStack() as stack:
-            opened, door = await self._dialled(connected, trace_id, avoid)
-            await stack.enter_async_context(opened.stack)
-            samplers = 0 if connected.server.pooler_mode in BY_TRANSACTION else await door.more_seats(opened.plan, stack)
-            yield Line(stack, opened, door, samplers, self._counting)
-
-    async def _dialled(self, connected: SourceConnected, trace_id: str, avoid: frozenset[str]) -> tuple[Opened, _Door]:
-        """As the source's circuit allows, which hears how it ended. Of a source with several members, where one is just missing, the
-        connector decides that: it watches them, and the scan goes on with another."""
-        key = connected.spec.key
-        async with self._pool.acquire() as connection:
-            asked = await circuits.ask(connection, key)
-        if asked.wait_seconds:
-            raise circuit_open(asked.circuit.code, asked.circuit.failures, asked.wait_seconds)
-        try:
-            door = _Door(self, connected, trace_id, await self._sign_in.tls_files(connected.spec))
             opened = await chosen(connected, door.open, avoid)
-        except (PoolExhausted, NoMember):
-            raise
-        except PurSightError as error:
-            found = failure_of(error)
-            if found.lasting or not connected.plan.others:
-                async with self._pool.acquire() as connection:
-                    await circuits.not_answered(connection, key, code=found.code, lasting=found.lasting)
-            raise
-        await circuits.answered(self._pool, key)
-        return opened, door
+            await stack.enter_async_context(opened.stack)
+            pacer.told(Signals(wait_seconds=door.waited))
+            samplers = 0 if connected.server.pooler_mode in BY_TRANSACTION else await door.more_seats(opened.plan, stack, pacer.most)
+            yield Line(stack, opened, door, samplers, self._counting, pacer)
 
 
 class _Door:
@@ -106,12 +86,15 @@ class _Door:
         self._sources, self.connected, self._trace_id, self._ssl = sources, connected, trace_id, ssl
         self.driver = driver_for(connected.spec.engine)
         self._most = connected.spec.pool_size + connected.spec.max_overflow
+        self.waited = 0.0  # seconds, for a seat
 
     async def open(self, plan: ConnectionPlan, stack: AsyncExitStack) -> SourceSession:
         """A session with a seat of its own, both given back by `stack`. Raises as `Sources.open` does."""
         spec = self.connected.spec
         dial = self.dial(plan, self._sources._patience.statement_seconds)
+        asked = monotonic()
         await stack.enter_async_context(self._sources._seats.seat(spec.key, at(plan), self._most, patience=spec.pool_timeout))
+        self.waited = max(self.waited, monotonic() - asked)
         return await self.open_seated(plan, dial, stack)
 
     async def open_seated(self, plan: ConnectionPlan, dial: Dial, stack: AsyncExitStack) -> SourceSession:
@@ -119,10 +102,10 @@ class _Door:
         with guarded(policy_for(self.connected.spec, self._sources._around, plan)):
             return await stack.enter_async_context(self.driver.open(dial))
 
-    async def more_seats(self, plan: ConnectionPlan, stack: AsyncExitStack) -> int:
+    async def more_seats(self, plan: ConnectionPlan, stack: AsyncExitStack, most: int) -> int:
         """Seats for reading samples beside the catalogue, as many as are free now: the scan does not wait for them."""
         spec = self.connected.spec
-        wanted = min(self._sources._patience.sample_connections, self._most - 1)
+        wanted = min(self._sources._patience.sample_connections, self._most - 1, most)
         for found in range(wanted):
             try:
                 await stack.enter_async_context(self._sources._seats.seat(spec.key, at(plan), self._most, patience=0.0))
@@ -153,8 +136,11 @@ class Line:
     no second seat, and behind a pooler that may have only one server connection for all its clients.
     """
 
-    def __init__(self, stack: AsyncExitStack, opened: Opened, door: _Door, samplers: int, counting: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, stack: AsyncExitStack, opened: Opened, door: _Door, samplers: int, counting: ThreadPoolExecutor, pacer: Pacer
+    ) -> None:
         self._stack, self._session, self._plan, self._door, self._counting = stack, opened.session, opened.plan, door, counting
+        self.pacer = pacer
         self._wanted, self._samplers = samplers, list[SourceSession]()
         self._turn = asyncio.Lock()
         self._spare: SourceSession | None = None
@@ -185,22 +171,42 @@ class Line:
             dial = self._door.sample_dial(self._plan)
             self._samplers.append(await self._door.open_seated(self._plan, dial, self._stack))
 
-    async def sample(self, wanted: Sequence[tuple[str, TableFacts]], rows: int) -> list[Sample]:
-        """A sample for each table (asset key and facts), in their order, read over all lines at once.
+    def spent(self) -> str:
+        """The limit of the scan's budget that is reached; empty while there is none."""
+        return self.pacer.spent(self.statements)
+
+    async def sample(self, wanted: Sequence[tuple[str, TableFacts]], rows: int) -> list[Sample | None]:
+        """A sample for each table (asset key and facts), in their order, over as many lines and as many at a time as the pace allows.
+
+        None where the budget was spent before.
 
         What a replica cancelled for its primary's sake is read again: there, then at the active endpoint.
         """
         tasks = [_task(at, key, facts, rows) for at, (key, facts) in enumerate(wanted)]
-        shares = [tasks[at :: len(self._samplers)] for at in range(len(self._samplers))]
+        todo, samples = deque(tasks), dict[int, Sample]()
         async with self._alone():
-            found = await asyncio.gather(*(each.sample(share) for each, share in zip(self._samplers, shares, strict=True) if share))
-            samples = {sample.token: sample for some in found for sample in some}
+            await self.pacer.look(self._samplers[0])
+            await asyncio.gather(*(self._share(number, todo, samples) for number in range(len(self._samplers))))
             for reader in (self._samplers[0], None):
                 again = [tasks[token] for token, sample in samples.items() if sample.failure and sample.failure.code == CONFLICT]
                 if again:
                     session = reader or await self._elsewhere()
                     samples |= {sample.token: sample for sample in await session.sample(again)}
-        return [samples[token] for token in range(len(tasks))]
+        self.pacer.bytes_read += sum(len(value) for sample in samples.values() for column in sample.columns for value in column)
+        if any(sample.failure and sample.failure.code in THROTTLED for sample in samples.values()):
+            self.pacer.told(Signals(throttled=True))
+        return [samples.get(token) for token in range(len(tasks))]
+
+    async def _share(self, number: int, todo: deque[SampleTask], samples: dict[int, Sample]) -> None:
+        """One line's part: it stops where the pace has no room for it."""
+        session, pacer = self._samplers[number], self.pacer
+        while todo and number < pacer.step.concurrency and not self.spent():
+            some = min(pacer.step.batch, -(-len(todo) // min(pacer.step.concurrency, len(self._samplers))))
+            asked = monotonic()
+            for sample in await session.sample([todo.popleft() for _ in range(some)]):
+                samples[sample.token] = sample
+            await pacer.rest(monotonic() - asked)
+            await pacer.look(session)
 
     async def count(self, samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
         """Values in, counts out, off the event loop."""

@@ -12,7 +12,10 @@ class DiscoverySettings(ServiceSettings):
 
     scans_at_once: int = Field(default=2, ge=1, le=32, description="scans that this process works on at the same time")
     sample_connections: int = Field(
-        default=2, ge=1, le=16, description="connections to one source that read samples, beside the one that reads the catalogue"
+        default=4,
+        ge=1,
+        le=16,
+        description="at most so many connections to one source read samples, beside the one for the catalogue; its pace says how many",
     )
     statement_seconds: float = Field(default=60.0, gt=0, description="a source's statement that takes longer is given up")
     sample_seconds: float = Field(default=10.0, gt=0, description="a sample of a few tables that takes longer is given up")

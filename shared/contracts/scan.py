@@ -31,6 +31,16 @@ class LeftOut(Contract):
     count: int = Field(default=1, ge=1)
 
 
+class PaceChange(Contract):
+    """A step down or up during a scan. `at_seconds` counts from the scan's begin, `rest` is the share of time in which nothing is asked."""
+
+    at_seconds: float = Field(ge=0)
+    concurrency: int = Field(ge=1)
+    batch: int = Field(ge=1, description="tables whose samples are read at once")
+    rest: Ratio = 0.0
+    cause: str = Field(examples=["active_sessions", "replication_lag", "slow_statements", "throttled", "pool_wait", "quiet"])
+
+
 class ScanCompleted(Contract):
     """The manifest: what was seen, what was said, what was left out. `complete` scans alone may remove assets."""
 
@@ -47,6 +57,8 @@ class ScanCompleted(Contract):
     text_columns_with_evidence: int = Field(default=0, ge=0)
     sampled_values: int = Field(default=0, ge=0)
     statements: int = Field(default=0, ge=0)
+    bytes_read: int = Field(default=0, ge=0, description="of sampled values")
+    pace: tuple[PaceChange, ...] = Field(default=(), max_length=100, description="the last changes of how fast the source was read")
     seconds: float = Field(default=0.0, ge=0)
     seconds_by_phase: dict[str, float] = Field(default_factory=dict)
     digest: str = Field(description="sha256 over the sorted keys and fingerprints of all assets seen")

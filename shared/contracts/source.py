@@ -19,6 +19,7 @@ __all__ = [
     "GcpConfig",
     "Problem",
     "ReplicaConfig",
+    "ScanBudget",
     "Scope",
     "SourceRegistered",
     "SourceRejected",
@@ -63,6 +64,14 @@ class Scope(Contract):
     tables: tuple[str, ...] = Field(default=(), description="schema.table")
 
 
+class ScanBudget(Contract):
+    """What one scan may cost the source; 0 is no limit. A scan that reaches one ends there, says so, and the next one goes on."""
+
+    statements: int = Field(default=0, ge=0)
+    bytes: int = Field(default=0, ge=0, description="of the values that are read")
+    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
 class DataSource(Contract):
     """One place where data lives. Identity is tenant and name; everything else may change, and then `version` grows."""
 
@@ -88,6 +97,10 @@ class DataSource(Contract):
     pool_timeout: float = Field(default=30.0, gt=0, le=600, description="seconds to wait for a free connection")
     sampling: Known[Literal["none", "statistics", "sample"]] = Field(default="sample", description="consent: may values be looked at?")
     sample_rows: int = Field(default=200, ge=1, le=10_000)
+    pace: Known[Literal["conservative", "balanced", "aggressive"]] = Field(
+        default="balanced", description="how much a scan may take of a server that has other work, and how soon it gives way"
+    )
+    scan_budget: ScanBudget = ScanBudget()
     scope: Scope = Scope()
     owner: str = Field(default="", max_length=255)
     description: str = Field(default="", max_length=2000)

@@ -210,6 +210,27 @@ class Member(Protocol):
         ...
 
 
+class Load(NamedTuple):
+    """How much a server has to do just now; None where it does not tell us. `active`: sessions that run a statement, beside the one
+    that asks and, where the server can tell them apart, all of ours.
+
+    `lag_seconds`: of the replica itself, or the worst of its own. `statement_seconds`: of a statement that is always the same.
+    """
+
+    active: int | None = None
+    lag_seconds: float | None = None
+    statement_seconds: float | None = None
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """What a session can do besides where its engine tells how busy it is."""
+
+    async def load(self) -> Load:
+        """In one or two statements, cheap enough to ask every second. Raises PurSightError with a code of `failures`."""
+        ...
+
+
 class SourceDriver(Protocol):
     """One engine, found by the entry-point group `pursight.sources`."""
 

@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
+from shared.contracts.engines import engine_of
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
-from shared.sources.base import Dial, Member, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark
+from shared.sources.base import Dial, Member, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark, Watched
 
 CANARY = "canary7f31b"
 _BIG_ROWS, _SCANS = 20_000, 5
@@ -117,6 +118,17 @@ class Conformance:
         async with ship.driver.open(ship.dial()) as session:
             assert not await ship.try_to_write(session)
         assert set(await _marks(ship)) == {"kept"}
+
+    async def test_a_server_tells_how_busy_it_is(self, ship: Ship) -> None:
+        """Each time it is asked, and as far as this user may know; a store has nothing to tell."""
+        await ship.make("one", {ship.key: "integer"})
+        async with ship.driver.open(ship.dial()) as session:
+            assert isinstance(session, Watched) is (engine_of(ship.driver.engine).kind == "server")
+            if isinstance(session, Watched):
+                before = session.statements
+                for each in (await session.load(), await session.load()):
+                    assert all(told is None or 0 <= told < 1000 for told in each)
+                assert session.statements >= before + 2
 
     async def test_a_server_tells_of_itself(self, ship: Ship) -> None:
         """Version, encoding, privileges and posture are known, and a user who may only read is seen as that."""

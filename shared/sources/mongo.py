@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.sources import mongo_facts, mongo_sample
-from shared.sources.base import Dial, Probe, Sample, SampleTask, Standing
+from shared.sources.base import Dial, Load, Probe, Sample, SampleTask, Standing
 from shared.sources.dialling import signed_in
 from shared.sources.mongo_catalog import PAGE_BYTES, MongoSnapshot
 from shared.sources.mongo_failures import refusal
@@ -82,6 +82,9 @@ class MongoSession:
         """Of the member that is read from."""
         found = await self._line.run("admin", {"hello": 1})
         return Standing(True, self._line.lag()) if found.get("secondary") else Standing(False, None)
+
+    async def load(self) -> Load:
+        return await mongo_facts.load(self._line)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[MongoSnapshot]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from shared.contracts.connection import Posture, Privileges, ServerFacts
 from shared.errors import PurSightError
 from shared.sources.advice import warnings
-from shared.sources.base import Dial, Probe
+from shared.sources.base import Dial, Load, Probe
 from shared.sources.mongo_line import Line
 from shared.sources.tls import verified
 
@@ -93,6 +93,13 @@ async def _if_allowed(line: Line, database: str, command: Mapping[str, Any]) -> 
         if error.code not in ("no_privilege", "server_error"):
             raise
         return {}
+
+
+async def load(line: Line) -> Load:
+    """How many operations are at work is told only to who may watch the cluster. Raises Failed with a code of `failures`."""
+    told = await _if_allowed(line, "admin", {"serverStatus": 1, "metrics": 0, "wiredTiger": 0, "tcmalloc": 0})
+    clients = (told.get("globalLock") or {}).get("activeClients") or {}
+    return Load(int(clients["readers"]) + int(clients["writers"]) if "readers" in clients else None, line.lag() or None)
 
 
 def _facts(line: Line, build: Mapping[str, Any], hello: Mapping[str, Any], size: int) -> ServerFacts:

@@ -42,6 +42,7 @@ _READS = frozenset(
         "hello",
         "listCollections",
         "listDatabases",
+        "serverStatus",
     }
     | {"listIndexes"}
 )

@@ -11,7 +11,7 @@ from asyncmy.errors import MySQLError
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.sources import mysql_facts, mysql_sample
-from shared.sources.base import Dial, Probe, Sample, SampleTask, Standing
+from shared.sources.base import Dial, Load, Probe, Sample, SampleTask, Standing
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.mysql_catalog import MysqlSnapshot
 from shared.sources.mysql_failures import mysql_failed
@@ -118,6 +118,15 @@ class MysqlSession:
         """Raises Failed with a code of `failures`."""
         try:
             found, asked = await mysql_facts.standing_of(self._line, self._release)
+        except _ERRORS as error:
+            raise mysql_failed(error) from None
+        self.statements += asked
+        return found
+
+    async def load(self) -> Load:
+        """Raises Failed with a code of `failures`."""
+        try:
+            found, asked = await mysql_facts.load_of(self._line, self._release)
         except _ERRORS as error:
             raise mysql_failed(error) from None
         self.statements += asked

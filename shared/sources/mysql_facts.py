@@ -14,7 +14,7 @@ from asyncmy.errors import MySQLError
 from shared.contracts.cautions import caution
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
 from shared.sources.advice import warnings
-from shared.sources.base import Dial, Probe, Standing
+from shared.sources.base import Dial, Load, Probe, Standing
 from shared.sources.mysql_grants import Grants, parse
 from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release, release
@@ -57,6 +57,13 @@ async def standing_of(line: Line, server: Release) -> tuple[Standing, int]:
         return Standing(read_only in _ON, None), 2
     behind = status.get("seconds_behind_source", status.get("seconds_behind_master"))
     return Standing(bool(status), float(behind) if behind is not None else None), 1
+
+
+async def load_of(line: Line, server: Release) -> tuple[Load, int]:
+    """And how many statements it took. Of the sessions at work, one is this one."""
+    ((_, running),) = await line.rows("show global status like 'Threads_running'")
+    standing, asked = await standing_of(line, server)
+    return Load(max(0, int(running) - 1), standing.lag_seconds), 1 + asked
 
 
 async def grants_of(line: Line, server: Release) -> Grants:

@@ -17,7 +17,7 @@ import asyncpg
 from shared.contracts.source import Scope
 from shared.errors import Failed, PurSightError
 from shared.sources import postgres_facts, postgres_sample, postgres_standing
-from shared.sources.base import Dial, Probe, Sample, SampleTask, Standing
+from shared.sources.base import Dial, Load, Probe, Sample, SampleTask, Standing
 from shared.sources.cleartext import WatchedLoop
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.failures import BY_CODE, failed
@@ -159,6 +159,14 @@ class PostgresSession:
         self.statements += 1
         try:
             return await postgres_standing.standing(self._connection)
+        except _ERRORS as error:
+            raise failed(error) from None
+
+    async def load(self) -> Load:
+        """Raises Failed with a code of `failures`."""
+        self.statements += 1
+        try:
+            return await postgres_standing.load(self._connection)
         except _ERRORS as error:
             raise failed(error) from None
 

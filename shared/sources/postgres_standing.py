@@ -8,12 +8,17 @@ from typing import NamedTuple
 
 import asyncpg
 
-from shared.sources.base import Standing
+from shared.sources.base import Load, Standing
 
 # Seconds behind the primary. While changes stream in, one that has replayed all it received is not behind, however quiet the primary is.
 LAG = """case when not pg_is_in_recovery() then null
     when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_stat_wal_receiver) then 0
     else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end::float8"""
+# Whose sessions we may not look into have no state; with one of those we cannot tell how many are at work.
+_LOAD = f"""select case when bool_and(state is not null) then count(*) filter (where state = 'active') end,
+    coalesce({LAG}, (select extract(epoch from max(replay_lag))::float8 from pg_stat_replication)),
+    extract(epoch from clock_timestamp() - statement_timestamp())::float8
+from pg_stat_activity where pid <> pg_backend_pid() and datid is not null and application_name !~ '^pursight'"""
 _PROOF = "geqo_seed"  # a parameter that PgBouncer does not know and so refuses at the start of a connection
 _LOOKS = 3
 _SERVED_SECONDS = 3.0
@@ -32,6 +37,12 @@ async def standing(connection: asyncpg.Connection) -> Standing:
     """Raises the driver's errors."""
     row = await connection.fetchrow(f"select pg_is_in_recovery(), {LAG}")
     return Standing(row[0], row[1])
+
+
+async def load(connection: asyncpg.Connection) -> Load:
+    """Raises the driver's errors."""
+    active, lag, seconds = await connection.fetchrow(_LOAD)
+    return Load(active, lag, seconds)
 
 
 async def pooler(connection: asyncpg.Connection, dial: Dialled) -> Pooler:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.discovery.domain import document, drift, event, grade, plan
+from services.discovery.domain import document, drift, event, grade, pace, plan
 from services.discovery.domain.document import Outline, Place
+from services.discovery.domain.pace import LADDER, Budget, Pace, Signals
 from services.discovery.domain.plan import Known
 from services.discovery.domain.scope import NOTHING, contains, effective
 from shared.contracts.asset import Column, ColumnEvidence, SchemaChange, SchemaDiscovered, Shape
@@ -283,3 +284,81 @@ def test_scopes_narrow() -> None:
     assert (both.schemas, both.exclude_schemas) == (("a",), ("x", "y"))
     assert contains(both, "a", "t")
     assert not contains(both, "x", "t")
+
+
+def paced(manner: str, *looks: Signals) -> tuple[Pace, list[str]]:
+    """Where these looks lead, and each change's cause."""
+    found, causes = pace.begun(manner), []
+    for look in looks:
+        found, cause = pace.after(found, look)
+        causes.append(cause)
+    return found, causes
+
+
+@pytest.mark.parametrize(
+    ("seen", "cause"),
+    [
+        (Signals(active=6), "active_sessions"),
+        (Signals(lag_seconds=16.0), "replication_lag"),
+        (Signals(wait_seconds=3.0), "pool_wait"),
+        (Signals(throttled=True), "throttled"),
+        (Signals(active=5, lag_seconds=14.0, wait_seconds=1.0, statement_seconds=9.0), ""),
+    ],
+)
+def test_each_sign_of_distress_slows_a_scan(seen: Signals, cause: str) -> None:
+    """One step for one look, and why; below every limit nothing changes."""
+    found, causes = paced("balanced", seen)
+    assert causes == [cause]
+    assert (found.step == pace.begun("balanced").step) is (cause == "")
+
+
+def test_slow_statements_are_told_by_two_looks() -> None:
+    """Against the quickest so far, and never for what is quick anyhow."""
+    quick, slow = Signals(statement_seconds=0.004), Signals(statement_seconds=0.02)
+    assert paced("balanced", quick, slow, quick, slow, slow)[1] == ["", "", "", "", "slow_statements"]
+    assert paced("balanced", Signals(statement_seconds=0.001), *[Signals(statement_seconds=0.009)] * 3)[1] == ["", "", "", ""]
+
+
+def test_a_scan_gets_out_of_the_way_at_once_and_comes_back_slowly() -> None:
+    """Two looks take it to the ladder's second rung; the way back is a rung at a time, after quiet looks only."""
+    found, causes = paced("balanced", *[Signals(active=9)] * 4, *[Signals(active=0)] * 12)
+    assert causes[:4] == ["active_sessions"] * 3 + [""]
+    assert [at for at, cause in enumerate(causes[4:], 1) if cause == "quiet"] == [3, 6, 9, 12]
+    assert found.step == pace.begun("balanced").step
+
+
+def test_manners_differ_in_how_much_they_take() -> None:
+    """The same server: conservative gives way where aggressive goes on; no manner leaves its part of the ladder."""
+    causes = [paced(manner, Signals(active=8))[1] for manner in ("conservative", "balanced", "aggressive")]
+    assert causes == [["active_sessions"], ["active_sessions"], ["quiet"]]
+    for manner, kept in pace.MANNERS.items():
+        assert paced(manner, *[Signals(active=0)] * 60)[0].rung == kept.highest
+    assert pace.begun("unheard of") == pace.begun("balanced")
+
+
+@given(
+    st.lists(st.builds(Signals, st.none() | st.integers(0, 99), st.none() | st.floats(0, 9), st.none() | st.floats(0, 99), st.booleans()))
+)
+def test_the_loop_never_leaves_the_ladder(looks: list[Signals]) -> None:
+    """Whatever a server shows; a cause is told exactly where the step changes."""
+    found = pace.begun("aggressive")
+    for look in looks:
+        before = found
+        found, cause = pace.after(found, look)
+        assert found.step in LADDER
+        assert (found.rung != before.rung) is bool(cause)
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (Budget(), ""),
+        (Budget(statements=10), "statements_budget"),
+        (Budget(bytes=1000), "bytes_budget"),
+        (Budget(seconds=5.0), "seconds_budget"),
+        (Budget(statements=11, bytes=1001, seconds=5.1), ""),
+    ],
+)
+def test_a_budget_is_spent_when_a_limit_is_reached(budget: Budget, expected: str) -> None:
+    """0 is no limit."""
+    assert budget.spent(statements=10, bytes_=1000, seconds=5.0) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,6 @@ from shared.contracts.asset import SchemaDiscovered
 from shared.contracts.connection import SourceConnected
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import Scope, SourceRemoved
-from shared.db import circuits
 
 SHOP = Scope(schemas=("shop",))
 SQL = """create schema shop; set search_path = shop; create type mood as enum ('canary_enum');
@@ -152,6 +152,53 @@ def test_without_consent_no_value_is_read(in_house: Any, connected: Callable[...
     in_house(work)
 
 
+def test_a_busy_server_slows_a_scan_which_still_ends(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """Sessions at work beside us: the scan steps down, says so with the cause, and says every table all the same."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        busy = [await asyncpg.connect(url) for _ in range(7)]
+        sleeping = [asyncio.ensure_future(each.execute("select pg_sleep(30)")) for each in busy]
+        try:
+            while await house.pool.fetchval("select count(*) from pg_stat_activity where query ~ '^select pg_sleep'") < len(busy):
+                await asyncio.sleep(0.01)
+            await house.connect(connected(url, scope=SHOP))
+            said = await house.scan()
+        finally:
+            for each in busy:
+                each.terminate()
+            await asyncio.gather(*sleeping, return_exceptions=True)
+        manifest = ScanCompleted.model_validate(facts(said, "scan.completed")[0])
+        assert (manifest.complete, manifest.tables, manifest.sampled_values > 0) == (True, 4, True)
+        assert manifest.pace[0].cause == "active_sessions"
+        assert (manifest.pace[0].concurrency, manifest.pace[0].rest) == (1, 0.5)
+
+    in_house(work)
+
+
+@pytest.mark.parametrize(("budget", "why"), [({"statements": 12}, "statements_budget"), ({"bytes": 1}, "bytes_budget")])
+def test_a_spent_budget_ends_a_scan_and_the_next_goes_on(
+    in_house: Any, connected: Callable[..., SourceConnected], budget: dict[str, Any], why: str
+) -> None:
+    """What was not read is counted, nothing is removed, and further scans say the rest, each table once."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, "create schema shop;" + "".join(f"create table shop.t{number} as select 'x' a;" for number in range(120)))
+        await house.connect(connected(url, scope=SHOP, scan_budget=budget))
+        said = await house.scan()
+        manifest = facts(said, "scan.completed")[0]
+        seen = [body["table"] for body in facts(said)]
+        assert 0 < len(seen) < 120
+        assert (manifest["complete"], manifest["left_out"]) == (False, [{"what": "tables", "why": why, "count": 120 - len(seen)}])
+        while not manifest["complete"]:
+            said = await house.scan()
+            manifest = facts(said, "scan.completed")[0]
+            seen += [body["table"] for body in facts(said)]
+        assert sorted(seen) == sorted(f"t{number}" for number in range(120))
+
+    in_house(work)
+
+
 async def asked_for_a_long_scan(house: Any, url: str, connected: Callable[..., SourceConnected]) -> None:
     """Of so many tables that they are told in several chunks."""
     tables = "".join(f"create table shop.t{number} (a text);" for number in range(250))
@@ -280,27 +327,6 @@ def test_a_scan_that_cannot_be_done_is_answered(
         await house.connect(connected(url, **spec))
         said = await house.scan()
         assert [(topic, body and body["diagnosis"]["code"]) for topic, body in said] == [("scan.failed", code)]
-
-    in_house(work, tries=1)
-
-
-def test_a_source_whose_circuit_is_open_is_not_dialled(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
-    """A scan's dials count in the circuit that the connector asks too; while it is open, scans end with what the last dial found."""
-
-    async def work(house: Any, url: str) -> None:
-        await run_sql(url, SQL)
-        await house.connect(connected(url, sequence=1, secret="env:NOT_THERE"))
-        assert (await house.scan())[0][1]["diagnosis"]["code"] == "secret_missing"  # lasts, so the circuit opens
-        await house.connect(connected(url, sequence=2, scope=SHOP))  # repaired, and nobody has dialled since
-        (failed,) = facts(await house.scan(), "scan.failed")
-        assert failed["diagnosis"]["code"] == "circuit_open"
-        assert "`secret_missing`" in failed["diagnosis"]["cause"]
-        async with house.pool.acquire() as sql:
-            circuit = await circuits.not_answered(sql, house.source, code="refused", lasting=False)
-            assert (circuit.failures, circuit.state) == (2, "open")
-            await circuits.press(sql, house.source)
-        assert facts(await house.scan(), "scan.completed")
-        assert await house.pool.fetchrow("select state, failures, code from sources.circuit") == ("closed", 0, "")
 
     in_house(work, tries=1)
 

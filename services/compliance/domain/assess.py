@@ -25,6 +25,8 @@ OPERATIONAL = frozenset(
         "max_overflow",
         "pool_timeout",
         "sample_rows",
+        "pace",
+        "scan_budget",
         "schedule",
         "scope",
         "username",

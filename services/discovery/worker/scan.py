@@ -18,6 +18,7 @@ from services.discovery.domain.document import Place
 from services.discovery.domain.plan import Known
 from services.discovery.domain.scope import contains, covers_all, effective
 from services.discovery.gateway import CONFLICT, Line, Sources
+from services.discovery.pacing import Pacer
 from services.discovery.store import Scan, Store, Totals
 from services.discovery.worker.pipeline import flow
 from services.discovery.worker.tell import Cancelled, Found, Teller, say_removed
@@ -44,6 +45,7 @@ _MEMBER_TRIES, _MEMBER_SECONDS = 6, 1.5  # longer than the connector needs to mo
 ELSEWHERE = frozenset(  # failures of a member, not of the work: another one may do it
     [CONFLICT, "connection_reset", "refused", "timeout", "unreachable", "host_unknown", "shutting_down", "starting_up", "recovering"]
 )
+_SLICE = 50  # tables that are described at once by a scan that may rest or stop between them
 _GROUP = 500  # tables that a line that is alone describes before it reads their samples
 
 
@@ -59,6 +61,10 @@ class Run:
     statements: int = 0
     address: str = ""
     others: bool = False
+    told: int = 0
+    left: int = 0
+    stopped: str = ""
+    pacer: Pacer | None = None
 
 
 class Catalogue:
@@ -148,8 +154,8 @@ class Scanner:
         connected = await self._store.connected(scan.source)
         if connected is None:
             raise PurSightError("this source is not connected", code="source_not_connected", remedy="See the source's health.")
-        run.others = bool(connected.plan.others)
-        async with self._sources.open(connected, tracing.trace_id(cause.traceparent), avoid) as line:
+        run.others, run.pacer = bool(connected.plan.others), Pacer.of(connected.spec, scan.id)
+        async with self._sources.open(connected, tracing.trace_id(cause.traceparent), run.pacer, avoid) as line:
             run.seconds["connect"] = perf_counter() - started
             run.address = line.address
             async with AsyncExitStack() as held:
@@ -176,7 +182,7 @@ class Scanner:
             await self._tell(work, line, catalogue, run, teller, _place(connected), spec.sample_rows)
         if not known and not line.alone:
             await self._remember(job, scan, await catalogue.marks(scope, compare=True))
-        if covers_all(scan.scope):
+        if covers_all(scan.scope) and not run.left:
             await self._remove(job, scan, work.gone, known, allowed, teller, run)
 
     async def _tell(self, work: plan.Work, line: Line, catalogue: Catalogue, run: Run, teller: Teller, place: Place, rows: int) -> None:
@@ -187,12 +193,15 @@ class Scanner:
 
         async def sample(chunk: list[Found]) -> None:
             await _sample(line, chunk, rows)
+            run.told += len(chunk)
 
         async def count(chunk: list[Found]) -> None:
             await _count(line, chunk, rows)
 
         stages = [("sample", sample), ("count", count), ("say", teller.tell)]
-        await flow(_described(catalogue, tables, sampled, place, run.seconds), stages, run.seconds)
+        await flow(_described(catalogue, line, tables, sampled, place, run.seconds), stages, run.seconds)
+        if stopped := line.spent():
+            run.stopped, run.left = stopped, len(tables) - run.told
 
     async def _remember(self, job: Job, scan: Scan, marks: Sequence[TableMark]) -> None:
         """After a first scan, which needs no marks to know that all is new: what the next one compares with, of the same instant."""
@@ -267,6 +276,8 @@ async def _sample(line: Line, chunk: list[Found], rows: int) -> None:
         samples = await line.sample([(each.document.key, each.facts) for each in wanted], rows)
         for each, sample in zip(wanted, samples, strict=True):
             each.sample = sample
+    unread = {id(each) for each in wanted if not each.sample}
+    chunk[:] = [each for each in chunk if id(each) not in unread]  # where the budget was spent: the next scan looks at them
 
 
 async def _count(line: Line, chunk: list[Found], rows: int) -> None:
@@ -278,19 +289,26 @@ async def _count(line: Line, chunk: list[Found], rows: int) -> None:
 
 
 async def _described(
-    catalogue: Catalogue, tables: Sequence[TableMark], sampled: set[tuple[str, str]], place: Place, seconds: dict[str, float]
+    catalogue: Catalogue, line: Line, tables: Sequence[TableMark], sampled: set[tuple[str, str]], place: Place, seconds: dict[str, float]
 ) -> AsyncIterator[list[Found]]:
-    started = perf_counter()
-    async for chunk in catalogue.describe(tables):
-        found = []
-        for facts in chunk:
-            mark = facts.mark
-            described = document.document(place, mark.schema, mark.table, mark.kind, facts)
-            found.append(Found(facts, described, (mark.schema, mark.table) in sampled, plan.why_not_sampled(mark)))
-        seconds["describe"] = seconds.get("describe", 0.0) + perf_counter() - started
-        for at in range(0, len(found), _CHUNK):
-            yield found[at : at + _CHUNK]
+    """In slices where the scan is to go slowly or may have to stop."""
+    start = 0
+    while start < len(tables) and not line.spent():
+        some = _SLICE if line.pacer.step.rest or any(line.pacer.budget) else len(tables)
         started = perf_counter()
+        async for chunk in catalogue.describe(tables[start : start + some]):
+            found = []
+            for facts in chunk:
+                mark = facts.mark
+                described = document.document(place, mark.schema, mark.table, mark.kind, facts)
+                found.append(Found(facts, described, (mark.schema, mark.table) in sampled, plan.why_not_sampled(mark)))
+            worked = perf_counter() - started
+            seconds["describe"] = seconds.get("describe", 0.0) + worked
+            for at in range(0, len(found), _CHUNK):
+                yield found[at : at + _CHUNK]
+            await line.pacer.rest(worked)
+            started = perf_counter()
+        start += some
 
 
 def _mode(scan: Scan) -> Literal["incremental", "full"]:
@@ -337,12 +355,14 @@ def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float
     left_out = [LeftOut(what="samples", why=why, count=count) for why, count in totals.left_out.items()]
     if run.kept_back:
         left_out.append(LeftOut(what="removals", why="mass_removal", count=run.kept_back))
-    if missed := len(run.marks) - len(totals.facts):
+    if run.left:
+        left_out.append(LeftOut(what="tables", why=run.stopped, count=run.left))
+    elif missed := len(run.marks) - len(totals.facts):
         left_out += [LeftOut(what="tables", why="gone", count=missed)] if missed > 0 else []
     return ScanCompleted(
         source=scan.source,
         scan_id=scan.id,
-        complete=covers_all(scan.scope) and not run.kept_back,
+        complete=covers_all(scan.scope) and not run.kept_back and not run.left,
         scope=scan.scope,
         tables=len(run.marks),
         columns=totals.columns,
@@ -353,6 +373,8 @@ def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float
         text_columns_with_evidence=totals.text_columns_with_evidence,
         sampled_values=totals.sampled_values,
         statements=run.statements,
+        bytes_read=run.pacer.bytes_read if run.pacer else 0,
+        pace=tuple(run.pacer.changes) if run.pacer else (),
         seconds=round(seconds, 3),
         seconds_by_phase={name: round(value, 3) for name, value in run.seconds.items()},
         digest=plan.digest(totals.facts),

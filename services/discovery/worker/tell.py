@@ -54,6 +54,8 @@ class Teller:
 
     async def tell(self, chunk: Sequence[Found]) -> None:
         """Raises LostLease where another worker took over, Cancelled where nobody wants the scan any more."""
+        if not chunk:
+            return
         keys = [each.document.key for each in chunk]
         async with self._store.unit(keys=keys) as unit:
             await self._hold(unit)

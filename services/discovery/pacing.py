@@ -1,0 +1,77 @@
+"""Holds one scan to the pace that its source bears, and to its budget; says each change with its cause."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+
+from services.discovery.domain.pace import LADDER, Budget, Pace, Signals, Step, after, begun
+from shared.contracts.scan import PaceChange
+from shared.contracts.source import DataSource
+from shared.errors import PurSightError
+from shared.sources.base import SourceSession, Watched
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+THROTTLED = frozenset({"throttled", "too_many_connections", "server_out_of_memory", "lock_timeout"})
+_LONGEST_REST = 10.0
+_CHANGES = 100
+
+
+@dataclass(slots=True)
+class Pacer:
+    """One scan's pace. `bytes_read`: of values, so far; who reads them counts them."""
+
+    scan_id: str
+    budget: Budget
+    pace: Pace
+    started: float = field(default_factory=monotonic)
+    bytes_read: int = 0
+    changes: deque[PaceChange] = field(default_factory=lambda: deque(maxlen=_CHANGES))
+    _looked: float = 0.0
+
+    @classmethod
+    def of(cls, spec: DataSource, scan_id: str) -> Pacer:
+        limits = spec.scan_budget
+        return cls(scan_id, Budget(limits.statements, limits.bytes, limits.seconds), begun(spec.pace))
+
+    @property
+    def step(self) -> Step:
+        return self.pace.step
+
+    @property
+    def most(self) -> int:
+        """Lines that may ever read at once."""
+        return LADDER[self.pace.manner.highest].concurrency
+
+    def spent(self, statements: int) -> str:
+        """The limit that is reached, as the manifest's reason; empty while there is none."""
+        return self.budget.spent(statements=statements, bytes_=self.bytes_read, seconds=monotonic() - self.started)
+
+    def told(self, seen: Signals) -> None:
+        """Step down or up where that is a reason to."""
+        self.pace, cause = after(self.pace, seen)
+        if cause:
+            step = self.step
+            at = round(monotonic() - self.started, 3)
+            self.changes.append(PaceChange(at_seconds=at, concurrency=step.concurrency, batch=step.batch, rest=step.rest, cause=cause))
+            log.info("scan.pace", extra={"scan_id": self.scan_id, "cause": cause, **step._asdict()})
+
+    async def look(self, session: SourceSession) -> None:
+        """Ask the server how it is, at most once a second. A server that cannot be asked just now is no failure of the scan."""
+        if not isinstance(session, Watched) or monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = monotonic()
+        with suppress(PurSightError):
+            load = await session.load()
+            self.told(Signals(load.active, load.statement_seconds, load.lag_seconds))
+
+    async def rest(self, worked: float) -> None:
+        """So long that the pace's share of time goes by in which nothing is asked. `worked`: seconds since the last rest."""
+        share = self.step.rest
+        if share:
+            await asyncio.sleep(min(_LONGEST_REST, worked * share / (1 - share)))
