@@ -12,13 +12,16 @@ from itertools import islice
 from pathlib import Path
 from time import monotonic
 
+import asyncpg
+
 from services.discovery.domain.pace import Signals
 from services.discovery.domain.plan import seed
-from services.discovery.members import Opened, at, chosen
+from services.discovery.members import NoMember, Opened, at, chosen
 from services.discovery.pacing import THROTTLED, Pacer
 from shared.contracts.connection import ConnectionPlan, SourceConnected
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import Scope, SslConfig
+from shared.db import circuits
 from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
@@ -27,6 +30,7 @@ from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
+from shared.sources.failures import circuit_open, failure_of
 
 BY_TRANSACTION = ("transaction", "statement")
 CONFLICT = "recovery_conflict"
@@ -57,9 +61,10 @@ class Counted:
 class Sources:
     """Opens lines to data sources. No process holds more sessions at one than its pool allows, whoever else holds some."""
 
-    def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats) -> None:
+    def __init__(self, *, home: Path, around: Surroundings, patience: Patience, seats: Seats, pool: asyncpg.Pool) -> None:
         self._sign_in = SignIn(home, Allowed(around.secrets, around.endpoints))
         self._around, self._patience, self._seats = around, patience, seats
+        self._pool = pool
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="evidence")
 
     @asynccontextmanager
@@ -68,15 +73,37 @@ class Sources:
     ) -> AsyncIterator[Line]:
         """Follows the connector's plan, away from the addresses in `avoid` where there are others.
 
-        Raises PurSightError with a code of the failure catalogue, of the secret store or of the pool.
+        Raises PurSightError with a code of the failure catalogue, of the secret store or of the pool; `circuit_open` where nobody
+        dials now.
         """
-        door = _Door(self, connected, trace_id, await self._sign_in.tls_files(connected.spec))
         async with AsyncExitStack() as stack:
-            opened = await chosen(connected, door.open, avoid)
+            opened, door = await self._dialled(connected, trace_id, avoid)
             await stack.enter_async_context(opened.stack)
             pacer.told(Signals(wait_seconds=door.waited))
             samplers = 0 if connected.server.pooler_mode in BY_TRANSACTION else await door.more_seats(opened.plan, stack, pacer.most)
             yield Line(stack, opened, door, samplers, self._counting, pacer)
+
+    async def _dialled(self, connected: SourceConnected, trace_id: str, avoid: frozenset[str]) -> tuple[Opened, _Door]:
+        """As the source's circuit allows, which hears how it ended. Of a source with several members, where one is just missing, the
+        connector decides that: it watches them, and the scan goes on with another."""
+        key = connected.spec.key
+        async with self._pool.acquire() as connection:
+            asked = await circuits.ask(connection, key)
+        if asked.wait_seconds:
+            raise circuit_open(asked.circuit.code, asked.circuit.failures, asked.wait_seconds)
+        try:
+            door = _Door(self, connected, trace_id, await self._sign_in.tls_files(connected.spec))
+            opened = await chosen(connected, door.open, avoid)
+        except (PoolExhausted, NoMember):
+            raise
+        except PurSightError as error:
+            found = failure_of(error)
+            if found.lasting or not connected.plan.others:
+                async with self._pool.acquire() as connection:
+                    await circuits.not_answered(connection, key, code=found.code, lasting=found.lasting)
+            raise
+        await circuits.answered(self._pool, key)
+        return opened, door
 
 
 class _Door:

@@ -19,6 +19,7 @@ from shared.contracts.asset import SchemaDiscovered
 from shared.contracts.connection import SourceConnected
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import Scope, SourceRemoved
+from shared.db import circuits
 
 SHOP = Scope(schemas=("shop",))
 SQL = """create schema shop; set search_path = shop; create type mood as enum ('canary_enum');
@@ -327,6 +328,27 @@ def test_a_scan_that_cannot_be_done_is_answered(
         await house.connect(connected(url, **spec))
         said = await house.scan()
         assert [(topic, body and body["diagnosis"]["code"]) for topic, body in said] == [("scan.failed", code)]
+
+    in_house(work, tries=1)
+
+
+def test_a_source_whose_circuit_is_open_is_not_dialled(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """A scan's dials count in the circuit that the connector asks too; while it is open, scans end with what the last dial found."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(url, SQL)
+        await house.connect(connected(url, sequence=1, secret="env:NOT_THERE"))
+        assert (await house.scan())[0][1]["diagnosis"]["code"] == "secret_missing"  # lasts, so the circuit opens
+        await house.connect(connected(url, sequence=2, scope=SHOP))  # repaired, and nobody has dialled since
+        (failed,) = facts(await house.scan(), "scan.failed")
+        assert failed["diagnosis"]["code"] == "circuit_open"
+        assert "`secret_missing`" in failed["diagnosis"]["cause"]
+        async with house.pool.acquire() as sql:
+            circuit = await circuits.not_answered(sql, house.source, code="refused", lasting=False)
+            assert (circuit.failures, circuit.state) == (2, "open")
+            await circuits.press(sql, house.source)
+        assert facts(await house.scan(), "scan.completed")
+        assert await house.pool.fetchrow("select state, failures, code from sources.circuit") == ("closed", 0, "")
 
     in_house(work, tries=1)
 
