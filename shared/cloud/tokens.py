@@ -1,7 +1,8 @@
 """A token for this source and this endpoint, now: the one door to the three clouds' sign-in.
 
-Asked for at each new physical connection. A token is kept in memory only, only for the source that it was made for, and only while
-its provider says that it lives; it is renewed before that. RDS tokens are signed here each time and never kept.
+A database's token is fetched, or for RDS signed, for each new physical connection and kept nowhere. What signs single requests, to a
+store or an API, is kept in memory only, only for the source that it was made for, and only while its provider says that it lives; it is
+renewed before that.
 """
 
 from __future__ import annotations
@@ -75,16 +76,19 @@ class Tokens:
             scope = azure.STORE_SCOPE if store else azure.DATABASE_SCOPE
         else:
             scope = gcp.STORE_SCOPE if store else gcp.LOGIN_SCOPE
-        token = await self.bearer(cloud, scope, owner=endpoint.source, again=again)
-        return _as_user(token, endpoint) if isinstance(cloud, GcpConfig) and not store else token
+        if store:
+            return await self.bearer(cloud, scope, owner=endpoint.source, again=again)
+        _check_owner(cloud, endpoint.source)
+        token = await self._fetched(cloud, lambda: self._ask(cloud, scope))
+        _used(cloud, 0.0)
+        return _as_user(token, endpoint) if isinstance(cloud, GcpConfig) else token
 
     async def bearer(self, cloud: AzureConfig | GcpConfig, scope: str, *, owner: str, again: bool = False) -> Token:
-        """A token for an API or a kind of database. `owner`: on whose behalf; tokens are not shared between owners.
+        """A token for the requests of an API or a store. `owner`: on whose behalf; tokens are not shared between owners.
 
         Raises as `database` does; Failed `own_identity_denied` where a source names no credential and may not borrow the process's.
         """
-        if not (owner == OURSELVES or _brings_its_own(cloud) or surroundings_lent()):
-            raise no_token("own_identity_denied")
+        _check_owner(cloud, owner)
         kept = self._place((owner, cloud, scope))
         async with kept.lock:
             if again or not kept.alive(self._clock()):
@@ -146,6 +150,11 @@ class Tokens:
         while len(self._kept) > KEPT_TOKENS:
             self._kept.popitem(last=False)
         return kept
+
+
+def _check_owner(cloud: AzureConfig | GcpConfig, owner: str) -> None:
+    if not (owner == OURSELVES or _brings_its_own(cloud) or surroundings_lent()):
+        raise no_token("own_identity_denied")
 
 
 def _brings_its_own(cloud: AzureConfig | GcpConfig) -> bool:

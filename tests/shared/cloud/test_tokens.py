@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from shared.cloud.azure import DATABASE_SCOPE
+from shared.cloud.gcp import LOGIN_SCOPE
 from shared.cloud.tokens import Endpoint, Tokens
 from shared.contracts.cloud import AwsConfig, AzureConfig, CloudConfig, GcpConfig
 from shared.errors import Failed, PurSightError, Transient
@@ -167,29 +168,39 @@ async def test_only_a_service_accounts_key_is_taken_from_a_secret(world: World, 
 @pytest.mark.parametrize("life", [300, 3600])
 @pytest.mark.parametrize(("cloud", "double"), [(PRINCIPAL, "entra"), (MACHINE, "machine"), (KEYED, "google"), (NEARBY, "google")])
 async def test_a_token_is_kept_while_it_lives_and_no_longer(world: World, cloud: CloudConfig, double: str, life: int) -> None:
-    """One token for many connections; a new one before the old one ends, and after; also for five minutes of life."""
+    """One token for many requests to an API or a store; a new one before the old one ends, and after; also for five minutes of life."""
     server = getattr(world, double)
     server.life_seconds = life
-    first = await world.value(cloud)
+
+    async def value() -> str:
+        return (
+            await world.tokens.bearer(cloud, DATABASE_SCOPE if isinstance(cloud, AzureConfig) else LOGIN_SCOPE, owner="default/crm")
+        ).value
+
+    first = await value()
     world.now += life * 0.5
-    assert await world.value(cloud) == first
-    world.now += life * 0.5 - 30  # 30 s before its end: too late to sign in with
-    second = await world.value(cloud)
+    assert await value() == first
+    world.now += life * 0.5 - 30  # 30 s before its end: too late to sign with
+    second = await value()
     assert second != first
     world.now += life * 5
-    assert await world.value(cloud) not in (first, second)
+    assert await value() not in (first, second)
     world.now -= life * 30
     assert len(server.given) == 3
-    await world.value(cloud)
+    await value()
     assert len(server.given) == 4, "a clock that was set back proves nothing"
 
 
-async def test_many_connections_ask_once(world: World) -> None:
-    """A pool that opens ten lines at once asks for one token."""
+async def test_each_connection_has_a_token_of_its_own(world: World) -> None:
+    """Three lines to a database bring three, and none is kept; ten requests to a store that begin at once bring one."""
     import asyncio
 
-    values = await asyncio.gather(*(world.value(PRINCIPAL) for _ in range(10)))
-    assert set(values) == {"token-canary-entra-1"}
+    values = await asyncio.gather(*(world.value(PRINCIPAL) for _ in range(3)))
+    assert len(set(values)) == 3
+    assert not world.tokens._kept
+    store = ENDPOINT._replace(engine="azure_blob", username="")
+    tokens = await asyncio.gather(*(world.tokens.database(PRINCIPAL, store) for _ in range(10)))
+    assert {token.value for token in tokens} == {"token-canary-entra-4"}
 
 
 async def test_a_token_belongs_to_one_source(world: World) -> None:
