@@ -1,0 +1,97 @@
+# What the job says. Null leaves it to the module.
+
+variable "tenant_id" {
+  description = "Tenant of the job."
+  type        = string
+}
+
+variable "environment" {
+  description = "Environment of the job."
+  type        = string
+}
+
+variable "labels" {
+  description = "The job's tag set, as GCP spells it."
+  type        = map(string)
+}
+
+variable "kubernetes_labels" {
+  description = "The job's tag set, as labels of Kubernetes."
+  type        = map(string)
+}
+
+variable "kubernetes_annotations" {
+  description = "The job's tag set, as annotations of Kubernetes."
+  type        = map(string)
+  default     = {}
+}
+
+variable "bucket" {
+  description = "The data bucket."
+  type        = string
+}
+
+variable "instance_type" {
+  description = "Type of the nodes."
+  type        = string
+  default     = null
+}
+
+variable "instance_count" {
+  description = "How many nodes, where no range is given."
+  type        = number
+  default     = null
+}
+
+variable "min_instances" {
+  description = "Fewest nodes."
+  type        = number
+  default     = null
+}
+
+variable "max_instances" {
+  description = "Most nodes."
+  type        = number
+  default     = null
+}
+
+variable "vpc_id" {
+  description = "A network that exists."
+  type        = string
+  default     = ""
+}
+
+variable "subnet_ids" {
+  description = "Subnets that exist."
+  type        = list(string)
+  default     = []
+}
+
+variable "namespace" {
+  description = "Namespace of the job."
+  type        = string
+  default     = ""
+}
+
+variable "enable_spot_instances" {
+  description = "Whether spot instances are taken."
+  type        = bool
+  default     = false
+}
+
+# What the operator says, and the job may: its runtime's region, project or subscription wins.
+
+variable "project_id" {
+  description = "Project of everything."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of everything."
+  type        = string
+}
+
+variable "admin_cidrs" {
+  description = "Private ranges that reach the control plane."
+  type        = map(string)
+}
