@@ -69,9 +69,9 @@ class Sources:
 
     @asynccontextmanager
     async def open(
-        self, connected: SourceConnected, trace_id: str, pacer: Pacer, avoid: frozenset[str] = frozenset()
+        self, connected: SourceConnected, trace_id: str, avoid: frozenset[str] = frozenset(), pacer: Pacer | None = None
     ) -> AsyncIterator[Line]:
-        """Follows the connector's plan, away from the addresses in `avoid` where there are others.
+        """Follows the connector's plan, away from the addresses in `avoid` where there are others; who does not scan needs no `pacer`.
 
         Raises PurSightError with a code of the failure catalogue, of the secret store or of the pool; `circuit_open` where nobody
         dials now.
@@ -79,6 +79,7 @@ class Sources:
         async with AsyncExitStack() as stack:
             opened, door = await self._dialled(connected, trace_id, avoid)
             await stack.enter_async_context(opened.stack)
+            pacer = pacer or Pacer.of(connected.spec)
             pacer.told(Signals(wait_seconds=door.waited))
             samplers = 0 if connected.server.pooler_mode in BY_TRANSACTION else await door.more_seats(opened.plan, stack, pacer.most)
             yield Line(stack, opened, door, samplers, self._counting, pacer)

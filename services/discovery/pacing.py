@@ -35,7 +35,7 @@ class Pacer:
     _looked: float = 0.0
 
     @classmethod
-    def of(cls, spec: DataSource, scan_id: str) -> Pacer:
+    def of(cls, spec: DataSource, scan_id: str = "") -> Pacer:
         limits = spec.scan_budget
         return cls(scan_id, Budget(limits.statements, limits.bytes, limits.seconds), begun(spec.pace))
 

@@ -155,7 +155,7 @@ class Scanner:
         if connected is None:
             raise PurSightError("this source is not connected", code="source_not_connected", remedy="See the source's health.")
         run.others, run.pacer = bool(connected.plan.others), Pacer.of(connected.spec, scan.id)
-        async with self._sources.open(connected, tracing.trace_id(cause.traceparent), run.pacer, avoid) as line:
+        async with self._sources.open(connected, tracing.trace_id(cause.traceparent), avoid, run.pacer) as line:
             run.seconds["connect"] = perf_counter() - started
             run.address = line.address
             async with AsyncExitStack() as held:
