@@ -12,9 +12,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.tagger.commands.job import run
@@ -33,7 +34,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 TRICKY = st.lists(st.sampled_from(['"', "\\", "$", "%", "{", "}", "$${", "%%{", "\n", "\r", "\t", "\x00", "é", "𝄞", "\u2028", "u0024"]))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS.map(lambda text: normalize("NFC", text)), inner, max_size=3),
     max_leaves=8,
 )
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
@@ -59,6 +60,7 @@ def test_any_text_stands_for_itself_in_hcl(text: str) -> None:
     assert read_quoted(quoted(text)) == text
 
 
+@settings(max_examples=25)
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,8}", fullmatch=True), VALUES, max_size=4))
 def test_variables_are_one_line_each_and_the_same_bytes_in_any_order(values: dict[str, Any]) -> None:
     """Sorted by name, so that a file changes only when a value does; JSON is read back as it was."""
@@ -69,7 +71,7 @@ def test_variables_are_one_line_each_and_the_same_bytes_in_any_order(values: dic
     assert as_json(values) == as_json(backwards)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {"a": object()}, {1: "x"}, b"x"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {"a": object()}, {1: "x"}, b"x", {"é": 1, "e\u0301": 2}])
 def test_what_terraform_does_not_have_is_an_error(value: Any) -> None:
     """Not a file that it cannot read."""
     for form in (as_hcl, as_json):
@@ -194,6 +196,7 @@ def test_what_takes_data_away_needs_a_word(actions: tuple[str, ...], code: str) 
     assert judged("terraform_data", {"input": "b"}, actions=actions, before={"input": "a"}).refused == ((code,) if code else ())
 
 
+@settings(max_examples=25)
 @given(st.recursive(st.just("CANARY"), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "tags", "policy"]), inner)))
 def test_no_value_of_a_plan_is_repeated(value: Any) -> None:
     """A plan holds secrets; what is told of it are names."""

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
+from unicodedata import normalize
 
 from services.tagger.domain.job import DerivedJob
 from services.tagger.domain.vocabulary import VOLATILE
@@ -59,7 +60,16 @@ def variables_of(job: JobConfig, derived: DerivedJob, declared: Collection[str] 
     values = {name: value for name, value in ours.items() if name in declared}
     values |= {name: value for name, value in given.items() if name not in secrets}
     tags = {name for name in ours if name in ("tags", "labels", *_IN_CLUSTER)}
-    return Variables(values, secrets, tuple(sorted(tags - set(declared))), tuple(problems))
+    return Variables(values, secrets, tuple(sorted(tags - set(declared))), (*problems, *_unusable(values)))
+
+
+def _unusable(values: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, value in values.items():
+        try:
+            _plain(value)
+        except ValueError as error:
+            place = "infrastructure.metadata.tags" if name in ("tags", "labels", *_IN_CLUSTER) else f"{PLACE}.{name}"
+            yield Problem(field=place, code="variable_unusable", message=f"cannot be written: {error}", remedy="Correct it.")
 
 
 def _of_job(job: JobConfig) -> dict[str, Any]:
@@ -155,13 +165,16 @@ def as_hcl(values: Mapping[str, Any]) -> str:
     for name in values:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a variable")
-    return "".join(f"{name} = {_hcl(values[name])}\n" for name in sorted(values)).encode().decode()
+    plain = _plain(values)
+    return "".join(f"{name} = {_hcl(plain[name])}\n" for name in sorted(plain))
 
 
 def _plain(value: Any) -> Any:
     """Only what Terraform has; numbers that are none, half surrogates and foreign types are refused."""
     if isinstance(value, Mapping):
-        return {_text(key): _plain(each) for key, each in value.items()}
+        if len({normalize("NFC", _text(key)) for key in value}) < len(value):
+            raise ValueError("two keys differ only in how Unicode composes them, which is one key to Terraform")
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, str):
@@ -179,13 +192,11 @@ def _text(value: object) -> str:
 
 
 def _hcl(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{quoted(_text(key))} = {_hcl(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{quoted(key)} = {_hcl(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
         return "[" + ", ".join(_hcl(each) for each in value) + "]"
-    if isinstance(value, str):
-        return quoted(_text(value))
-    return json.dumps(_plain(value))
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
