@@ -131,8 +131,8 @@ class CloudPosture:
         wanted = bool(_AZURE_ID.fullmatch(cloud.resource_id)) or (bool(cloud.subscription_id) and ending in spec.host.lower())
         if not wanted:
             return None
-        token = await self._tokens.bearer(cloud, f"{_azure()}/.default", owner=spec.key)
-        async with _http(_azure(), token.value) as http:
+        token = await self._tokens.bearer(cloud, f"{resource_manager()}/.default", owner=spec.key)
+        async with _http(resource_manager(), token.value) as http:
             server = await _azure_server(http, cloud, spec.host, kind, version)
             if server is None:
                 return None
@@ -244,7 +244,7 @@ async def _azure_server(http: httpx.AsyncClient, cloud: AzureConfig, host: str, 
             if str(_at(server, "properties", "fullyQualifiedDomainName")).lower() == host.lower().rstrip("."):
                 return server if _AZURE_ID.fullmatch(str(server.get("id"))) else None
         more = urlsplit(str(page.get("nextLink") or ""))
-        if not more.path or f"{more.scheme}://{more.netloc}" != _azure():
+        if not more.path or f"{more.scheme}://{more.netloc}" != resource_manager():
             return None
         path, query = more.path, dict(httpx.QueryParams(more.query))
     return None
@@ -285,7 +285,8 @@ def _cloud_sql(found: Mapping[str, Any]) -> Posture:
     )
 
 
-def _azure() -> str:
+def resource_manager() -> str:
+    """Address of Azure's Resource Manager, in the operator's cloud."""
     return _AZURES.get(os.environ.get("AZURE_AUTHORITY_HOST", "").removeprefix("https://").strip("/"), AZURE)
 
 
