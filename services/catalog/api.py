@@ -63,6 +63,7 @@ class Api:
                 "obligations": judgement.get("obligations", []),
                 "violations": await read.violations(self._pool, asset=key, states=("open", "waived")),
                 "tags": await read.tags(self._pool, asset=key),
+                "contract": await read.beyond_contract(self._pool, key),
                 "lineage": await read.lineage(self._pool, key),
             }
         )

@@ -11,11 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.tagger.declarations import House, plan_job
+from services.tagger.declarations import keep_job, plan_job, withdraw_job
 from services.tagger.domain.compare import compare, detected_contract
 from services.tagger.domain.declared import Where
+from services.tagger.domain.house import House
 from services.tagger.domain.job import DerivedJob
 from services.tagger.domain.odcs import JudgedContract, Shape, judge_contract
+from services.tagger.domain.placed import placed
 from services.tagger.domain.resource import derive_resource
 from services.tagger.gateway.clouds import Clouds
 from services.tagger.store import Store, views
@@ -39,7 +41,7 @@ DEFAULT_PAGE = 100
 def routes(store: Store, jobs: Jobs, clouds: Clouds, house: House, shape: Shape) -> list[Route]:
     """Everything under /plans, /resources, /jobs and /contracts. A target is written into the path as it is, its slashes too."""
     plans, resources = Plans(store), Resources(store, jobs, clouds, house)
-    configs, contracts = JobConfigs(store, house), Contracts(store, shape)
+    configs, contracts = JobConfigs(store, jobs, house), Contracts(store, shape)
     return [
         Route("/plans", plans.list, methods=["GET"]),
         Route("/plans/{target:path}", plans.show, methods=["GET"]),
@@ -50,6 +52,7 @@ def routes(store: Store, jobs: Jobs, clouds: Clouds, house: House, shape: Shape)
         Route("/jobs/check", configs.check, methods=["POST"]),
         Route("/jobs/schema", configs.schema, methods=["GET"]),
         Route("/jobs/{tenant}/{asset:path}", configs.show, methods=["GET"]),
+        Route("/jobs/{tenant}/{asset:path}", configs.withdraw, methods=["DELETE"]),
         Route("/contracts", contracts.publish, methods=["POST"]),
         Route("/contracts/check", contracts.check, methods=["POST"]),
         Route("/contracts/compare", contracts.compare, methods=["POST"]),
@@ -122,7 +125,7 @@ class Resources:
             if state is None:
                 return _not_found()
             cause = Cause.new(tenant=state.resource.tenant)
-            await unit.reasons.ask(state.source, target, scan_id="", cause=cause)
+            await unit.reasons.ask(state.source or state.job, target, scan_id="", cause=cause, kind="asked")
             await unit.enqueue(self._jobs, [target])
             unit.bus.audit(cause.tenant, actor_of(request), "tags.apply", target, cause, detail="asked for")
         return JSONResponse({"target": target, "trace_id": cause.trace_id}, status_code=202)
@@ -132,10 +135,11 @@ class Resources:
             state, now = await unit.state(target), unit.bus.now
         if state is None:
             return _not_found()
-        derived = derive_resource(state, now=now, trace_id="", cause="dry run", personal=self._house.personal, owner=self._house.owner)
+        derived = derive_resource(state, now=now, trace_id="", cause="dry run", house=self._house)
         change = await self._clouds.compare(derived.wish)
         body: dict[str, Any] = {"write": change.write, "remove": list(change.remove), "kept": change.kept}
-        return JSONResponse({"target": target, **body, "held_by_others": list(change.conflicts), "left_out": list(change.left_out)})
+        body |= {"held_by_others": list(change.conflicts), "left_out": list(change.left_out)}
+        return JSONResponse({"target": target, **body, "drifted": list(change.drifted), "let_be": list(change.let_be)})
 
 
 CONTRACT_KIB = 2048
@@ -155,8 +159,8 @@ def _key(request: Request, name: str) -> str:
 class JobConfigs:
     """Jobs: judged, planned, kept. `${VAR}` is for who reads a file: a body has no variables."""
 
-    def __init__(self, store: Store, house: House) -> None:
-        self._store, self._house = store, house
+    def __init__(self, store: Store, jobs: Jobs, house: House) -> None:
+        self._store, self._jobs, self._house = store, jobs, house
 
     async def schema(self, _: Request) -> Response:
         """The JSON Schema of a job."""
@@ -179,16 +183,31 @@ class JobConfigs:
         async with self._store.unit(keys=[judged.key]) as unit:
             before = await unit.declarations.job(judged.key)
             where = Where("dry run" if dry else f"request:{cause.id}")
-            derived = await plan_job(unit, judged.job, judged.key, where, cause, self._house)
-            if not dry:
-                origin, tenant = where.name, cause.tenant
-                await unit.declarations.save_job(judged.key, tenant, judged.document, derived, origin=origin, said_at=unit.bus.now)
-                unit.bus.audit(tenant, actor_of(request), "job.submit", judged.key, cause)
-        body = {"job": judged.key, **_plan(derived), "change": _change(before.tags if before else (), derived.tags)}
+            if dry:
+                derived = await plan_job(unit, judged.job, judged.key, where, cause, self._house)
+            else:
+                derived, targets = await keep_job(unit, judged, where, cause, self._house, said_at=unit.bus.now)
+                await unit.enqueue(self._jobs, targets)
+                unit.bus.audit(cause.tenant, actor_of(request), "job.submit", judged.key, cause)
+        resources, skipped = placed(judged.job)
+        runs_on = {"resources": [each.target for each in resources], "skipped": [each.as_dict() for each in skipped]}
+        body = {"job": judged.key, **_plan(derived), "change": _change(before.tags if before else (), derived.tags), **runs_on}
         return JSONResponse({**body, "trace_id": cause.trace_id}, status_code=200 if dry or before else 201)
 
+    async def withdraw(self, request: Request) -> Response:
+        """Forget a job. What it runs on loses the tags that only it called for."""
+        key = _key(request, "asset")
+        cause = Cause.new(tenant=SourceName.parse(key).tenant)
+        async with self._store.unit(keys=[key]) as unit:
+            targets = await withdraw_job(unit, key, cause)
+            if targets is None:
+                return problem(404, "unknown_job", "No job of this name was submitted", "See POST /jobs.")
+            await unit.enqueue(self._jobs, targets)
+            unit.bus.audit(cause.tenant, actor_of(request), "job.submit", key, cause, detail="withdrawn")
+        return JSONResponse({"job": key, "resources": targets, "trace_id": cause.trace_id}, status_code=202)
+
     async def show(self, request: Request) -> Response:
-        """A job with its tags."""
+        """A job with its tags, and what became of them on each resource that it names."""
         key = _key(request, "asset")
         async with self._store.unit() as unit:
             found = await unit.declarations.job(key)
@@ -196,7 +215,8 @@ class JobConfigs:
             return problem(404, "unknown_job", "No job of this name was submitted", "See POST /jobs.")
         tags = [tag.model_dump() for tag in found.tags]
         body = {"job": key, "config": found.document, "from": found.origin, "tags": tags, "digest": found.digest}
-        return JSONResponse({**body, "conflicts": found.conflicts})
+        runs_on = {"resources": await views.resources(self._store.pool, job=key, limit=views.MAX_PAGE), "skipped": found.skipped}
+        return JSONResponse({**body, "conflicts": found.conflicts, **runs_on})
 
     async def _judged(self, request: Request, action: str) -> JudgedJob:
         judged = judge_job(await body_of(request))

@@ -7,18 +7,21 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from services.tagger import api, handlers, worker
-from services.tagger.declarations import House
 from services.tagger.domain.claims import as_it_is
+from services.tagger.domain.house import House
 from services.tagger.domain.privacy import handle_of, holds_personal
 from services.tagger.gateway.aws import AwsTags
 from services.tagger.gateway.clouds import Clouds
+from services.tagger.gateway.estates import Estates
 from services.tagger.gateway.standard import shape
 from services.tagger.settings import TaggerSettings
 from services.tagger.store import APPLY, Store
 from shared.bus.jobs import work
-from shared.cloud.aws import AwsSessions
+from shared.cloud.aws import AwsSessions, Resolve
+from shared.cloud.tokens import Tokens
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.compliance import ComplianceEvaluated
 from shared.contracts.judging.allowed import Allowed
@@ -30,6 +33,16 @@ from shared.egress import EgressPolicy, GuardedLoop, cloud_policy, surroundings
 from shared.secrets.resolvers import Secrets
 from shared.service import Service, ServiceContext
 
+DRIFT_ROUND_SECONDS = 60.0
+
+
+class Guard(TypedDict):
+    """What all writers to clouds need to be safe."""
+
+    resolve: Resolve
+    policy: EgressPolicy
+    allowed: Allowed
+
 
 @asynccontextmanager
 async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
@@ -37,21 +50,25 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     settings, jobs, store = context.settings, context.jobs, Store(context.pool)
     secrets = Secrets(settings.home).resolve
     allowed = Allowed.by(settings.mode, settings.secrets_allowed)
-    aws = AwsTags(AwsSessions(), resolve=secrets, endpoints=settings.aws_endpoints, policy=_policy(context), allowed=allowed)
-    clouds = Clouds(aws)
+    guard: Guard = {"resolve": secrets, "policy": _policy(context), "allowed": allowed}
+    aws = AwsTags(AwsSessions(), endpoints=settings.aws_endpoints, **guard)
+    clouds = Clouds(aws, Tokens(secrets), Estates.load(settings.job_clouds, local=settings.mode == "local"), **guard)
     wait = timedelta(seconds=settings.scan_wait_seconds)
-    house = House(holds_personal, as_it_is if settings.owner_mail else handle_of)
+    house = House(holds_personal, as_it_is if settings.owner_mail else handle_of, settings.tag_prefix, settings.tag_drift)
     context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, house=house), batch=500)
     context.bus.on(ContractPublished, partial(handlers.on_contract_published, store=store, jobs=jobs, house=house, shape=shape), batch=10)
-    context.bus.on(JobSubmitted, partial(handlers.on_job_submitted, store=store, house=house, gate=context.gate), batch=10)
+    context.bus.on(JobSubmitted, partial(handlers.on_job_submitted, store=store, jobs=jobs, house=house, gate=context.gate), batch=10)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, store=store, jobs=jobs))
     context.bus.on(ScanCompleted, partial(handlers.on_scan_completed, store=store, jobs=jobs, wait=wait), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=jobs), batch=10)
     context.routes += api.routes(store, jobs, clouds, house, shape)
-    apply = partial(worker.apply, store=store, jobs=jobs, clouds=clouds, personal=house.personal, owner=house.owner)
+    apply = partial(worker.apply, store=store, jobs=jobs, clouds=clouds, house=house)
     context.spawn(partial(work, jobs, APPLY, apply, concurrency=settings.apply_concurrency))
     context.every(settings.overdue_check_seconds, partial(handlers.look_for_overdue, store=store, jobs=jobs))
+    look = partial(handlers.look_for_drift, store=store, jobs=jobs, after_seconds=settings.drift_look_seconds)
+    context.every(min(settings.drift_look_seconds, DRIFT_ROUND_SECONDS), look)
     yield
+    await clouds.close()
 
 
 def _policy(context: ServiceContext[TaggerSettings]) -> EgressPolicy:

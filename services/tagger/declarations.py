@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from services.tagger.domain.claims import Claim, Owner, source_claims
 from services.tagger.domain.compare import Detected, Finding, compare, is_of, part_of
 from services.tagger.domain.declared import Where, contract_claims
-from services.tagger.domain.derive import DerivedAsset, derive_again
+from services.tagger.domain.derive import DerivedAsset, derive_again, missing_keys
+from services.tagger.domain.house import House
 from services.tagger.domain.job import DerivedJob, derive_job
 from services.tagger.domain.odcs import JudgedContract
+from services.tagger.domain.placed import Skipped, placed
 from services.tagger.domain.plan import declare
-from services.tagger.domain.privacy import Scrub, handle_of
-from services.tagger.domain.targets import asset_target
+from services.tagger.domain.targets import Resource, asset_target, job_target
 from services.tagger.store import TaggerUnit
-from services.tagger.store.declared import Described, Stored
+from services.tagger.store.declared import Described, Stored, StoredJob
 from shared.bus.received import AnyCause, Cause
 from shared.contracts.job import JobConfig
+from shared.contracts.judging.job import JudgedJob, judge_job
 from shared.contracts.names import SourceName
 from shared.contracts.rules import ContractCompared, ContractFinding, ContractRejected
 from shared.contracts.source import DataSource
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """How this house decides: what may not become a tag, and how owners are told."""
-
-    personal: Scrub
-    owner: Owner = handle_of
+from shared.contracts.tags import TagsApplied, TagsDerived
 
 
 class Change(NamedTuple):
@@ -101,7 +95,8 @@ async def change_contracts(unit: TaggerUnit, changes: Sequence[Change], *, held:
         raise Grown(held | affected.keys())
     for change in changes:
         await _keep(unit, change)
-    return await _derive(unit, affected, {change.tenant for change in changes}, house)
+    targets = await _derive(unit, affected, {change.tenant for change in changes}, house)
+    return [*targets, *await derive_jobs(unit, {change.key: change.cause for change in changes}, house)]
 
 
 async def _described(unit: TaggerUnit, change: Change) -> list[Described]:
@@ -174,3 +169,84 @@ async def plan_job(unit: TaggerUnit, job: JobConfig, key: str, where: Where, cau
         personal=house.personal,
         owner=house.owner,
     )
+
+
+async def keep_job(
+    unit: TaggerUnit, judged: JudgedJob, where: Where, cause: AnyCause, house: House, *, said_at: datetime
+) -> tuple[DerivedJob, list[str]]:
+    """Keep a job, say its tags and what of it carries none; returns with them the resources to look at, none where a newer job is kept."""
+    job, key = judged.job, judged.key
+    assert job, "the caller refuses what is no job"
+    before = await unit.declarations.job(key)
+    derived = await plan_job(unit, job, key, where, cause, house)
+    resources, skipped = placed(job)
+    tenant = SourceName.parse(key).tenant
+    kept = await unit.declarations.save_job(key, tenant, judged.document, derived, origin=where.name, said_at=said_at, skipped=skipped)
+    if not kept:
+        return derived, []
+    targets = await unit.declarations.place_job(key, resources)
+    await _say_job(unit, key, before, derived, skipped, cause)
+    return derived, await _ask(unit, key, targets, cause)
+
+
+async def derive_jobs(unit: TaggerUnit, causes: Mapping[str, AnyCause], house: House) -> list[str]:
+    """Derive the jobs of these keys anew, because their contract or what scans found has changed; returns the resources to look at."""
+    targets: list[str] = []
+    for key in await unit.declarations.known_jobs(causes):
+        before, cause = await unit.declarations.job(key), causes[key]
+        judged = judge_job(before.document) if before else None
+        if before is None or judged is None or judged.job is None:
+            continue
+        derived = await plan_job(unit, judged.job, key, Where(before.origin), cause, house)
+        resources, skipped = placed(judged.job)
+        if (derived.digest, derived.facts) == (before.digest, before.facts):
+            continue
+        tenant = SourceName.parse(key).tenant
+        await unit.declarations.save_job(
+            key, tenant, before.document, derived, origin=before.origin, said_at=before.said_at, skipped=skipped
+        )
+        await _say_job(unit, key, before, derived, (), cause)
+        targets += await _ask(unit, key, [each.target for each in resources], cause)
+    return targets
+
+
+async def withdraw_job(unit: TaggerUnit, key: str, cause: AnyCause) -> list[str] | None:
+    """Forget a job; returns the resources that lose its tags. None where there is none."""
+    if await unit.declarations.job(key) is None:
+        return None
+    targets = await unit.declarations.place_job(key, ())
+    await unit.declarations.forget_job(key)
+    unit.bus.tombstone(TagsDerived, key=job_target(key), cause=cause)
+    return await _ask(unit, key, targets, cause)
+
+
+async def _ask(unit: TaggerUnit, key: str, targets: Sequence[str], cause: AnyCause) -> list[str]:
+    for target in targets:
+        await unit.reasons.ask(key, target, scan_id="", cause=Cause(cause.id, cause.traceparent, cause.tenant))
+    return list(targets)
+
+
+async def _say_job(
+    unit: TaggerUnit, key: str, before: StoredJob | None, derived: DerivedJob, skipped: Sequence[Skipped], cause: AnyCause
+) -> None:
+    """Its tags, where they changed, and one result for each thing that it names and that carries none."""
+    news = before is None or before.digest != derived.digest
+    number = await unit.declarations.number_job(key, news + len(skipped))
+    target = job_target(key)
+    if news:
+        gone = missing_keys(before.tags if before else (), derived.tags)
+        told = {
+            "sequence": number,
+            "tags": derived.tags,
+            "removed_keys": gone,
+            "digest": derived.digest,
+            "trace_id": cause.traceparent[3:35],
+        }
+        unit.bus.emit(TagsDerived(target=target, job=key, **told), key=target, cause=cause)
+    for place, each in enumerate(skipped, number + news):
+        resource = Resource(SourceName.parse(key).tenant, "aws", f"{each.path}={each.written}")
+        why = {"code": each.code, "cause": each.cause, "remedy": each.remedy}
+        event = TagsApplied(
+            target=resource.target, job=key, resource=each.written, provider=each.provider, sequence=place, outcome="skipped", **why
+        )
+        unit.bus.emit(event, key=resource.target, cause=cause)

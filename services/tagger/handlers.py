@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from itertools import compress
 from typing import Any
 
-from services.tagger.declarations import Change, Grown, House, change_contracts, claims_of, of_asset, plan_job, say_findings
+from services.tagger.declarations import Change, Grown, change_contracts, claims_of, derive_jobs, keep_job, of_asset, say_findings
 from services.tagger.domain.claims import source_claims
 from services.tagger.domain.compare import Detected
 from services.tagger.domain.declared import Where
 from services.tagger.domain.derive import DerivedAsset, derive_asset
+from services.tagger.domain.house import House
 from services.tagger.domain.odcs import Shape, judge_contract, key_of
 from services.tagger.domain.plan import Declared, declare
 from services.tagger.domain.targets import asset_target, resource_of
@@ -54,7 +55,9 @@ async def on_compliance_evaluated(batch: Sequence[Received[ComplianceEvaluated]]
         for source, target in left:  # the source moved: our tags leave its former resource
             await unit.reasons.ask(source, target, scan_id="", cause=causes[source])
         targets = await unit.reasons.ripen(row.source for _, row in derived)
-        await unit.enqueue(jobs, [*targets, *(target for _, target in left)])
+        described = {stored.key: received for received, row in derived if row.changed for stored, _ in contracts.get(row.asset, ())}
+        ran = await derive_jobs(unit, described, house)
+        await unit.enqueue(jobs, [*targets, *ran, *(target for _, target in left)])
 
 
 def _newest(records: Iterable[Received[ComplianceEvaluated]]) -> list[Received[ComplianceEvaluated]]:
@@ -147,8 +150,8 @@ def _change(received: Received[ContractPublished], shape: Shape) -> Change:
     return Change(key, judged, received, f"contract.published:{received.id}", received.time)
 
 
-async def on_job_submitted(batch: Sequence[Received[JobSubmitted]], *, store: Store, house: House, gate: Gate) -> None:
-    """job.submitted -> the job is kept with its tags, or job.rejected says every problem."""
+async def on_job_submitted(batch: Sequence[Received[JobSubmitted]], *, store: Store, jobs: Jobs, house: House, gate: Gate) -> None:
+    """job.submitted -> tags.derived of the job, and a job for each resource that it names; or job.rejected says every problem."""
     requests = [(received, judge_job(received.event.document())) for received in batch]
     async with store.unit(batch, keys={judged.key for _, judged in requests}) as unit:
         for received, judged in compress(requests, unit.bus.is_new):
@@ -158,8 +161,8 @@ async def on_job_submitted(batch: Sequence[Received[JobSubmitted]], *, store: St
             problems = judged.problems if allowed else (_not_allowed(actor.id),)
             if judged.job and allowed:
                 where = Where(f"job.submitted:{received.id}")
-                derived = await plan_job(unit, judged.job, judged.key, where, received, house)
-                await unit.declarations.save_job(judged.key, tenant, judged.document, derived, origin=where.name, said_at=received.time)
+                _, targets = await keep_job(unit, judged, where, received, house, said_at=received.time)
+                await unit.enqueue(jobs, targets)
             else:
                 unit.bus.emit(JobRejected(job=judged.key, problems=problems, request_id=received.id), key=judged.key, cause=received)
             result = "allowed" if judged.job and allowed else "failed" if allowed else "denied"
@@ -231,6 +234,18 @@ async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, store: 
             if home:
                 await unit.reasons.ask(source, home, scan_id="", cause=cause)
                 await unit.enqueue(jobs, [home])
+
+
+MOST_LOOKS = 500  # at a time; the next round takes the others
+
+
+async def look_for_drift(*, store: Store, jobs: Jobs, after_seconds: float) -> None:
+    """Look again at resources that nobody looked at for so long: what is on them may have been changed by somebody else."""
+    async with store.unit() as unit:
+        found = await unit.resources.to_look_at(after_seconds, most=MOST_LOOKS)
+        for resource in found:
+            await unit.reasons.ask("", resource.target, scan_id="", cause=Cause.new(tenant=resource.tenant), kind="look")
+        await unit.enqueue(jobs, [resource.target for resource in found])
 
 
 async def look_for_overdue(*, store: Store, jobs: Jobs) -> None:

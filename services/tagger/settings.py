@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
@@ -22,6 +22,18 @@ class TaggerSettings(ServiceSettings):
         default="", description="private ranges that cloud APIs may be in, comma separated; empty: all", examples=["10.0.0.0/8"]
     )
     owner_mail: bool = Field(default=False, description="whether an owner's mail address may be a tag as it is; else it becomes a handle")
+    job_clouds: str = Field(
+        default="",
+        description="file that says in which clouds and as whom the resources of jobs are tagged; empty: a local stack as who runs it",
+        examples=["/etc/pursight/clouds.yaml"],
+    )
+    tag_prefix: str = Field(
+        default="", pattern=r"^([a-z][a-z0-9]{0,14})?$", description="how all our keys on resources begin; empty: as they are"
+    )
+    tag_drift: Literal["restore", "raise"] = Field(
+        default="restore", description="what is done where somebody changed a tag of ours: put it back, or only say so"
+    )
+    drift_look_seconds: float = Field(default=3600.0, gt=0, description="after how long a resource with tags of ours is looked at again")
     apply_concurrency: int = Field(default=8, ge=1, le=64, description="cloud resources that are written at the same time")
     scan_wait_seconds: float = Field(
         default=300.0, gt=0, description="how long a completed scan waits for assets that are not derived before its resource is tagged"

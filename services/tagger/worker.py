@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.tagger.domain.claims import Owner
-from services.tagger.domain.privacy import Scrub, handle_of
+from services.tagger.domain.drift import DriftPolicy
+from services.tagger.domain.house import House
 from services.tagger.domain.resource import DerivedResource, ResourceState, derive_resource
 from services.tagger.domain.wish import Applied
 from services.tagger.gateway.clouds import Clouds
@@ -21,7 +21,7 @@ from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
 from shared.contracts.base import Contract
 from shared.contracts.tags import TagsApplied, TagsDerived, TagsFailed
-from shared.errors import PurSightError, Transient
+from shared.errors import Failed, PurSightError, Transient
 
 ATTEMPTS = 8  # of one job, where waiting may help; after that the next scan tries again
 FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0  # seconds
@@ -43,6 +43,11 @@ class Order:
         """The scans that this answers, one result each; empty for asks that no scan was behind."""
         return list(dict.fromkeys(reason.scan_id for reason in self.reasons))
 
+    @property
+    def quiet(self) -> bool:
+        """A look for drift, which says nothing where it finds none."""
+        return all(reason.kind == "look" for reason in self.reasons)
+
     def cause(self) -> Cause:
         """The newest reason's event; the number keeps the ids of what is said apart."""
         newest = self.reasons[-1].cause
@@ -52,11 +57,11 @@ class Order:
         unit.bus.emit(event, key=self.target, cause=self.cause())
 
 
-async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, personal: Scrub, owner: Owner = handle_of) -> None:
+async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, house: House) -> None:
     """Answer all reasons that are due for the job's target. Raises LostLease where another worker took over."""
     async with store.unit(keys=[job.key]) as unit:
         await jobs.check(unit.bus.connection, job)
-        order = await _begin(unit, job, personal, owner)
+        order = await _begin(unit, job, house)
     if order is None:
         return
     try:
@@ -69,76 +74,123 @@ async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, personal:
         await jobs.finish(unit.bus.connection, job)
 
 
-async def _begin(unit: TaggerUnit, job: Job, personal: Scrub, owner: Owner = handle_of) -> Order | None:
+async def _begin(unit: TaggerUnit, job: Job, house: House) -> Order | None:
     """Decide, say what the resource must carry where that is news, and store the intent."""
     reasons = await unit.reasons.due(job.key)
     state = await unit.state(job.key)
     if not reasons or state is None:
         await unit.reasons.close(reasons)
         return None
-    trace_id, scan_id = reasons[-1].trace_id, reasons[-1].scan_id
-    derived = derive_resource(state, now=unit.bus.now, trace_id=trace_id, cause=_why(reasons[-1]), personal=personal, owner=owner)
+    trace_id = reasons[-1].trace_id
+    scan_id = state.scan_id if reasons[-1].kind == "look" else reasons[-1].scan_id
+    policy: DriftPolicy | None = None
+    if any(reason.kind == "asked" for reason in reasons):  # a person wants it as it should be, whoever changed it
+        state, policy = replace(state, seen={}), "restore"
+    derived = derive_resource(state, now=unit.bus.now, trace_id=trace_id, cause=_why(reasons[-1], state), house=house, policy=policy)
     order = Order(job.key, state, derived, reasons, state.sequence, job.attempt)
-    if derived.tags and (derived.digest != state.digest or scan_id != state.scan_id):
+    quiet = order.quiet and derived.digest == state.digest
+    if derived.tags and not quiet and (derived.digest != state.digest or scan_id != state.scan_id):
         order.sequence += 1
         order.say(unit, derived.event(state, sequence=order.sequence, scan_id=scan_id, trace_id=trace_id))
     await unit.resources.begin(state, derived, sequence=order.sequence, scan_id=scan_id, attempt=job.attempt)
     return order
 
 
-def _why(reason: Reason) -> str:
-    return f"scan.completed:{reason.scan_id}" if reason.scan_id else "asked"
+def _why(reason: Reason, state: ResourceState) -> str:
+    if any(here.key == reason.source for here in state.jobs):
+        return f"job.submitted:{reason.source}"
+    return f"scan.completed:{reason.scan_id}" if reason.scan_id else reason.kind or "changed"
 
 
 async def _record(unit: TaggerUnit, order: Order, applied: Applied) -> None:
     """One result per scan; where nothing is left to carry, the target's place on the compacted topic is cleared."""
-    state, change = order.state, applied.change
-    for scan_id in order.scans:
+    change = applied.change
+    told = _told(applied)
+    for scan_id in order.scans if not (order.quiet and _known(order, applied)) else ():
         order.sequence += 1
-        event = TagsApplied(
-            target=order.target,
-            source=state.source,
-            resource=state.resource.id,
-            provider=state.resource.provider,
-            sequence=order.sequence,
-            scan_id=scan_id,
-            outcome=applied.outcome,
-            written=tuple(change.write),
-            removed=change.remove,
-            kept=change.kept,
-            digest=order.derived.digest,
-        )
-        order.say(unit, event)
+        order.say(unit, _failure(order, told, scan_id, applied) if told else _result(order, scan_id, applied))
     gone = not order.derived.tags
     if gone:
         unit.bus.tombstone(TagsDerived, key=order.target, cause=order.cause())
     if applied.outcome == "applied":
         _audit(unit, order, "allowed", f"{len(change.write)} written, {len(change.remove)} removed, {change.kept} of others kept")
-    await unit.resources.done(order.target, sequence=order.sequence, outcome=applied.outcome, own=applied.own, change=change, gone=gone)
+    await unit.resources.done(order.target, applied, sequence=order.sequence, told=told, gone=gone)
     await unit.reasons.close(order.reasons)
+
+
+def _known(order: Order, applied: Applied) -> bool:
+    """Nothing was done, and nothing is otherwise than it was told before."""
+    return applied.outcome == "unchanged" and set(applied.change.let_be) == set(order.state.drifted)
+
+
+def _result(order: Order, scan_id: str, applied: Applied) -> TagsApplied:
+    state, change = order.state, applied.change
+    return TagsApplied(
+        target=order.target,
+        source=state.source,
+        job=state.job,
+        resource=state.resource.id,
+        provider=state.resource.provider,
+        sequence=order.sequence,
+        scan_id=scan_id,
+        outcome=applied.outcome,
+        written=tuple(change.write),
+        removed=change.remove,
+        kept=change.kept,
+        drifted=change.drifted,
+        held=change.conflicts,
+        left_out=change.left_out,
+        digest=order.derived.digest,
+    )
+
+
+def _told(applied: Applied) -> Failed | None:
+    """What is said of our tags that somebody else changed and that were not put back."""
+    keys = ", ".join(applied.change.let_be)
+    if applied.contested:
+        return Failed(
+            "two writers set the same tags",
+            why=f"{keys}: each time they were put back, the same other value came again",
+            remedy="Let one of both write them: take the keys out of the other's configuration, in Terraform by lifecycle ignore_changes "
+            "or the provider's ignore_tags. POST /resources/TARGET/apply writes ours once more.",
+            code="two_writers",
+        )
+    if applied.change.let_be:
+        return Failed(
+            "somebody changed our tags",
+            why=f"{keys}: not put back, because the operator wants to be asked",
+            remedy="POST /resources/TARGET/apply puts them back; PURSIGHT_TAG_DRIFT=restore does so by itself.",
+            code="tags_drifted",
+        )
+    return None
+
+
+def _failure(order: Order, error: PurSightError, scan_id: str, applied: Applied | None = None, *, again: bool = False) -> TagsFailed:
+    state = order.state
+    return TagsFailed(
+        target=order.target,
+        source=state.source,
+        job=state.job,
+        resource=state.resource.id,
+        provider=state.resource.provider,
+        sequence=order.sequence,
+        scan_id=scan_id,
+        code=error.code,
+        cause=f"{error.what}: {error.why}" if error.why else error.what,
+        remedy=error.remedy,
+        drifted=applied.change.let_be if applied else (),
+        attempts=order.attempt,
+        will_retry=again,
+    )
 
 
 async def _failed(order: Order, error: PurSightError, job: Job, *, store: Store, jobs: Jobs) -> None:
     """Record why; try again later where that may help. Each failure is said, with whether it will be tried again."""
     again = isinstance(error, Transient) and order.attempt < ATTEMPTS
-    state = order.state
     async with store.unit(keys=[order.target]) as unit:
         for scan_id in order.scans:
             order.sequence += 1
-            event = TagsFailed(
-                target=order.target,
-                source=state.source,
-                resource=state.resource.id,
-                provider=state.resource.provider,
-                sequence=order.sequence,
-                scan_id=scan_id,
-                code=error.code,
-                cause=f"{error.what}: {error.why}" if error.why else error.what,
-                remedy=error.remedy,
-                attempts=order.attempt,
-                will_retry=again,
-            )
-            order.say(unit, event)
+            order.say(unit, _failure(order, error, scan_id, again=again))
         await unit.resources.failed(order.target, sequence=order.sequence, error=error)
         if again:
             await jobs.fail(unit.bus.connection, job, _wait(order.attempt), code=error.code)

@@ -99,6 +99,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("POST", "/jobs/check"): _g(INSIDE, "job.validate"),
     ("GET", "/jobs/schema"): _g(SHARED, "tags.read"),
     ("GET", "/jobs/{tenant}/{asset:path}"): _g(PATH, "tags.read"),
+    ("DELETE", "/jobs/{tenant}/{asset:path}"): _g(PATH, "job.submit"),
     ("POST", "/contracts"): _g(INSIDE, "contract.publish"),
     ("POST", "/contracts/check"): _g(INSIDE, "contract.validate"),
     ("POST", "/contracts/compare"): _g(INSIDE, "tags.read"),

@@ -141,6 +141,8 @@ def diagnose(error: Exception) -> Exception:
 def refusal(theirs: str, status: object = 0) -> PurSightError:
     """Our error for an error code of theirs, or for its HTTP status where the code is new to us."""
     code = _BY_CODE.get(theirs) or _BY_CODE.get(theirs.rpartition("#")[2]) or _BY_CODE.get(str(status)) or "provider_error"
+    if code == "provider_error" and theirs.startswith("Invalid"):  # EC2 has two of these for each kind of thing it has
+        code = "not_found" if theirs.endswith((".NotFound", "ID.Malformed")) else "tags_refused" if theirs.endswith("Malformed") else code
     if code == "provider_error" and status == 429:
         code = "throttled"
     named = code == "provider_error" and _CODE.fullmatch(theirs)

@@ -30,6 +30,7 @@ Switch = Annotated[bool, BeforeValidator(_switch), Field(strict=True)]
 Text = Annotated[str, Field(max_length=2048)]
 Id = Annotated[str, Field(min_length=1, max_length=1024)]
 Path = Annotated[str, Field(min_length=1, max_length=4096)]
+Workload = Annotated[str, Field(pattern=r"^(deployments|statefulsets|daemonsets|jobs|cronjobs)/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 Texts = dict[Annotated[str, Field(min_length=1, max_length=512)], Text]
 
 
@@ -149,11 +150,17 @@ class _Gcp(Runtime):
     project_id: Text = Field(default="", pattern=r"^([a-z][a-z0-9-]{4,28}[a-z0-9])?$")
 
 
-class GkeRuntime(_Gcp):
+class _Pods(Block):
+    """Where in a cluster of Kubernetes the job runs."""
+
+    namespace: Text = Field(default="", pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")
+    workloads: tuple[Workload, ...] = Field(default=(), max_length=100, examples=[["deployments/orders"]])
+
+
+class GkeRuntime(_Gcp, _Pods):
     """A cluster of Google Kubernetes Engine."""
 
     platform: Literal["gke"]
-    namespace: Text = ""
 
 
 class DataprocRuntime(_Gcp):
@@ -162,22 +169,20 @@ class DataprocRuntime(_Gcp):
     platform: Literal["dataproc"]
 
 
-class KubernetesRuntime(Runtime):
+class KubernetesRuntime(Runtime, _Pods):
     """A cluster of Kubernetes, wherever it runs."""
 
     provider = "kubernetes"
     scheme = ("s3", "gs", "abfs", "abfss")
     platform: Literal["kubernetes"]
-    namespace: Text = ""
 
 
-class AksRuntime(Runtime):
+class AksRuntime(Runtime, _Pods):
     """A cluster of Azure Kubernetes Service."""
 
     provider = "azure"
     scheme = ("abfs", "abfss", "https")
     platform: Literal["aks"]
-    namespace: Text = ""
     subscription_id: Text = ""
     resource_group: Text = ""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from shared.contracts.base import Contract, Known, SourceKey
+from shared.contracts.base import Contract, Known
 from shared.contracts.source import Problem
+
+OfSource = Annotated[str, Field(max_length=2048, description="tenant/source; empty where jobs alone call for the tags")]
+OfJob = Annotated[str, Field(max_length=2048, description="tenant/asset of a job that calls for the tags, the first by name; empty: none")]
 
 
 class JobSubmitted(Contract):
@@ -37,10 +40,11 @@ class Tag(Contract):
 
 
 class TagsDerived(Contract):
-    """The tags one target must carry. Target is asset:… or resource:…"""
+    """The tags one target must carry. Target is asset:…, resource:…, or job:… for all that a job runs on."""
 
     target: str = Field(examples=["default/asset:crm/shop.public.customers"])
-    source: SourceKey
+    source: OfSource = ""
+    job: OfJob = ""
     asset: str = Field(default="", description="the asset's key where the target is an asset")
     resource: str = Field(default="", description="ARN or id where the target is a resource")
     provider: Known[Literal["", "aws", "azure", "gcp", "kubernetes"]] = ""
@@ -54,26 +58,34 @@ class TagsDerived(Contract):
 
 
 class TagsApplied(Contract):
-    """The resource carries the tags; read back after the write."""
+    """The resource carries the tags, read back after the write; or nobody is to write them there, and why."""
 
     target: str
-    source: SourceKey
+    source: OfSource = ""
+    job: OfJob = ""
     resource: str
     provider: str
     sequence: int = Field(ge=1)
     scan_id: str = ""
-    outcome: Known[Literal["applied", "unchanged"]]
+    outcome: Known[Literal["applied", "unchanged", "skipped"]]
     written: tuple[str, ...] = Field(default=(), description="keys that were set or changed")
     removed: tuple[str, ...] = ()
     kept: int = Field(default=0, ge=0, description="tags of others, left alone")
+    drifted: tuple[str, ...] = Field(default=(), description="keys of ours that somebody had changed or taken away; written again")
+    held: tuple[str, ...] = Field(default=(), description="keys that others hold with another value, left alone")
+    left_out: tuple[str, ...] = Field(default=(), description="keys that the resource has no room for")
     digest: str = ""
+    code: str = Field(default="", description="of `skipped`: why, for machines")
+    cause: str = ""
+    remedy: str = ""
 
 
 class TagsFailed(Contract):
-    """The tags could not be applied; `remedy` says what helps."""
+    """The tags could not be applied, or somebody else's stand where ours should; `remedy` says what helps."""
 
     target: str
-    source: SourceKey
+    source: OfSource = ""
+    job: OfJob = ""
     resource: str
     provider: str
     sequence: int = Field(ge=1)
@@ -81,5 +93,6 @@ class TagsFailed(Contract):
     code: str
     cause: str
     remedy: str = ""
+    drifted: tuple[str, ...] = Field(default=(), description="keys of ours that somebody changed and that were not written again")
     attempts: int = Field(default=1, ge=1)
     will_retry: bool = False

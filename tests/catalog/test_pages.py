@@ -16,6 +16,8 @@ from services.catalog.web.words import visible
 from shared.contracts.compliance import MissingFact
 from shared.contracts.connection import SourceUnreachable
 from shared.contracts.examples import BY_EVENT as EXAMPLE
+from shared.contracts.rules import ContractCompared
+from shared.contracts.tags import JobRejected, Tag, TagsApplied, TagsDerived, TagsFailed
 from tests.catalog import story
 from tests.catalog.story import SOURCE, TRACE, key_of
 from tests.catalog.test_store import hear
@@ -87,6 +89,40 @@ async def test_the_asset_page_says_why(told: None, client: httpx.AsyncClient) ->
         "after <code>",
     ):
         assert shown in page, shown
+
+
+async def test_a_jobs_page_has_its_refusals_and_its_tags(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    """Refused, then kept: its own tags and those of what it runs on, what failed there with its remedy, and what was skipped."""
+    job, bucket = "acme/orders", "acme/resource:arn:aws:s3:::lake"
+    tag = Tag(key="CostCenter", value="data-engineering", origin="jobs/orders.yaml:9 finops.cost_center")
+    own = TagsDerived(target="acme/job:orders", job=job, sequence=1, tags=(tag,), digest="a")
+    there = TagsDerived(target=bucket, job=job, resource="arn:aws:s3:::lake", provider="aws", sequence=1, tags=(tag,), digest="a")
+    more = {"job": job, "resource": "arn:aws:s3:::lake", "provider": "aws", "target": bucket}
+    failed = TagsFailed(**more, sequence=2, code="two_writers", cause="two writers", remedy="Let one of both write them.")
+    skipped = TagsApplied(**more | {"resource": "vpc-1"}, sequence=3, outcome="skipped", code="account_missing", cause="no account")
+    await hear(pool, [story.heard(EXAMPLE[JobRejected], job), story.heard(own, own.target), story.heard(there, bucket)])
+    await hear(pool, [story.heard(failed, bucket, second=1), story.heard(skipped, bucket, second=2)])
+    page = (await client.get(f"/timeline/{job}", headers=HTML)).text
+    for shown in (
+        "Job refused: 1 problem, in asset",
+        "finops.cost_center",
+        "arn:aws:s3:::lake",
+        "No tags on vpc-1: no account",
+        "two writers",
+    ):
+        assert shown in page, shown
+
+
+async def test_an_asset_tells_what_its_contract_does_not(told: None, pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    """On its page and for tools; gone with the contract."""
+    key, example = key_of("customers"), EXAMPLE[ContractCompared]
+    compared = example.model_copy(update={"asset": key, "source": SOURCE})
+    await hear(pool, [story.heard(compared, key)])
+    page = (await client.get(f"/assets/{key}", headers=HTML)).text
+    assert "Beyond its contract" in page
+    assert (await client.get(f"/assets/{key}")).json()["contract"]["findings"][0]["detected"]
+    await hear(pool, [story.tombstone(ContractCompared, key, second=9)])
+    assert (await client.get(f"/assets/{key}")).json()["contract"] is None
 
 
 async def test_an_unreachable_source_shows_cause_and_remedy(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:

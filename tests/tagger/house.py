@@ -11,7 +11,8 @@ import asyncpg
 import orjson
 
 from services.tagger import handlers, worker
-from services.tagger.declarations import House as Rule
+from services.tagger.declarations import withdraw_job
+from services.tagger.domain.house import House as Rule
 from services.tagger.domain.privacy import holds_personal
 from services.tagger.gateway.clouds import Clouds
 from services.tagger.gateway.standard import shape
@@ -19,7 +20,7 @@ from services.tagger.store import APPLY, Store
 from shared.access.actor import Actor
 from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
-from shared.bus.received import Received
+from shared.bus.received import Cause, Received
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.base import Contract
 from shared.contracts.compliance import ComplianceEvaluated
@@ -44,6 +45,7 @@ class House:
     jobs: Jobs
     clouds: Clouds
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    rule: Rule = RULE
 
     def heard(self, event: Contract | None, *, key: str, kind: type[Contract] | None = None) -> Received[Any]:
         number = next(IDS)
@@ -68,7 +70,7 @@ class House:
         return batch
 
     async def again(self, batch: list[Received[Any]]) -> None:
-        await handlers.on_compliance_evaluated(batch, store=self.store, jobs=self.jobs, house=RULE)
+        await handlers.on_compliance_evaluated(batch, store=self.store, jobs=self.jobs, house=self.rule)
 
     async def tombstone(self, asset: str) -> None:
         await self.again([self.heard(None, key=asset, kind=ComplianceEvaluated)])
@@ -93,14 +95,28 @@ class House:
         return batch
 
     async def publish(self, batch: list[Received[Any]]) -> None:
-        await handlers.on_contract_published(batch, store=self.store, jobs=self.jobs, house=RULE, shape=shape)
+        await handlers.on_contract_published(batch, store=self.store, jobs=self.jobs, house=self.rule, shape=shape)
 
     async def withdrawn(self, key: str) -> None:
         await self.publish([self.heard(None, key=key, kind=ContractPublished)])
 
     async def submitted(self, document: dict[str, Any], actor: Actor) -> None:
         received = self.heard(JobSubmitted.model_validate(document), key="acme/any")._replace(actor=actor)
-        await handlers.on_job_submitted([received], store=self.store, house=RULE, gate=GATE)
+        await handlers.on_job_submitted([received], store=self.store, jobs=self.jobs, house=self.rule, gate=GATE)
+
+    async def gone(self, key: str) -> bool:
+        """Withdraw a job, as the API does."""
+        async with self.store.unit(keys=[key]) as unit:
+            targets = await withdraw_job(unit, key, Cause.new(tenant="acme"))
+            await unit.enqueue(self.jobs, targets or ())
+        return targets is not None
+
+    async def asked(self, target: str) -> None:
+        """A person wants the resource as it should be."""
+        async with self.store.unit(keys=[target]) as unit:
+            await unit.reasons.ask("", target, scan_id="", cause=Cause.new(tenant="acme"), kind="asked")
+            await unit.enqueue(self.jobs, [target])
+        await self.run_jobs()
 
     async def run_jobs(self) -> int:
         """Do all due jobs; how many there were."""
@@ -111,7 +127,7 @@ class House:
         return done
 
     async def run(self, job: Job) -> None:
-        await worker.apply(job, store=self.store, jobs=self.jobs, clouds=self.clouds, personal=holds_personal)
+        await worker.apply(job, store=self.store, jobs=self.jobs, clouds=self.clouds, house=self.rule)
         if await self.pool.fetchval("select state from job where id = $1", job.id) == "running":
             await self.jobs.finish(self.pool, job)
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from services.tagger.domain.targets import Resource
 from services.tagger.domain.wish import Wish
 from services.tagger.gateway.aws import AwsTags
-from services.tagger.gateway.services import tag_resources
+from services.tagger.gateway.bulk import tag_resources
 from shared.cloud.aws import AwsSessions
 from shared.contracts.source import AwsConfig
 from shared.errors import Failed, PurSightError, Transient
@@ -131,7 +131,7 @@ async def test_a_wrong_resource_is_diagnosed(world: World, arn: str, code: str) 
 
 async def test_a_resource_that_does_not_show_its_tags(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the API says yes but nothing is there to read, that is not taken for applied."""
-    monkeypatch.setattr("services.tagger.gateway.services.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("services.tagger.gateway.place.FIRST_WAIT", 0.001)
     async with world.client("dynamodb") as dynamodb:
         await dynamodb.list_tables()  # the server loads a service's code at its first request, which may take longer than we wait
     error = await failure_of(world, world.wish(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/none"))
@@ -170,7 +170,7 @@ async def test_throttled_then_through(world: World) -> None:
 
 async def test_a_200_may_hide_failures(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures per resource are read out of a successful answer; those that throttle are tried again, others told."""
-    monkeypatch.setattr("services.tagger.gateway.services.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("services.tagger.gateway.place.FIRST_WAIT", 0.01)
     arns = [await world.make("table") for _ in range(3)]
     hidden = iter([{arns[0]: ("ThrottlingException", 429), arns[1]: ("AccessDeniedException", 403)}])
 

@@ -182,7 +182,7 @@ async def test_a_crash_between_write_and_record(cloud: Cloud) -> None:
     job = await house.jobs.claim(APPLY)
     assert job
     async with house.store.unit(keys=[job.key]) as unit:
-        order = await worker._begin(unit, job, lambda text: False)
+        order = await worker._begin(unit, job, house.rule)
     assert order
     await house.clouds.apply(order.derived.wish)
     await house.evaluated(make_evaluated(spec=spec, sequence=2, classes=()))  # and meanwhile a cause is gone
@@ -192,14 +192,15 @@ async def test_a_crash_between_write_and_record(cloud: Cloud) -> None:
     assert "DataClassification" not in await cloud.tags()
 
 
-async def test_another_cloud_is_not_written_yet(house: House) -> None:
-    """Azure: the plan is said, the failure names what can be done."""
+async def test_a_resource_that_is_none(house: House) -> None:
+    """The plan is said, the failure names what can be done."""
     spec = make_source(cloud_config=AzureConfig(provider="azure", resource_id="/subscriptions/1/x"))
     await house.evaluated(make_evaluated(spec=spec))
     await house.scan_completed(spec.key)
     await house.run_jobs()
     [failed] = await house.said("tags.failed")
-    assert failed["code"] == "provider_unsupported"
+    assert failed["code"] == "not_a_resource_id"
+    assert "/subscriptions/" in failed["remedy"]
     assert failed["key"] == "acme/resource:/subscriptions/1/x"
 
 

@@ -72,10 +72,13 @@ TAKES: dict[str, Taker] = {
     "classification.reviewed": _newest,
     "asset.classified": keep.classified,
     "contract.published": _newest,
+    "contract.rejected": _newest,
+    "contract.compared": _by_sequence,
     "compliance.evaluated": keep.evaluated,
     "violation.opened": keep.opened,
     "violation.resolved": keep.resolved,
     "violation.waived": keep.waived,
+    "job.rejected": _newest,
     "tags.derived": keep.derived,
     "tags.applied": _by_sequence,
     "tags.failed": _by_sequence,
@@ -101,8 +104,9 @@ def gone_of(batch: Sequence[Heard[Any]]) -> list[str]:
 
 
 def subject_of(event: Contract, key: str) -> str:
-    """What an event is about: the asset where it names one, else its key."""
-    return str(getattr(event, "asset", "") or key)
+    """What an event is about: the asset where it names one, the job where that alone is behind it, else its key."""
+    job = "" if getattr(event, "source", "") else getattr(event, "job", "")
+    return str(getattr(event, "asset", "") or job or key)
 
 
 def _told(heard: Heard[Any]) -> Iterator[Told]:

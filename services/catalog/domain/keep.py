@@ -251,6 +251,6 @@ def derived(heard: Heard[TagsDerived]) -> Iterator[Row]:
     event = heard.event
     tags = _json([{"key": tag.key, "value": tag.value, "origin": tag.origin} for tag in event.tags])
     identity = (event.target, event.source, event.asset, event.resource, event.provider)
-    yield TagSet(*identity, event.sequence, event.scan_id, heard.time, tags)
+    yield TagSet(*identity, event.sequence, event.scan_id, heard.time, tags, event.job)
     if event.asset and event.scan_id:
         yield Tagged(event.scan_id, event.asset, heard.time)

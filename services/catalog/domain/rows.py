@@ -70,7 +70,7 @@ class Judgement(NamedTuple):
 
 
 class TagSet(NamedTuple):
-    """The tags that one asset or resource must carry."""
+    """The tags that one asset, resource or job must carry. `job`: the job that calls for them, the first by name."""
 
     target: str
     source: str
@@ -81,6 +81,7 @@ class TagSet(NamedTuple):
     scan_id: str
     at: datetime
     tags: str
+    job: str = ""
 
 
 class Edge(NamedTuple):

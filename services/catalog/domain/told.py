@@ -10,10 +10,10 @@ from shared.contracts.asset import AssetClassified, AssetRemoved, Classification
 from shared.contracts.base import Contract
 from shared.contracts.compliance import ComplianceEvaluated, ViolationOpened, ViolationResolved, ViolationWaived
 from shared.contracts.connection import SourceConnected, SourceFailedOver, SourceHealth, SourceUnreachable
-from shared.contracts.rules import ContractPublished, PolicyPublished, RulesetPublished
+from shared.contracts.rules import ContractCompared, ContractPublished, ContractRejected, PolicyPublished, RulesetPublished
 from shared.contracts.scan import EventDeadLettered, ScanCompleted, ScanFailed
 from shared.contracts.source import SourceRegistered, SourceRejected, SourceRemoved, SourceSubmitted
-from shared.contracts.tags import TagsApplied, TagsDerived, TagsFailed
+from shared.contracts.tags import JobRejected, TagsApplied, TagsDerived, TagsFailed
 
 SUMMARY_CHARACTERS = 300
 
@@ -36,6 +36,20 @@ def _registered(event: SourceRegistered) -> str:
 def _rejected(event: SourceRejected) -> str:
     fields = _listed([problem.field for problem in event.problems])
     return f"Request refused: {counted(len(event.problems), 'problem')}, in {fields}"
+
+
+def _refused(what: str, event: ContractRejected | JobRejected) -> str:
+    fields = _listed([problem.field for problem in event.problems])
+    return f"{what} refused: {counted(len(event.problems), 'problem')}, in {fields}"
+
+
+def _compared(event: ContractCompared) -> str:
+    if not event.findings:
+        return "The data shows no more than its contract says"
+    columns = list(dict.fromkeys(finding.column for finding in event.findings if finding.column))
+    return f"The data shows more than its contract says: {counted(len(event.findings), 'finding')}" + (
+        f", in {_listed(columns)}" if columns else ""
+    )
 
 
 def _connected(event: SourceConnected) -> str:
@@ -89,6 +103,8 @@ def _derived(event: TagsDerived) -> str:
 
 
 def _applied(event: TagsApplied) -> str:
+    if event.outcome == "skipped":
+        return f"No tags on {event.resource}: {event.cause}"
     if event.outcome == "unchanged":
         return "The resource already carries the tags"
     return f"{counted(len(event.written), 'tag')} written and read back, {event.kept} of others kept"
@@ -122,6 +138,9 @@ _WORDS: dict[type[Contract], Callable[[Any], str]] = {
     ),
     PolicyPublished: lambda event: f"Policy {event.version} for {event.framework}: {counted(len(event.controls), 'control')}",
     ContractPublished: lambda event: "Data contract published",
+    ContractRejected: lambda event: _refused("Data contract", event),
+    ContractCompared: _compared,
+    JobRejected: lambda event: _refused("Job", event),
     ClassificationReviewed: lambda event: f"A person decided: {event.decision} {event.class_name} on column {event.column}",
     AssetClassified: _classified,
     ComplianceEvaluated: _evaluated,

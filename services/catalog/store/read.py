@@ -88,12 +88,13 @@ SELECT a.asset, a.source, a.scan_id, a.schema_name, a.table_name, a.kind, a.owne
 FROM asset a LEFT JOIN verdict v USING (asset) LEFT JOIN judgement j USING (asset) WHERE a.asset = $1 AND NOT a.removed
 """
 _TAGS = """
-SELECT t.target, t.resource, t.provider, t.asset, t.tags, t.at, ok.doc::text AS applied, ok.at AS applied_at,
+SELECT t.target, t.resource, t.provider, t.asset, t.job, t.tags, t.at, ok.doc::text AS applied, ok.at AS applied_at,
        bad.doc::text AS failed, bad.at AS failed_at
 FROM tag_set t
 LEFT JOIN fact ok ON ok.kind = 'tags.applied' AND ok.key = t.target
 LEFT JOIN fact bad ON bad.kind = 'tags.failed' AND bad.key = t.target
 WHERE ($1::text IS NOT NULL AND t.asset = $1) OR ($2::text IS NOT NULL AND t.source = $2 AND t.resource <> '')
+   OR ($3::text IS NOT NULL AND t.job = $3)
 ORDER BY t.asset = '', t.target
 """
 _LINEAGE = """
@@ -211,9 +212,15 @@ async def asset(pool: asyncpg.Pool, key: str) -> Record | None:
     return plain(record, "doc", "verdict", "judgement") if record else None
 
 
-async def tags(pool: asyncpg.Pool, *, asset: str | None = None, source: str | None = None) -> list[Record]:
-    """The tags of one asset, and of the resources of its source, with what became of writing them."""
-    return [plain(record, "tags", "applied", "failed") for record in await pool.fetch(_TAGS, asset, source)]
+async def tags(pool: asyncpg.Pool, *, asset: str | None = None, source: str | None = None, job: str | None = None) -> list[Record]:
+    """The tags of one asset, of the resources of its source, or of a job and its resources, with what became of writing them."""
+    return [plain(record, "tags", "applied", "failed") for record in await pool.fetch(_TAGS, asset, source, job)]
+
+
+async def beyond_contract(pool: asyncpg.Pool, asset: str) -> Record | None:
+    """What the data of this asset shows and its contract does not say; None where it has none."""
+    record = await pool.fetchrow("SELECT doc::text AS doc, at FROM fact WHERE kind = 'contract.compared' AND key = $1", asset)
+    return plain(record, "doc")["doc"] if record else None
 
 
 async def lineage(pool: asyncpg.Pool, key: str, *, depth: int = 1) -> list[Record]:

@@ -153,6 +153,7 @@ class Pages:
             controls=_controls(controls),
             missing=judgement.get("missing", []),
             tag_sets=await read.tags(self._pool, asset=key, source=found["source"]),
+            compared=await read.beyond_contract(self._pool, key),
             edges=await read.lineage(self._pool, key),
             events=await self._events(read.subjects_of(key)),
         )
@@ -182,7 +183,9 @@ class Pages:
         """`/timeline/{subject}`: which service said what, when, after which event, in which trace."""
         subject = clean(request.path_params["subject"])
         events = await self._events(read.subjects_of(subject), number(request.query_params, "limit", 500, 5000))
-        return self._page("timeline.html", title=subject, trace=None, events=events) if events else self.missing("timeline", subject)
+        if not events:
+            return self.missing("timeline", subject)
+        return self._page("timeline.html", title=subject, trace=None, events=events, tag_sets=await read.tags(self._pool, job=subject))
 
     async def trace(self, request: Request) -> Response:
         """`/traces/{trace_id}`: one trace from the first event to the last, with the traces linked to it."""
@@ -190,7 +193,7 @@ class Pages:
         found = await read.trace(self._pool, trace_id)
         if not found["events"]:
             return self.missing("trace", trace_id)
-        return self._page("timeline.html", title=trace_id, trace=found, events=shown.with_causes(found["events"]))
+        return self._page("timeline.html", title=trace_id, trace=found, events=shown.with_causes(found["events"]), tag_sets=[])
 
     async def _events(self, subjects: list[str], limit: int = 200) -> list[dict[str, Any]]:
         return shown.with_causes(await read.timeline(self._pool, subjects, limit=limit))

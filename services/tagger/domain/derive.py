@@ -30,7 +30,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class DerivedAsset:
-    """The tags of one asset. `news`: worth saying. `late`: changed after its scan was counted."""
+    """The tags of one asset. `news`: worth saying. `late`: changed after its scan was counted. `changed`: they are others than before."""
 
     target: str
     asset: str
@@ -48,6 +48,7 @@ class DerivedAsset:
     said_at: datetime
     news: bool
     late: bool
+    changed: bool = True
 
     def event(self) -> TagsDerived:
         """The fact to say."""
@@ -107,6 +108,7 @@ def derive_asset(
         said_at=said_at,
         news=news,
         late=changed and same_scan,
+        changed=changed,
     )
 
 

@@ -20,10 +20,11 @@ from shared.contracts.tags import Tag
 
 @dataclass(frozen=True, slots=True)
 class DerivedJob:
-    """The tags of everything that the job runs on, most important first, and which claims lost."""
+    """The tags of everything that the job runs on, most important first, which claims lost, and what scans found in its asset."""
 
     tags: tuple[Tag, ...]
     conflicts: tuple[Conflict, ...]
+    facts: tuple[Fact, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -60,9 +61,10 @@ def derive_job(
     owner: Owner = handle_of,
 ) -> DerivedJob:
     """All tags by one precedence (`claims.Strength`). `before`: the job's former tags, whose stamps stay while the content does."""
+    facts = tuple(facts)
     claims = [*job_claims(*job, owner), *evidence_claims(facts)]
     if contract:
         claims += contract_claims(*contract, owner)
     planned = plan(claims, personal=personal)
     tags = stamped(planned.tags, before, now=now, trace_id=trace_id, cause=cause)
-    return DerivedJob(tuple(sorted(tags, key=lambda tag: importance(tag.key))), planned.conflicts)
+    return DerivedJob(tuple(sorted(tags, key=lambda tag: importance(tag.key))), planned.conflicts, facts)

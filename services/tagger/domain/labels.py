@@ -49,6 +49,7 @@ class Rules:
     key: Form
     value: Form
     most: int  # tags of one resource, those of others included
+    joint: str = ":"  # between the operator's prefix and the key
 
 
 def _letter_or_digit(char: str) -> bool:
@@ -101,7 +102,7 @@ _KUBERNETES_KEY: dict[str, Any] = {"shortest": 1, "first": _ascii_word, "last": 
 
 def _azure_rules(name: str, *, longest: int = 512, most: int = 50, allowed: Callable[[str], bool] = _azure_key, **key: Any) -> Rules:
     form = Form(longest, allowed, shortest=1, reserved=("microsoft", "azure", "windows"), caseless=True, **key)
-    return Rules(name, form, Form(256, _not_control), most)
+    return Rules(name, form, Form(256, _not_control), most, joint=".")
 
 
 def _aws_rules(name: str, *reserved: str) -> Rules:
@@ -119,6 +120,7 @@ RULES: dict[str, Rules] = {
         Form(63, _gcp, bytes=128, shortest=1, first=lambda char: char.isalpha(), reserved=("goog",), lower=True),
         Form(63, _gcp, bytes=128, lower=True),
         64,
+        joint="_",
     ),
     "azure": _azure_rules("azure"),
     "azure-storage": _azure_rules("azure-storage", longest=128),
@@ -130,10 +132,15 @@ RULES: dict[str, Rules] = {
         Form(63, _kubernetes, **_KUBERNETES_KEY),
         Form(63, _kubernetes, first=_ascii_word, last=_ascii_word),
         64,
+        joint=".",
     ),
     # All annotations of one object have 256 KiB together.
     "kubernetes-annotation": Rules(
-        "kubernetes-annotation", Form(63, _kubernetes, **_KUBERNETES_KEY), Form(4000, _encodable, bytes=4000, first=_any, last=_any), 64
+        "kubernetes-annotation",
+        Form(63, _kubernetes, **_KUBERNETES_KEY),
+        Form(4000, _encodable, bytes=4000, first=_any, last=_any),
+        64,
+        joint=".",
     ),
 }
 
@@ -146,19 +153,44 @@ class Converted:
     origins: dict[str, tuple[str, str]]
 
 
-def convert(tags: Mapping[str, str], rules: Rules) -> Converted:
+def convert(tags: Mapping[str, str], rules: Rules, *, prefix: str = "") -> Converted:
     """All tags in the form of one kind of target, in the same order. Counts are not cut here: see `diff`."""
-    pairs = [(convert_key(key, rules), convert_value(value, rules), key, value) for key, value in tags.items()]
+    pairs = [(convert_key(key, rules, prefix=prefix), convert_value(value, rules), key, value) for key, value in tags.items()]
     return Converted({new: text for new, text, _, _ in pairs}, {new: (key, value) for new, _, key, value in pairs})
 
 
-def convert_key(key: str, rules: Rules) -> str:
-    """One key in the target's form.
+def convert_for_object(tags: Mapping[str, str], *, prefix: str = "") -> Converted:
+    """All tags for one object of Kubernetes: a label where the value may be one as it is, else an annotation, which keeps it whole.
 
-    >>> convert_key("CostCenter", RULES["gcp"]), convert_key("CostCenter", RULES["rds"])
-    ('cost_center', 'CostCenter')
+    >>> convert_for_object({"Domain": "sales", "BusinessTags": "a+b"}).tags
+    {'labels/Domain': 'sales', 'annotations/BusinessTags': 'a+b'}
     """
-    return _convert(key, rules.key, _KEYS)
+    found = Converted({}, {})
+    for key, value in tags.items():
+        kind, rules = ("labels", RULES["kubernetes"]) if is_label(value) else ("annotations", RULES["kubernetes-annotation"])
+        name = f"{kind}/{convert_key(key, rules, prefix=prefix)}"
+        found.tags[name], found.origins[name] = convert_value(value, rules), (key, value)
+    return found
+
+
+def is_label(value: str) -> bool:
+    """Whether a value may be a label of Kubernetes as it is."""
+    return convert_value(value, RULES["kubernetes"]) == value
+
+
+def convert_key(key: str, rules: Rules, *, prefix: str = "") -> str:
+    """One key in the target's form, behind the operator's prefix.
+
+    >>> convert_key("CostCenter", RULES["gcp"]), convert_key("CostCenter", RULES["rds"], prefix="gov")
+    ('cost_center', 'gov:CostCenter')
+    """
+    plain = _convert(key, rules.key, _KEYS)
+    return _convert(under(prefix, rules) + plain, rules.key, _KEYS) if prefix else plain
+
+
+def under(prefix: str, rules: Rules) -> str:
+    """How all our keys begin on this kind of target; empty without a prefix."""
+    return f"{prefix}{rules.joint}" if prefix else ""
 
 
 def convert_value(value: str, rules: Rules) -> str:

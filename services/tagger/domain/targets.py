@@ -12,7 +12,7 @@ from shared.contracts.job import JobConfig
 from shared.contracts.names import encode
 from shared.contracts.source import AwsConfig, AzureConfig, DataSource
 
-Provider = Literal["aws", "azure", "gcp"]
+Provider = Literal["aws", "azure", "gcp", "kubernetes"]
 MAX_ARN = 1011  # characters; the tagging API takes no longer one
 
 
@@ -28,6 +28,16 @@ class Resource:
     def target(self) -> str:
         """Key of everything said about this resource's tags; colons and slashes of the id stay legible."""
         return f"{encode(self.tenant)}/resource:{quote(self.id, safe=':/')}"
+
+
+def job_target(job: str) -> str:
+    """The target of a job's key: the tags of everything that it runs on.
+
+    >>> job_target("acme/postgres_orders")
+    'acme/job:postgres_orders'
+    """
+    tenant, _, rest = job.partition("/")
+    return f"{tenant}/job:{rest}"
 
 
 def asset_target(asset: str) -> str:
@@ -74,6 +84,7 @@ class Arn:
     service: str
     region: str
     name: str
+    account: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Arn | None:
@@ -83,7 +94,7 @@ class Arn:
         'db:orders'
         """
         found = _ARN.fullmatch(text) if len(text) <= MAX_ARN else None
-        return cls(text, found["service"], found["region"], found["name"]) if found else None
+        return cls(text, found["service"], found["region"], found["name"], found["account"]) if found else None
 
 
 def rules_of(resource: Resource) -> Rules:
@@ -92,7 +103,7 @@ def rules_of(resource: Resource) -> Rules:
         found = _AZURE.search(resource.id)
         return RULES[_OF_AZURE.get(found[1].lower(), "azure") if found else "azure"]
     if resource.provider != "aws":
-        return RULES[resource.provider]
+        return RULES[resource.provider]  # of an object of Kubernetes these are the labels'; see `convert_for_object`
     arn = Arn.parse(resource.id)
     return RULES[_RULES.get(arn.service, "aws") if arn else "aws"]
 

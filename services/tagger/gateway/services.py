@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from services.tagger.domain.targets import Arn
-from shared.cloud.failures import refusal
-from shared.errors import PurSightError, Transient
-
-BULK = 20  # ARNs of one call, the API's limit
-ATTEMPTS = 6
-FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0  # seconds
 
 
 class TagService(Protocol):
@@ -25,11 +17,12 @@ class TagService(Protocol):
 
     async def read(self, client: Any, arn: Arn) -> dict[str, str]: ...
 
-    async def change(self, client: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> None: ...
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
+        """`current` is what was read just before."""
 
 
 class S3Tags:
-    """Buckets. Writing replaces the whole set, so it is read again just before, and everything of others goes back in."""
+    """Buckets. Writing replaces the whole set, so everything of others that was read just before goes back in."""
 
     api = "s3"
     reads = "s3:GetBucketTagging"
@@ -44,9 +37,8 @@ class S3Tags:
             raise
         return _pairs(answer["TagSet"])
 
-    async def change(self, client: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> None:
-        merged = await self.read(client, arn) | dict(write)
-        kept = {key: value for key, value in merged.items() if key not in remove}
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
+        kept = {key: value for key, value in (dict(current) | dict(write)).items() if key not in remove}
         if kept:
             await client.put_bucket_tagging(Bucket=_bucket(arn), Tagging={"TagSet": _list(kept)})
         else:
@@ -63,7 +55,7 @@ class RdsTags:
     async def read(self, client: Any, arn: Arn) -> dict[str, str]:
         return _pairs((await client.list_tags_for_resource(ResourceName=arn.text))["TagList"])
 
-    async def change(self, client: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> None:
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
         if write:
             await client.add_tags_to_resource(ResourceName=arn.text, Tags=_list(write))
         if remove:
@@ -78,84 +70,91 @@ class EmrTags:
     writes = "elasticmapreduce:AddTags, elasticmapreduce:RemoveTags"
 
     async def read(self, client: Any, arn: Arn) -> dict[str, str]:
-        return _pairs((await client.describe_cluster(ClusterId=_cluster(arn)))["Cluster"].get("Tags", []))
+        return _pairs((await client.describe_cluster(ClusterId=_id(arn)))["Cluster"].get("Tags", []))
 
-    async def change(self, client: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> None:
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
         if write:
-            await client.add_tags(ResourceId=_cluster(arn), Tags=_list(write))
+            await client.add_tags(ResourceId=_id(arn), Tags=_list(write))
         if remove:
-            await client.remove_tags(ResourceId=_cluster(arn), TagKeys=sorted(remove))
+            await client.remove_tags(ResourceId=_id(arn), TagKeys=sorted(remove))
 
 
-class BulkTags:
-    """Everything that the resource groups tagging API knows."""
+class Ec2Tags:
+    """Instances, volumes, networks, subnets, security groups and what else EC2 names. A tag is removed only with the value it has."""
 
-    api = "resourcegroupstaggingapi"
-    reads = "tag:GetResources"
-    writes = "tag:TagResources, tag:UntagResources and the service's own tagging permission"
+    api = "ec2"
+    reads = "ec2:DescribeTags"
+    writes = "ec2:CreateTags, ec2:DeleteTags"
 
     async def read(self, client: Any, arn: Arn) -> dict[str, str]:
-        """Empty where the resource never had a tag; the API does not tell that from a resource that is not there."""
-        found = (await client.get_resources(ResourceARNList=[arn.text]))["ResourceTagMappingList"]
-        return _pairs(found[0]["Tags"]) if found else {}
+        """Empty for what does not exist, too: EC2 says so when something is written."""
+        wanted = [{"Name": "resource-id", "Values": [_id(arn)]}]
+        return _pairs((await client.describe_tags(Filters=wanted))["Tags"])
 
-    async def change(self, client: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> None:
-        failed: dict[str, PurSightError] = {}
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
         if write:
-            failed |= await tag_resources(client, [arn.text], dict(write))
+            await client.create_tags(Resources=[_id(arn)], Tags=_list(write))
         if remove:
-            failed |= await untag_resources(client, [arn.text], sorted(remove))
-        if arn.text in failed:
-            raise failed[arn.text]
+            await client.delete_tags(Resources=[_id(arn)], Tags=_list({key: current[key] for key in remove}))
 
 
-async def tag_resources(client: Any, arns: Sequence[str], tags: Mapping[str, str]) -> dict[str, PurSightError]:
-    """Give all these resources (of one account and region) the same tags; returns those that failed, with why."""
-    return await _bulk(client.tag_resources, arns, {"Tags": dict(tags)})
+class IamTags:
+    """Roles and instance profiles, which the bulk API does not know."""
+
+    api = "iam"
+    reads = "iam:ListRoleTags, iam:ListInstanceProfileTags"
+    writes = "iam:TagRole, iam:UntagRole, iam:TagInstanceProfile, iam:UntagInstanceProfile"
+
+    async def read(self, client: Any, arn: Arn) -> dict[str, str]:
+        kind, name = _iam(arn)
+        list_tags = client.list_role_tags if kind == "Role" else client.list_instance_profile_tags
+        found, more = list[Mapping[str, str]](), dict[str, str]()
+        while True:
+            answer = await list_tags(**name, **more)
+            found += answer["Tags"]
+            if not answer.get("IsTruncated"):
+                return _pairs(found)
+            more = {"Marker": answer["Marker"]}
+
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
+        kind, name = _iam(arn)
+        if write:
+            await (client.tag_role if kind == "Role" else client.tag_instance_profile)(**name, Tags=_list(write))
+        if remove:
+            await (client.untag_role if kind == "Role" else client.untag_instance_profile)(**name, TagKeys=sorted(remove))
 
 
-async def untag_resources(client: Any, arns: Sequence[str], keys: Sequence[str]) -> dict[str, PurSightError]:
-    """Take these keys from all these resources; returns those that failed, with why."""
-    return await _bulk(client.untag_resources, arns, {"TagKeys": list(keys)})
+class GlueTags:
+    """Databases, crawlers, jobs and what else Glue names."""
 
+    api = "glue"
+    reads = "glue:GetTags"
+    writes = "glue:TagResource, glue:UntagResource"
 
-async def _bulk(call: Any, arns: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, PurSightError]:
-    failed: dict[str, PurSightError] = {}
-    for chunk in _chunks(arns, BULK):
-        failed |= await _patiently(call, chunk, arguments)
-    return failed
+    async def read(self, client: Any, arn: Arn) -> dict[str, str]:
+        return dict((await client.get_tags(ResourceArn=arn.text)).get("Tags", {}))
 
-
-async def _patiently(call: Any, arns: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, PurSightError]:
-    """One call; a 200 may hide failures, and only those that say slow down are tried again."""
-    left, failed = list(arns), dict[str, PurSightError]()
-    for wait in waits():
-        answer = await call(ResourceARNList=left, **arguments)
-        errors = {arn: refusal(why.get("ErrorCode", ""), why.get("StatusCode")) for arn, why in answer["FailedResourcesMap"].items()}
-        failed = {arn: error for arn, error in failed.items() if arn not in left} | errors
-        left = [arn for arn, error in errors.items() if isinstance(error, Transient)]
-        if not left:
-            break
-        await asyncio.sleep(wait)
-    return failed
-
-
-def waits() -> Iterator[float]:
-    """Growing delays with full jitter, in seconds."""
-    for attempt in range(ATTEMPTS):
-        yield random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt))
-
-
-def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
+        if write:
+            await client.tag_resource(ResourceArn=arn.text, TagsToAdd=dict(write))
+        if remove:
+            await client.untag_resource(ResourceArn=arn.text, TagsToRemove=sorted(remove))
 
 
 def _bucket(arn: Arn) -> str:
     return arn.name.partition("/")[0]
 
 
-def _cluster(arn: Arn) -> str:
-    return arn.name.removeprefix("cluster/")
+def _id(arn: Arn) -> str:
+    """`cluster/j-2AXX` is `j-2AXX`."""
+    return arn.name.rpartition("/")[2]
+
+
+def _iam(arn: Arn) -> tuple[str, dict[str, str]]:
+    """A path in a role's ARN is no part of its name."""
+    if arn.name.startswith("instance-profile/"):
+        return "InstanceProfile", {"InstanceProfileName": _id(arn)}
+    return "Role", {"RoleName": _id(arn)}
 
 
 def _pairs(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -166,5 +165,11 @@ def _list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-SERVICES: dict[str, TagService] = {"s3": S3Tags(), "rds": RdsTags(), "elasticmapreduce": EmrTags()}
-BULK_SERVICE: TagService = BulkTags()
+SERVICES: dict[str, TagService] = {
+    "s3": S3Tags(),
+    "rds": RdsTags(),
+    "elasticmapreduce": EmrTags(),
+    "ec2": Ec2Tags(),
+    "iam": IamTags(),
+    "glue": GlueTags(),
+}

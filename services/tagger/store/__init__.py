@@ -40,9 +40,10 @@ class TaggerUnit:
     async def state(self, target: str) -> ResourceState | None:
         """A resource with all that lives on it; None where there is nothing to say or to remove."""
         specs = await self.assets.behind(target)
+        jobs = await self.declarations.jobs_on(target)
         stored = await self.declarations.contracts({spec.tenant for spec in specs}) if specs else ()
         contracts = [(each.normal, each.where) for each in stored if any(is_of(each.normal.contract, spec) for spec in specs)]
-        return await self.resources.state(target, specs, await self.assets.facts([spec.key for spec in specs]), contracts)
+        return await self.resources.state(target, specs, await self.assets.facts([spec.key for spec in specs]), contracts, jobs)
 
 
 class Store:

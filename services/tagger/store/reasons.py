@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import asyncpg
 
@@ -29,14 +30,18 @@ _DUE = """
     order by number"""
 
 
+Kind = Literal["", "asked", "look"]
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason, and the event or request behind it."""
+    """One reason, and the event or request behind it. `source` may be a job's key. `kind`: asked by a person, or a look for drift."""
 
     number: int
     source: str
     scan_id: str
     cause: Cause
+    kind: Kind = ""
 
     @property
     def trace_id(self) -> str:
@@ -53,15 +58,17 @@ class Reasons:
         """A scan completed; it is due once `expected` of its assets are derived or removed, or at the deadline."""
         await self._insert(source, "", scan_id, expected, deadline, cause)
 
-    async def ask(self, source: str, target: str, *, scan_id: str, cause: Cause) -> None:
+    async def ask(self, source: str, target: str, *, scan_id: str, cause: Cause, kind: Kind = "") -> None:
         """Look at this target, or with an empty one at the source's own, at once."""
-        await self._insert(source, target, scan_id, 0, None, cause)
+        await self._insert(source, target, scan_id, 0, None, cause, kind)
 
-    async def _insert(self, source: str, target: str, scan_id: str, expected: int, deadline: datetime | None, cause: Cause) -> None:
+    async def _insert(
+        self, source: str, target: str, scan_id: str, expected: int, deadline: datetime | None, cause: Cause, kind: Kind = ""
+    ) -> None:
         await self._db.execute(
-            """insert into reason (source, target, scan_id, expected, due, deadline, cause_id, traceparent, tenant)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
-            *(source, target, scan_id, expected, deadline is None, deadline, cause.id, cause.traceparent, cause.tenant),
+            """insert into reason (source, target, scan_id, expected, due, deadline, cause_id, traceparent, tenant, kind)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+            *(source, target, scan_id, expected, deadline is None, deadline, cause.id, cause.traceparent, cause.tenant, kind),
         )
 
     async def ripen(self, sources: Iterable[str]) -> list[str]:
@@ -86,7 +93,7 @@ class Reasons:
     async def due(self, target: str) -> list[Reason]:
         """The reasons that one application to this target answers, oldest first."""
         return [
-            Reason(row["number"], row["source"], row["scan_id"], Cause(row["cause_id"], row["traceparent"], row["tenant"]))
+            Reason(row["number"], row["source"], row["scan_id"], Cause(row["cause_id"], row["traceparent"], row["tenant"]), row["kind"])
             for row in await self._db.fetch(_DUE, target)
         ]
 

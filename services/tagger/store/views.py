@@ -10,20 +10,25 @@ import orjson
 from shared.db.scope import in_scope
 
 MAX_PAGE = 1000
+_ON = f"""($1 = '' or target in (
+        select target from source where {in_scope("key", "$1")}
+        union select target from job_resource where {in_scope("job", "$1")}))"""
 _PLANS = f"""
     select target, source, asset, '' as resource, sequence, scan_id, digest, tags, conflicts, said_at as changed_at
     from asset where not removed and {in_scope("source", "$1")} and ($2 = '' or asset = $2) and target > $3 and ($4 = '' or target = $4)
     union all
     select target, source, '' as asset, resource, sequence, scan_id, digest, tags, conflicts, changed_at
-    from resource where not gone and ($1 = '' or target in (select target from source where {in_scope("key", "$1")}))
+    from resource where not gone and {_ON}
         and $2 = '' and target > $3
         and ($4 = '' or target = $4)
     order by target limit $5"""
 _RESOURCES = f"""
     select target, resource, provider, tenant, source, sequence, digest, scan_id, outcome, code, cause, remedy, attempts, written,
-        mapping, kept, held, left_out, gone, changed_at, applied_at
-    from resource where ($1 = '' or target in (select target from source where {in_scope("key", "$1")}))
+        mapping, kept, held, left_out, drifted, gone, changed_at, applied_at,
+        array(select job from job_resource where job_resource.target = resource.target order by job) as jobs
+    from resource where {_ON}
         and target > $2 and ($3 = '' or target = $3)
+        and ($5 = '' or target in (select target from job_resource where job = $5))
     order by target limit $4"""
 
 
@@ -49,9 +54,11 @@ def _plan(row: asyncpg.Record) -> dict[str, Any]:
     }
 
 
-async def resources(pool: asyncpg.Pool, *, source: str = "", after: str = "", target: str = "", limit: int = 100) -> list[dict[str, Any]]:
+async def resources(
+    pool: asyncpg.Pool, *, source: str = "", after: str = "", target: str = "", job: str = "", limit: int = 100
+) -> list[dict[str, Any]]:
     """What became of the tags on each cloud resource."""
-    return [_resource(row) for row in await pool.fetch(_RESOURCES, source, after, target, min(limit, MAX_PAGE))]
+    return [_resource(row) for row in await pool.fetch(_RESOURCES, source, after, target, min(limit, MAX_PAGE), job)]
 
 
 def _resource(row: asyncpg.Record) -> dict[str, Any]:
@@ -64,6 +71,8 @@ def _resource(row: asyncpg.Record) -> dict[str, Any]:
         "tags_of_others": row["kept"],
         "held_by_others": row["held"],
         "left_out": row["left_out"],
+        "drifted": row["drifted"],
+        "jobs": row["jobs"],
         "gone": row["gone"],
         "changed_at": row["changed_at"].isoformat(),
         "applied_at": row["applied_at"].isoformat() if row["applied_at"] else None,

@@ -1,0 +1,294 @@
+"""A job's tags on what it runs on: fanned out, said, applied, skipped with the reason, taken back when the job goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.tagger import handlers
+from services.tagger.domain.placed import placed
+from services.tagger.store import APPLY
+from shared.access.actor import Actor
+from shared.contracts.job import JobConfig
+from tests.tagger.examples import make_evaluated, make_source
+from tests.tagger.house import TRACE, House
+from tests.tagger.moto_server import ACCOUNT, REGION, Line, client_of, make
+from tests.tagger.test_declarations import contract
+from tests.tagger.test_worked_example import EXPECTED, JOB
+
+UPSTREAM = Actor("event:upstream", "acme", frozenset({"service"}))
+AWS = {"platform": "emr", "region": REGION, "account_id": ACCOUNT}
+KEY = "acme/postgres_orders"
+
+
+def job(runtime: dict[str, Any], *, resources: dict[str, Any] | None = None, **block: Any) -> dict[str, Any]:
+    """The worked example's job on this runtime."""
+    infrastructure = {**JOB["infrastructure"], "runtime": {**AWS, **runtime}, "resources": resources or {}, **block}
+    return {**JOB, "infrastructure": infrastructure}
+
+
+def names(document: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    resources, skipped = placed(JobConfig.model_validate(document))
+    return [each.id for each in resources], {each.path: each.code for each in skipped}
+
+
+ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}"
+PLACES: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [
+    (
+        "everything of EMR",
+        job(
+            {
+                "compute": {"cluster_id": "j-2AX"},
+                "storage": {"bucket": "s3://lake/raw", "volume_id": "vol-1"},
+                "network": {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "security_group_ids": ["sg-1"]},
+                "service_account": "EMR_Role",
+            },
+            resources={"database": {"instance_id": "orders"}, "queue": {"arn": ARN.format("sqs", "in")}},
+        ),
+        [
+            ARN.format("elasticmapreduce", "cluster/j-2AX"),
+            "arn:aws:s3:::lake",
+            ARN.format("ec2", "volume/vol-1"),
+            ARN.format("ec2", "vpc/vpc-1"),
+            ARN.format("ec2", "subnet/subnet-1"),
+            ARN.format("ec2", "security-group/sg-1"),
+            f"arn:aws:iam::{ACCOUNT}:role/EMR_Role",
+            ARN.format("rds", "db:orders"),
+            ARN.format("sqs", "in"),
+        ],
+        {},
+    ),
+    (
+        "nobody says which account",
+        job({"account_id": "", "compute": {"cluster_id": "j-2AX"}, "storage": {"bucket": "lake"}}),
+        ["arn:aws:s3:::lake"],
+        {"runtime.compute.cluster_id": "account_missing"},
+    ),
+    (
+        "the module makes the cluster",
+        job({"compute": {"cluster_id": "j-2AX"}, "network": {"vpc_id": "vpc-1"}}, terraform={"module_source": "modules/aws-emr"}),
+        [ARN.format("ec2", "vpc/vpc-1")],
+        {"runtime.compute.cluster_id": "terraform_writes"},
+    ),
+    (
+        "GKE",
+        {
+            **JOB,
+            "infrastructure": {
+                "runtime": {
+                    "platform": "gke",
+                    "region": "europe-west3",
+                    "project_id": "shop-prod",
+                    "namespace": "orders",
+                    "workloads": ["deployments/api"],
+                    "compute": {"cluster_id": "main"},
+                    "storage": {"bucket": "gs://lake"},
+                    "network": {"vpc_id": "default"},
+                }
+            },
+        },
+        [
+            "//container.googleapis.com/projects/shop-prod/locations/europe-west3/clusters/main",
+            "//storage.googleapis.com/lake",
+            "kubernetes://main/namespaces/orders",
+            "kubernetes://main/namespaces/orders/deployments/api",
+        ],
+        {"runtime.network.vpc_id": "not_taggable"},
+    ),
+    (
+        "AKS",
+        {
+            **JOB,
+            "infrastructure": {
+                "runtime": {
+                    "platform": "aks",
+                    "subscription_id": "s-1",
+                    "resource_group": "g",
+                    "compute": {"cluster_id": "main"},
+                    "storage": {"bucket": "abfss://raw@lake.dfs.core.windows.net"},
+                }
+            },
+        },
+        [
+            "/subscriptions/s-1/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/main",
+            "/subscriptions/s-1/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/lake",
+        ],
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "ids", "skipped"), [pytest.param(*place[1:], id=place[0]) for place in PLACES])
+def test_what_a_job_names_becomes_resources(document: dict[str, Any], ids: list[str], skipped: dict[str, str]) -> None:
+    """Each by its provider's own name; what cannot carry tags has a code."""
+    assert names(document) == (ids, skipped)
+
+
+async def others(line: Line, arn: str, *tags: tuple[str, str]) -> None:
+    async with client_of(line.behind, "s3") as s3:
+        await s3.put_bucket_tagging(Bucket=arn[13:], Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags]})
+
+
+async def on_bucket(line: Line, arn: str) -> dict[str, str]:
+    async with client_of(line.behind, "s3") as s3:
+        try:
+            return {tag["Key"]: tag["Value"] for tag in (await s3.get_bucket_tagging(Bucket=arn[13:]))["TagSet"]}
+        except s3.exceptions.ClientError:
+            return {}
+
+
+STAMPS = ("CreatedAt", "LastModified", "PurSightTrace")
+
+
+async def test_the_worked_example_ends_on_its_bucket(house: House, line: Line) -> None:
+    """Key for key the set of the worked example, with the trace that caused it; tags of others stay; each thing has its result."""
+    arn = await make(line.behind, "bucket")
+    await others(line, arn, ("Team", "other"))
+    await house.published(contract(schema=[]), key=KEY)
+    document = job({"storage": {"bucket": arn[13:]}, "compute": {"cluster_id": "j-2AX"}, "region": ""})
+    await house.submitted(document, UPSTREAM)
+    derived, skipped = [each for each in await house.said() if each["topic"].startswith("tags.")]
+    assert (derived["key"], derived["job"], derived["sequence"]) == ("acme/job:postgres_orders", KEY, 1)
+    assert (skipped["outcome"], skipped["code"], skipped["sequence"]) == ("skipped", "region_missing", 2)
+    assert skipped["remedy"]
+    await house.run_jobs()
+    of_bucket, applied, _ = await house.said()
+    assert (of_bucket["topic"], of_bucket["target"], of_bucket["job"]) == ("tags.derived", f"acme/resource:{arn}", KEY)
+    assert (applied["outcome"], applied["kept"]) == ("applied", 1)
+    tags = await on_bucket(line, arn)
+    assert tags.pop("Team") == "other"
+    assert tags.pop("PurSightTrace") == TRACE
+    assert {key: value for key, value in tags.items() if key not in STAMPS} == {
+        key: value for key, value in EXPECTED.items() if key not in STAMPS
+    }
+
+
+async def test_the_same_job_again_writes_nothing(house: House, line: Line) -> None:
+    """Submitted twice: looked at, found right, and said so."""
+    arn = await make(line.behind, "bucket")
+    for _ in range(2):
+        await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+        await house.said()
+        line.requests.clear()
+        await house.run_jobs()
+    assert [one["outcome"] for one in await house.said("tags.applied")] == ["unchanged"]
+    assert [action[:3] for action in line.requests] == ["GET"]
+
+
+async def test_what_scans_find_reaches_the_jobs_resource(house: House, line: Line) -> None:
+    """The asset that the job's contract describes is evaluated anew: the job's bucket says so, and the job's own tags."""
+    arn = await make(line.behind, "bucket")
+    source = make_source("orders", arn="", labels={}, owner="")
+    await house.published(contract(compliance={}), key=KEY)
+    await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+    await house.run_jobs()
+    assert "ContainsPII" not in await on_bucket(line, arn)
+    await house.said()
+    await house.evaluated(make_evaluated(spec=source))
+    assert {"acme/job:postgres_orders"} < {one["key"] for one in await house.said("tags.derived")}
+    await house.run_jobs()
+    assert (await on_bucket(line, arn))["ContainsPII"] == "true"
+    await house.evaluated(make_evaluated(spec=source, sequence=2))
+    assert await house.jobs.waiting(APPLY) == 0
+
+
+async def test_a_job_that_moves_or_goes_takes_its_tags_along(house: House, line: Line) -> None:
+    """A bucket that the job no longer names loses the job's tags and keeps those of others; so does the last one when the job goes."""
+    first, second = await make(line.behind, "bucket"), await make(line.behind, "bucket")
+    await others(line, first, ("Team", "other"))
+    for arn in (first, second):
+        await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+        await house.run_jobs()
+    assert await on_bucket(line, first) == {"Team": "other"}
+    assert (await on_bucket(line, second))["Asset"] == "postgres_orders"
+    await house.said()
+    assert await house.gone(KEY)
+    await house.run_jobs()
+    assert await on_bucket(line, second) == {}
+    assert [one["key"] for one in await house.said("tags.derived") if "tags" not in one] == [
+        "acme/job:postgres_orders",
+        f"acme/resource:{second}",
+    ]
+
+
+async def test_nobody_says_as_whom(house: House, line: Line) -> None:
+    """A tenant without an estate: a failure that names the operator's file, nothing written."""
+    document = {**job({"storage": {"bucket": "lake"}}), "tenant_id": "other"}
+    await house.submitted(document, Actor("event:upstream", "other", frozenset({"service"})))
+    await house.run_jobs()
+    [failed] = await house.said("tags.failed")
+    assert (failed["code"], failed.get("source", "")) == ("no_cloud", "")
+    assert "PURSIGHT_JOB_CLOUDS" in failed["remedy"]
+
+
+async def test_a_look_for_drift_says_nothing_where_there_is_none(house: House, line: Line) -> None:
+    """Looked at again after a while: restored and told where somebody changed it, silence where not."""
+    arn = await make(line.behind, "bucket")
+    await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+    await house.run_jobs()
+    before = await on_bucket(line, arn)
+    await house.said()
+
+    async def look() -> list[dict[str, Any]]:
+        await handlers.look_for_drift(store=house.store, jobs=house.jobs, after_seconds=0)
+        assert await house.run_jobs() == 1
+        return await house.said()
+
+    assert await look() == []
+    await others(line, arn, *{**before, "Environment": "dev"}.items())
+    applied, audit = await look()
+    assert (applied["written"], applied["drifted"], audit["topic"]) == (["Environment"], ["Environment"], "audit.recorded")
+    assert await on_bucket(line, arn) == before
+
+
+async def test_two_writers_do_not_quarrel_for_ever(house: House, line: Line) -> None:
+    """The same other value each time: put back twice, then left alone and told once, until a person asks."""
+    arn = await make(line.behind, "bucket")
+    document = job({"storage": {"bucket": arn[13:]}})
+    await house.submitted(document, UPSTREAM)
+    await house.run_jobs()
+    theirs = {**await on_bucket(line, arn), "Environment": "terraform"}
+    said: list[dict[str, Any]] = []
+    for _ in range(4):
+        await others(line, arn, *theirs.items())
+        await house.said()
+        await handlers.look_for_drift(store=house.store, jobs=house.jobs, after_seconds=0)
+        await house.run_jobs()
+        said += [one for one in await house.said() if one["topic"].startswith("tags.")]
+    assert [one["topic"] for one in said] == ["tags.applied", "tags.applied", "tags.failed"]
+    assert (said[-1]["code"], said[-1]["drifted"]) == ("two_writers", ["Environment"])
+    assert "ignore_changes" in said[-1]["remedy"]
+    assert (await on_bucket(line, arn))["Environment"] == "terraform"
+    await house.asked(f"acme/resource:{arn}")
+    assert (await on_bucket(line, arn))["Environment"] == "prod"
+
+
+async def test_drift_may_only_be_raised(house: House, line: Line) -> None:
+    """By the operator's policy nothing is put back by itself; what is new is written all the same."""
+    house.rule = type(house.rule)(house.rule.personal, drift="raise")
+    arn = await make(line.behind, "bucket")
+    await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+    await house.run_jobs()
+    await others(line, arn, *{**await on_bucket(line, arn), "Environment": "dev"}.items())
+    await house.said()
+    await house.submitted({**job({"storage": {"bucket": arn[13:]}}), "finops": {"cost_center": "other"}}, UPSTREAM)
+    await house.run_jobs()
+    [failed] = await house.said("tags.failed")
+    assert (failed["code"], failed["drifted"]) == ("tags_drifted", ["Environment"])
+    tags = await on_bucket(line, arn)
+    assert (tags["Environment"], tags["CostCenter"]) == ("dev", "other")
+
+
+async def test_the_operators_prefix(house: House, line: Line) -> None:
+    """All our keys begin as the operator wants; without memory of it, those are known for ours and stale ones go."""
+    house.rule = type(house.rule)(house.rule.personal, prefix="gov")
+    arn = await make(line.behind, "bucket")
+    marks = ("gov:ManagedBy", "pursight"), ("gov:TenantId", "acme")
+    await others(line, arn, ("Team", "other"), ("gov:Old", "x"), *marks)
+    await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+    await house.run_jobs()
+    tags = await on_bucket(line, arn)
+    assert {key for key in tags if not key.startswith("gov:")} == {"Team"}
+    assert tags["gov:CostCenter"] == "data-engineering"
+    assert "gov:Old" not in tags
