@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.connector.domain.notes import notes
+from services.connector.domain.notes import lasting_key, notes
 from services.connector.domain.plan import most, plan, where
 from shared.cloud.posture import merged
 from shared.contracts.connection import ConnectionPlan, Diagnosis, Posture
@@ -156,7 +156,8 @@ class Seated:
 
 def noted(spec: DataSource, probe: Probe) -> Probe:
     """With what the source's own settings say beside it."""
-    return probe._replace(warnings=(*probe.warnings, *notes(spec, probe.server, datetime.now(UTC))))
+    posture = probe.posture.model_copy(update={"lasting_key": bool(lasting_key(spec))})
+    return probe._replace(posture=posture, warnings=(*probe.warnings, *notes(spec, probe.server, datetime.now(UTC))))
 
 
 def with_cloud(found: Probe, facts: Posture | None, finding: Diagnosis | None) -> Probe:

@@ -1,9 +1,10 @@
 """What the cloud itself says of the managed database or bucket that a source is: encryption, public access, backups, zones, region.
 
 AWS by `DescribeDBInstances` and `DescribeDBClusters` (rds:DescribeDBInstances, rds:DescribeDBClusters), for a bucket by its location,
-encryption and block of public access (s3:GetBucketLocation, s3:GetEncryptionConfiguration, s3:GetBucketPublicAccessBlock); Azure by
-Resource Manager (Microsoft.DBforPostgreSQL and DBforMySQL flexibleServers/read), Google by the Cloud SQL Admin API
-(cloudsql.instances.get). All answers become the same facts; what an answer does not tell stays None. Addresses are the providers' own,
+encryption, block of public access and versions (s3:GetBucketLocation, s3:GetEncryptionConfiguration, s3:GetBucketPublicAccessBlock,
+s3:GetBucketVersioning); Azure by Resource Manager (Microsoft.DBforPostgreSQL and DBforMySQL flexibleServers/read, Microsoft.Storage
+storageAccounts/read and what is below it), Google by the Cloud SQL Admin API (cloudsql.instances.get) and Cloud Storage
+(storage.buckets.get). All answers become the same facts; what an answer does not tell stays None. Addresses are the providers' own,
 whatever the source says.
 """
 
@@ -13,7 +14,7 @@ import asyncio
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -21,7 +22,7 @@ import httpx
 
 from shared.cloud.aws import AwsSessions, AwsSignIn, Resolve, region_of
 from shared.cloud.failures import failure, refusal
-from shared.cloud.gcp import CLOUD_SCOPE
+from shared.cloud.gcp import CLOUD_SCOPE, GOOGLES_OWN, STORE_SCOPE
 from shared.cloud.tokens import Tokens
 from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
 from shared.contracts.connection import Diagnosis, Posture
@@ -31,6 +32,7 @@ from shared.errors import Failed, PurSightError, Transient
 
 SECONDS = 8.0  # for all that one look asks
 GOOGLE = "https://sqladmin.googleapis.com"
+GOOGLE_STORES = "https://storage.googleapis.com"
 AZURE = "https://management.azure.com"
 # Resource Manager of the operator's cloud, by the authority that he signs in at.
 _AZURES = {
@@ -41,6 +43,8 @@ _AZURE_KINDS = {
     "postgresql": ("Microsoft.DBforPostgreSQL", "2024-08-01", ".postgres.database."),
     "mysql": ("Microsoft.DBforMySQL", "2023-12-30", ".mysql.database."),
 }
+_STORAGE = ("Microsoft.Storage", "storageAccounts", "2023-05-01")
+_STORAGE_ID = re.compile(r"/subscriptions/[\w\-]+/resourceGroups/[\w\-.()]+/providers/Microsoft\.Storage/storageAccounts/[a-z0-9]+", re.I)
 _AZURE_ID = re.compile(r"/subscriptions/[\w\-]+/resourceGroups/[\w\-.()]+/providers/Microsoft\.DBfor\w+/flexibleServers/[\w\-]+", re.I)
 _AWS_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9\-]{0,62}")
 _AWS_ARN = re.compile(r"arn:aws[\w\-]*:rds:([a-z0-9\-]+):\d*:(db|cluster):([a-zA-Z][a-zA-Z0-9\-]{0,62})")
@@ -52,7 +56,9 @@ _PAGES = 20
 _KEPT = 1000  # sources
 _RIGHTS = {
     "aws": "Allow our identity rds:DescribeDBInstances and rds:DescribeDBClusters.",
-    "s3": "Allow our identity s3:GetBucketLocation, s3:GetEncryptionConfiguration and s3:GetBucketPublicAccessBlock.",
+    "s3": "Allow our identity s3:GetBucketLocation, GetEncryptionConfiguration, GetBucketPublicAccessBlock and GetBucketVersioning.",
+    "gcs": "Give our identity storage.buckets.get on the bucket (the role Storage Legacy Bucket Reader has it).",
+    "azure_blob": "Give our identity the role Reader on the storage account, or on its subscription.",
     "azure": "Give our identity the role Reader on the server, or on its subscription.",
     "gcp": "Give our identity the role Cloud SQL Viewer (cloudsql.instances.get), and enable the Cloud SQL Admin API.",
 }
@@ -122,9 +128,12 @@ class CloudPosture:
                 at = (await s3.get_bucket_location(Bucket=bucket)).get("LocationConstraint")
                 encrypted = await _or_none(s3.get_bucket_encryption(Bucket=bucket), "ServerSideEncryptionConfigurationNotFoundError")
                 block = await _or_none(s3.get_public_access_block(Bucket=bucket), "NoSuchPublicAccessBlockConfiguration")
-        return _bucket(encrypted, block, str(at or _USUAL_REGION))
+                versions = await s3.get_bucket_versioning(Bucket=bucket)
+        return _bucket(encrypted, block, versions, str(at or _USUAL_REGION))
 
     async def _of_azure(self, spec: DataSource, cloud: AzureConfig) -> Posture | None:
+        if spec.engine == "azure_blob":
+            return await self._of_container(spec, cloud)
         if spec.engine not in _AZURE_KINDS:
             return None
         kind, version, ending = _AZURE_KINDS[spec.engine]
@@ -141,7 +150,32 @@ class CloudPosture:
                 admins = await _get(http, f"{server['id']}/administrators", {"api-version": version})
             return _flexible(server, admins)
 
+    async def _of_container(self, spec: DataSource, cloud: AzureConfig) -> Posture | None:
+        """An account that the subscription has, or that is named by its id; an own server that speaks like Azure's is not asked."""
+        account = cloud.storage_account.lower()
+        by_id = bool(_STORAGE_ID.fullmatch(cloud.resource_id)) and cloud.resource_id.lower().endswith(f"/{account}")
+        if spec.host or not account or not (by_id or cloud.subscription_id):
+            return None
+        token = await self._tokens.bearer(cloud, f"{resource_manager()}/.default", owner=spec.key)
+        query = {"api-version": _STORAGE[2]}
+        async with _http(resource_manager(), token.value) as http:
+            if by_id:
+                found: dict[str, Any] | None = {"id": cloud.resource_id, **await _get(http, cloud.resource_id, query)}
+            else:
+                found = await _listed(http, cloud.subscription_id, _STORAGE, lambda each: str(each.get("name")).lower() == account)
+            if found is None or not _STORAGE_ID.fullmatch(str(found.get("id"))):
+                return None
+            blobs = f"{found['id']}/blobServices/default"
+            container = await _get(http, f"{blobs}/containers/{quote(spec.database, safe='')}", query)
+            return _container(found, container, await _get(http, blobs, query))
+
     async def _of_google(self, spec: DataSource, cloud: GcpConfig) -> Posture | None:
+        if spec.engine == "gcs":
+            if spec.host and not spec.host.endswith(GOOGLES_OWN):
+                return None
+            token = await self._tokens.bearer(cloud, STORE_SCOPE, owner=spec.key)
+            async with _http(GOOGLE_STORES, token.value) as http:
+                return _google_bucket(await _get(http, f"/storage/v1/b/{quote(spec.database, safe='')}", {"projection": "noAcl"}))
         named = google_name(cloud)
         if named is None:
             return None
@@ -203,13 +237,42 @@ async def _or_none(call: Awaitable[dict[str, Any]], nothing: str) -> dict[str, A
         return None
 
 
-def _bucket(encrypted: Mapping[str, Any] | None, block: Mapping[str, Any] | None, region: str) -> Posture:
+def _bucket(encrypted: Mapping[str, Any] | None, block: Mapping[str, Any] | None, versions: Mapping[str, Any], region: str) -> Posture:
     """Not public where all of it is blocked; where not, policies and lists of each object decide, and that stays unknown."""
     blocked = _at(block, "PublicAccessBlockConfiguration") or {}
     return Posture(
         encrypted_at_rest=bool(_at(encrypted, "ServerSideEncryptionConfiguration", "Rules")),
         public_access=False if all(blocked.get(name) is True for name in _BLOCKS) else None,
+        versioned=versions.get("Status") == "Enabled",
         region={"EU": "eu-west-1"}.get(region, region),
+    )
+
+
+def _google_bucket(found: Mapping[str, Any]) -> Posture:
+    """Google encrypts every bucket, and keeps all but zonal ones in more than one zone. Where prevention is not enforced, policies and
+    lists of each object decide who may read, and that stays unknown."""
+    kind = _at(found, "locationType")
+    return Posture(
+        encrypted_at_rest=True,
+        public_access=False if _at(found, "iamConfiguration", "publicAccessPrevention") == "enforced" else None,
+        multi_zone=kind != "zone" if isinstance(kind, str) else None,
+        versioned=_at(found, "versioning", "enabled") is True,
+        region=str(found.get("location") or "").lower(),
+    )
+
+
+def _container(account: Mapping[str, Any], container: Mapping[str, Any], blobs: Mapping[str, Any]) -> Posture:
+    """Azure encrypts every account. A container is open to all where both it and its account allow that."""
+    allowed, level = _bool(_at(account, "properties", "allowBlobPublicAccess")), _at(container, "properties", "publicAccess")
+    open_itself = {"None": False, "Blob": True, "Container": True}.get(str(level))
+    sku = str(_at(account, "sku", "name") or "").partition("_")[2].upper()
+    return Posture(
+        tls_forced=_bool(_at(account, "properties", "supportsHttpsTrafficOnly")),
+        encrypted_at_rest=True,
+        public_access=False if allowed is False else open_itself,
+        multi_zone="ZRS" in sku if sku else None,
+        versioned=_at(blobs, "properties", "isVersioningEnabled") is True,
+        region=str(account.get("location") or "").lower().replace(" ", ""),
     )
 
 
@@ -234,15 +297,28 @@ def _rds(found: Mapping[str, Any], region: str, *, public: Any) -> Posture:
 
 async def _azure_server(http: httpx.AsyncClient, cloud: AzureConfig, host: str, kind: str, version: str) -> dict[str, Any] | None:
     """By its id, or by its name among the subscription's servers."""
-    query = {"api-version": version}
     if _AZURE_ID.fullmatch(cloud.resource_id):
-        return {"id": cloud.resource_id, **await _get(http, cloud.resource_id, query)}
-    path = f"/subscriptions/{quote(cloud.subscription_id, safe='')}/providers/{kind}/flexibleServers"
+        return {"id": cloud.resource_id, **await _get(http, cloud.resource_id, {"api-version": version})}
+    wanted = host.lower().rstrip(".")
+    found = await _listed(
+        http,
+        cloud.subscription_id,
+        (kind, "flexibleServers", version),
+        lambda each: str(_at(each, "properties", "fullyQualifiedDomainName")).lower() == wanted,
+    )
+    return found if found and _AZURE_ID.fullmatch(str(found.get("id"))) else None
+
+
+async def _listed(
+    http: httpx.AsyncClient, subscription: str, kind: tuple[str, str, str], is_it: Callable[[Mapping[str, Any]], bool]
+) -> dict[str, Any] | None:
+    """The one of the subscription's resources of this provider, type and interface version."""
+    path, query = f"/subscriptions/{quote(subscription, safe='')}/providers/{kind[0]}/{kind[1]}", {"api-version": kind[2]}
     for _ in range(_PAGES):
         page = await _get(http, path, query)
-        for server in page.get("value") or ():
-            if str(_at(server, "properties", "fullyQualifiedDomainName")).lower() == host.lower().rstrip("."):
-                return server if _AZURE_ID.fullmatch(str(server.get("id"))) else None
+        for each in page.get("value") or ():
+            if is_it(each):
+                return dict(each)
         more = urlsplit(str(page.get("nextLink") or ""))
         if not more.path or f"{more.scheme}://{more.netloc}" != resource_manager():
             return None

@@ -42,6 +42,10 @@ CAUTIONS: dict[str, tuple[str, str]] = {
         "Use pool_mode transaction, or keep pool_size and max_overflow within the pooler's pool.",
     ),
     "cloud_facts_unknown": ("the cloud does not tell what it knows of the source", "Grant the identity the rights that the finding names."),
+    "lasting_key": (
+        "we sign in with a key that does not end by itself",
+        "Give cloud_config a role, a managed identity or workload identity instead, and delete the key.",
+    ),
     "slow": ("answers are slow", "Look at the server's load or the network between."),
     "shaky": ("checks fail now and then", "Look at connection limits and the network."),
     "worse": ("the last day was worse than the week before", "Look for what changed: load, network, release."),

@@ -89,6 +89,8 @@ class Posture(Contract):
     backup_retention_days: int | None = None
     multi_zone: bool | None = None
     iam_authentication: bool | None = None
+    versioned: bool | None = Field(default=None, description="of a store: what is overwritten or deleted can be had back")
+    lasting_key: bool | None = Field(default=None, description="we sign in with a cloud's key that ends only when somebody ends it")
     region: str = ""
 
 

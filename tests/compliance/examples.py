@@ -46,6 +46,7 @@ GOOD = Posture(
     backup_retention_days=14,
     multi_zone=True,
     iam_authentication=False,
+    lasting_key=False,
     region="eu-central-1",
 )
 DECLARED = {"retention": "365d", "purpose": "selling"}

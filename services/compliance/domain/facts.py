@@ -98,6 +98,8 @@ _POSTURE_SAYS = {
     "backup_retention_days": "how long backups are kept",
     "multi_zone": "whether a second zone stands by",
     "iam_authentication": "whether sign-in goes by the cloud's identities",
+    "versioned": "whether overwritten and deleted files can be had back",
+    "lasting_key": "whether we sign in with a key that does not end by itself",
 }
 POSTURE_FACTS = {f"posture.{name}": Fact(int if name.endswith("_days") else bool, says, _OWNER_CAN) for name, says in _POSTURE_SAYS.items()}
 _GROUP_QUESTIONS: dict[str, tuple[type[bool] | type[int], str, str]] = {

@@ -126,10 +126,11 @@ async def test_a_bucket_says_how_it_is_kept(rds: Line) -> None:
         await s3.put_bucket_encryption(Bucket="kept-well", ServerSideEncryptionConfiguration={"Rules": [key]})
         await s3.put_public_access_block(Bucket="kept-badly", PublicAccessBlockConfiguration={**block, "BlockPublicPolicy": False})
         await s3.delete_bucket_encryption(Bucket="kept-badly")
+        await s3.put_bucket_versioning(Bucket="kept-well", VersioningConfiguration={"Status": "Enabled"})
     bucket = source(KEYS, engine="s3", host="", database="kept-well")
-    assert await asked().facts(bucket) == Posture(encrypted_at_rest=True, public_access=False, region=REGION)
+    assert await asked().facts(bucket) == Posture(encrypted_at_rest=True, public_access=False, versioned=True, region=REGION)
     badly = bucket.model_copy(update={"database": "kept-badly"})
-    assert await asked().facts(badly) == Posture(encrypted_at_rest=False, region=REGION)
+    assert await asked().facts(badly) == Posture(encrypted_at_rest=False, versioned=False, region=REGION)
     assert await code_of(bucket.model_copy(update={"database": "nobodys"})) == "not_found"
     assert await asked().facts(bucket.model_copy(update={"host": "minio.example"})) is None
 
@@ -150,18 +151,20 @@ async def test_aws_refusals_are_one_finding(rds: Line, monkeypatch: pytest.Monke
 
 @dataclass
 class ResourceManager(Double):
-    """management.azure.com for flexible servers."""
+    """management.azure.com for flexible servers and storage accounts."""
 
     metadata: AzureMetadata = field(default_factory=AzureMetadata)
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
     admins: list[dict[str, Any]] = field(default_factory=list)
+    stores: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each path answers
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[ResourceManager]:
         kinds = "{kind:Microsoft.DBfor(PostgreSQL|MySQL)}"
         one = "/subscriptions/{s}/resourceGroups/{g}/providers/" + kinds + "/flexibleServers/{name}"
         routes = [web.get("/subscriptions/{s}/providers/" + kinds + "/flexibleServers", self.list), web.get(one, self.show)]
-        async with served(self, [*routes, web.get(one + "/administrators", self.administrators)]):
+        more = [web.get(one + "/administrators", self.administrators), web.get("/subscriptions/{rest:.*}", self.store)]
+        async with served(self, [*routes, *more]):
             yield self
 
     def refusal(self, request: web.Request) -> web.Response | None:
@@ -190,6 +193,14 @@ class ResourceManager(Double):
         return self.refusal(request) or (
             web.json_response(self.servers[name]) if name in self.servers else self.said(404, "ResourceNotFound")
         )
+
+    async def store(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.metadata.given:
+            return self.said(401, "InvalidAuthenticationToken")
+        if request.query.get("api-version") != "2023-05-01":
+            return self.said(400, "InvalidApiVersionParameter")
+        found = self.stores.get(request.path)
+        return web.json_response(found) if found is not None else self.said(404, "ResourceNotFound")
 
     async def administrators(self, request: web.Request) -> web.Response:
         return self.refusal(request) or web.json_response({"value": self.admins})
@@ -245,6 +256,36 @@ async def test_a_flexible_server_says_how_it_is_kept(manager: ResourceManager) -
     assert bare == Posture(encrypted_at_rest=True, region="westeurope"), "what an answer does not tell stays unknown"
 
 
+async def test_a_container_says_how_it_is_kept(manager: ResourceManager) -> None:
+    """Open to all only where account and container both allow it; found by subscription or by id."""
+    place = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/acme"
+    account = {
+        "id": place,
+        "name": "acme",
+        "location": "North Europe",
+        "sku": {"name": "Standard_RAGZRS"},
+        "properties": {"allowBlobPublicAccess": True, "supportsHttpsTrafficOnly": True},
+    }
+    manager.stores[f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Storage/storageAccounts"] = {"value": [{"name": "other"}, account]}
+    manager.stores[place] = {**account, "properties": {"allowBlobPublicAccess": False}, "sku": {"name": "Standard_LRS"}}
+    manager.stores[f"{place}/blobServices/default"] = {"properties": {"isVersioningEnabled": True}}
+    manager.stores[f"{place}/blobServices/default/containers/lake"] = {"properties": {"publicAccess": "Blob"}}
+    lake = source(AZURE.model_copy(update={"storage_account": "acme"}), engine="azure_blob", host="", database="lake")
+    assert await asked().facts(lake) == Posture(
+        tls_forced=True, encrypted_at_rest=True, public_access=True, multi_zone=True, versioned=True, region="northeurope"
+    )
+    by_id = AZURE.model_copy(update={"storage_account": "acme", "resource_id": place, "subscription_id": ""})
+    found = await asked().facts(lake.model_copy(update={"cloud_config": by_id}))
+    assert found
+    assert (found.public_access, found.multi_zone, found.tls_forced) == (False, False, None)
+    assert await code_of(lake.model_copy(update={"database": "lost"})) == "not_found"
+    before = len(manager.requests)
+    elsewhere = by_id.model_copy(update={"resource_id": place.replace("acme", "other")})
+    for nobodys in (lake.model_copy(update={"host": "127.0.0.1"}), lake.model_copy(update={"cloud_config": elsewhere})):
+        assert await asked().facts(nobodys) is None
+    assert len(manager.requests) == before
+
+
 async def test_azure_refusals_are_one_finding(manager: ResourceManager) -> None:
     spec = source(AZURE, host="crm.postgres.database.azure.com")
     manager.add("PostgreSQL", "other")
@@ -274,14 +315,15 @@ async def test_a_page_that_leads_elsewhere_is_not_followed(manager: ResourceMana
 
 
 class SqlAdmin(Double):
-    """sqladmin.googleapis.com: an instance, or the refusal that also a missing one gets."""
+    """sqladmin.googleapis.com and storage.googleapis.com: one instance, one bucket, or the refusal that also a missing one gets."""
 
     google: Google
     instance: dict[str, Any]
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[SqlAdmin]:
-        async with served(self, [web.get("/v1/projects/{project}/instances/{name}", self.show)]):
+        bucket = web.get("/storage/v1/b/{bucket}", self.bucket)
+        async with served(self, [web.get("/v1/projects/{project}/instances/{name}", self.show), bucket]):
             yield self
 
     async def show(self, request: web.Request) -> web.Response:
@@ -290,6 +332,12 @@ class SqlAdmin(Double):
         if (request.match_info["project"], request.match_info["name"]) != ("shop", "crm"):
             return self.said(403, "PERMISSION_DENIED")
         return web.json_response(self.instance)
+
+    async def bucket(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.google.given:
+            return self.said(401, "UNAUTHENTICATED")
+        known = request.match_info["bucket"] == "lake"
+        return web.json_response(self.instance) if known else self.said(403, "PERMISSION_DENIED")
 
     def said(self, status: int, code: str) -> web.Response:
         return web.json_response({"error": {"code": status, "status": code, "message": f"{CANARY} is not authorized"}}, status=status)
@@ -302,6 +350,7 @@ async def admin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqlAdmin]:
         monkeypatch.setenv("GCE_METADATA_HOST", google.address.removeprefix("http://"))
         redirect(monkeypatch, google)
         monkeypatch.setattr(posture, "GOOGLE", admin.address)
+        monkeypatch.setattr(posture, "GOOGLE_STORES", admin.address)
         yield admin
 
 
@@ -330,6 +379,23 @@ async def test_a_cloud_sql_instance_says_how_it_is_kept(admin: SqlAdmin) -> None
     assert found
     assert (found.public_access, found.backup_retention_days, found.multi_zone, found.iam_authentication) == (True, 0, False, False)
     assert found.tls_forced is None
+
+
+async def test_a_google_bucket_says_how_it_is_kept(admin: SqlAdmin) -> None:
+    """Not public where prevention is enforced, else unknown; one zone only where its kind says so."""
+    lake = source(GCP.model_copy(update={"instance": ""}), engine="gcs", host="", database="lake")
+    admin.instance = {
+        "location": "EUROPE-WEST3",
+        "locationType": "region",
+        "versioning": {"enabled": True},
+        "iamConfiguration": {"publicAccessPrevention": "enforced"},
+    }
+    good = Posture(encrypted_at_rest=True, public_access=False, multi_zone=True, versioned=True, region="europe-west3")
+    assert await asked().facts(lake) == good
+    admin.instance = {"locationType": "zone", "iamConfiguration": {"publicAccessPrevention": "inherited"}}
+    assert await asked().facts(lake) == Posture(encrypted_at_rest=True, multi_zone=False, versioned=False)
+    assert await code_of(lake.model_copy(update={"database": "other"})) == "access_denied"
+    assert await asked().facts(lake.model_copy(update={"host": "gcs.example"})) is None
 
 
 async def test_google_refusals_are_one_finding(admin: SqlAdmin) -> None:
