@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
@@ -14,7 +12,7 @@ import typer
 from shared.bus.deadletters import DeadLetter, DeadLetters, Raw
 from shared.bus.seal import Seal
 from shared.cli.output import as_json, stdout, table
-from shared.cli.parts import database_url
+from shared.cli.parts import database_url, operator
 from shared.contracts.topics import SERVICES
 from shared.db.pool import open_pool
 from shared.errors import UsageError
@@ -36,14 +34,6 @@ async def letters_of(service: str) -> AsyncIterator[DeadLetters]:
         yield DeadLetters(pool, service, Seal.load(ServiceSettings().home), actor=operator())
     finally:
         await pool.close()
-
-
-def operator() -> str:
-    """Who runs this shell, for the ledger: they reach the database itself, so nobody asks for a permission."""
-    try:
-        return f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"operator:{os.getuid()}"
 
 
 async def _with(service: str, act: Callable[[DeadLetters], Awaitable[T]]) -> T:

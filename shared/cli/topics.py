@@ -9,7 +9,7 @@ import typer
 
 from shared.bus import topics as broker
 from shared.cli.output import as_json, stdout, table
-from shared.cli.parts import bus_settings
+from shared.cli.parts import audit, bus_settings
 from shared.settings import BusSettings
 
 app = typer.Typer(no_args_is_help=True, help="Topics at the broker: diff, apply.")
@@ -37,5 +37,13 @@ def diff(json_output: Annotated[bool, typer.Option("--json", help="print one JSO
 @app.command()
 def apply() -> None:
     """Make missing topics and set what differs; partitions of existing topics are left alone."""
-    touched = asyncio.run(broker.apply(bus_settings()))
+    touched = asyncio.run(applied(bus_settings()))
     stdout.print(f"{len(touched)} topic(s) made or changed." if touched else "Every topic was as it should be.")
+
+
+async def applied(settings: BusSettings) -> list[str]:
+    """As `broker.apply`, and what was changed is told to the ledger."""
+    if touched := await broker.apply(settings):
+        few = ", ".join(touched[:5]) + (f" and {len(touched) - 5} more" if len(touched) > 5 else "")
+        await audit(settings, "topics.apply", "topics", few)
+    return touched

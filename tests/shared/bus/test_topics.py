@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.bus import topics
+from shared.bus import edge, topics
 from shared.bus.runtime import Bus
+from shared.cli.topics import applied
 from shared.contracts.topics import BY_NAME, retry_topic_of
 from shared.errors import Transient, UsageError
 from shared.settings import BusSettings
@@ -32,8 +34,12 @@ async def test_a_broken_promise_is_refused_a_difference_is_told_and_apply_mends_
     await alter(topics_made, "ruleset.published", delete_retention_ms="1000")
     await seen(topics_made, [("delete.retention.ms", False)])
     await topics.check(topics_made, "classifier")
-    assert "ruleset.published" in await topics.apply(topics_made)
+    assert "ruleset.published" in await applied(topics_made)
     await seen(topics_made, [])
+    async with asyncio.timeout(20), aclosing(edge.tail(topics_made, ["audit.recorded"], from_start=True)) as said:
+        entry = (await anext(said)).event
+    assert (entry.action, entry.result, entry.actor.partition(":")[0]) == ("topics.apply", "allowed", "operator")
+    assert "ruleset.published" in entry.detail
 
 
 async def seen(settings: BusSettings, expected: list[tuple[str, bool]]) -> None:
