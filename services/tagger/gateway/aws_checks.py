@@ -1,0 +1,192 @@
+"""Looks at what a job names in AWS; changes nothing. Whether we may tag is asked by EC2's dry run; elsewhere, by reading the tags."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.tagger.domain.checks import Looked, Wanted, judge_cluster, judge_network, judge_region, judge_room
+from shared.cloud.aws import AwsSessions, AwsSignIn
+from shared.cloud.failures import diagnose
+from shared.errors import PurSightError
+
+SECONDS = 30.0  # for one look, its retries included
+MOST_TAGS = 50
+AT_ONCE = 8
+_MISSING = frozenset({"404", "NoSuchBucket", "NoSuchEntity", "ClusterNotFoundException", "InvalidRequestException"})
+_NEEDS = {
+    "cluster": "elasticmapreduce:DescribeCluster (EMR) or ecs:DescribeClusters",
+    "bucket": "s3:ListBucket, s3:GetBucketLocation, s3:GetBucketTagging",
+    "network": "ec2:DescribeVpcs",
+    "subnet": "ec2:DescribeSubnets",
+    "group": "ec2:DescribeSecurityGroups",
+    "role": "iam:GetRole, iam:GetInstanceProfile",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the job says besides: platform, region, network; and the tags that each resource shall carry."""
+
+    platform: str
+    region: str
+    network: str
+    account: str
+    tags: Mapping[str, str]
+
+
+class AwsChecks:
+    """The looks. `sign_in` is ours: nobody's source asks for these."""
+
+    def __init__(self, sessions: AwsSessions, sign_in: AwsSignIn) -> None:
+        self._sessions, self._sign_in, self._gate = sessions, sign_in, asyncio.Semaphore(AT_ONCE)
+
+    async def look(self, wanted: list[Wanted], around: Around) -> list[Looked]:
+        """One result for each, in their order. Raises Failed or Transient where nobody could sign in."""
+        account = await self._account()
+        found = await asyncio.gather(*(self._one(each, around) for each in wanted))
+        if around.account and around.account != account:
+            why = f"we are signed in to {account}"
+            remedy = "Sign in to the job's account, or correct account_id."
+            place = Wanted("account", around.account, "infrastructure.runtime.account_id")
+            found = [Looked(place, "wrong_account", why, remedy), *found]
+        return found
+
+    async def _account(self) -> str:
+        async with self._sessions.client(self._sign_in, "sts") as sts:
+            return str((await sts.get_caller_identity())["Account"])
+
+    async def _one(self, wanted: Wanted, around: Around) -> Looked:
+        looks: dict[str, Callable[[Wanted, Around], Awaitable[Looked]]] = {
+            "cluster": self._ecs if around.platform in ("ecs", "fargate") else self._emr,
+            "bucket": self._bucket,
+            "network": self._network,
+            "subnet": self._subnet,
+            "group": self._group,
+            "role": self._role,
+        }
+        try:
+            async with self._gate, asyncio.timeout(SECONDS):
+                return await looks[wanted.kind](wanted, around)
+        except TimeoutError:
+            return Looked(wanted, "unreachable", "no answer in time", "Check network, proxy and region.", sure=False)
+        except Exception as error:
+            return _told(wanted, error, around)
+
+    async def _emr(self, wanted: Wanted, around: Around) -> Looked:
+        async with self._client("emr") as emr:
+            cluster = (await emr.describe_cluster(ClusterId=wanted.id))["Cluster"]
+        return _first(
+            judge_cluster(wanted, cluster["Status"]["State"]),
+            judge_room(wanted, _pairs(cluster.get("Tags", [])), around.tags, MOST_TAGS),
+        )
+
+    async def _ecs(self, wanted: Wanted, around: Around) -> Looked:
+        async with self._client("ecs") as ecs:
+            found = (await ecs.describe_clusters(clusters=[wanted.id], include=["TAGS"]))["clusters"]
+        if not found:
+            return _missing(wanted, around.region)
+        tags = {tag["key"]: tag.get("value", "") for tag in found[0].get("tags", [])}
+        return _first(judge_cluster(wanted, found[0]["status"]), judge_room(wanted, tags, around.tags, MOST_TAGS))
+
+    async def _bucket(self, wanted: Wanted, around: Around) -> Looked:
+        async with self._client("s3") as s3:
+            location = (await s3.get_bucket_location(Bucket=wanted.id)).get("LocationConstraint") or "us-east-1"
+            region = judge_region(wanted, around.region, "eu-west-1" if location == "EU" else location)
+            if region.code:
+                return region
+            await s3.head_bucket(Bucket=wanted.id)
+            return judge_room(wanted, await _bucket_tags(s3, wanted.id), around.tags, MOST_TAGS)
+
+    async def _network(self, wanted: Wanted, around: Around) -> Looked:
+        return await self._ec2(wanted, around, "describe_vpcs", {"VpcIds": [wanted.id]}, "Vpcs")
+
+    async def _subnet(self, wanted: Wanted, around: Around) -> Looked:
+        return await self._ec2(wanted, around, "describe_subnets", {"SubnetIds": [wanted.id]}, "Subnets")
+
+    async def _group(self, wanted: Wanted, around: Around) -> Looked:
+        return await self._ec2(wanted, around, "describe_security_groups", {"GroupIds": [wanted.id]}, "SecurityGroups")
+
+    async def _ec2(self, wanted: Wanted, around: Around, call: str, arguments: dict[str, Any], name: str) -> Looked:
+        async with self._client("ec2") as ec2:
+            found = (await getattr(ec2, call)(**arguments))[name][0]
+            looked = _first(
+                judge_network(wanted, around.network, found["VpcId"]),
+                judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS),
+            )
+            return looked if looked.code else await _may_tag(ec2, wanted)
+
+    async def _role(self, wanted: Wanted, around: Around) -> Looked:
+        name = wanted.id.rpartition("/")[2]
+        async with self._client("iam") as iam:
+            if ":instance-profile/" in wanted.id:
+                found = (await iam.get_instance_profile(InstanceProfileName=name))["InstanceProfile"]
+            else:
+                found = (await iam.get_role(RoleName=name))["Role"]
+        if wanted.id.startswith("arn:") and found["Arn"] != wanted.id:
+            return Looked(wanted, "role_elsewhere", f"its name is that of {found['Arn']}", "Correct account or path of the ARN.")
+        return judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS)
+
+    def _client(self, api: str) -> Any:
+        return self._sessions.client(self._sign_in, api)
+
+
+async def _bucket_tags(s3: Any, name: str) -> dict[str, str]:
+    try:
+        return _pairs((await s3.get_bucket_tagging(Bucket=name))["TagSet"])
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchTagSet":
+            return {}
+        raise
+
+
+async def _may_tag(ec2: Any, wanted: Wanted) -> Looked:
+    """EC2 answers a dry run with an error either way: which one tells."""
+    try:
+        await ec2.create_tags(DryRun=True, Resources=[wanted.id], Tags=[{"Key": "ManagedBy", "Value": "pursight"}])
+    except ec2.exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "UnauthorizedOperation":
+            return Looked(wanted, "not_taggable", "our identity may not tag it", "Grant ec2:CreateTags and ec2:DeleteTags.")
+        if code != "DryRunOperation":
+            raise
+    return Looked(wanted)
+
+
+def _told(wanted: Wanted, error: Exception, around: Around) -> Looked:
+    """Our words for what went wrong; a bug of ours stays one."""
+    if _code(error) in _MISSING or _code(error).endswith((".NotFound", ".Malformed")):
+        return _missing(wanted, around.region)
+    told = diagnose(error)
+    if not isinstance(told, PurSightError):
+        raise told
+    if told.code == "access_denied":
+        return Looked(wanted, "access_denied", told.why, f"Grant {_NEEDS[wanted.kind]}.", sure=False)
+    if told.code == "not_found":
+        return _missing(wanted, around.region)
+    return Looked(wanted, told.code, told.why, told.remedy, sure=told.code == "wrong_region")
+
+
+def _code(error: BaseException | None) -> str:
+    """The provider's own code; ours hide it in their context."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, Mapping):
+            return str(answer.get("Error", {}).get("Code", ""))
+        error = error.__context__
+    return ""
+
+
+def _missing(wanted: Wanted, region: str) -> Looked:
+    where = "" if wanted.kind in ("bucket", "role") or not region else f" in {region}"
+    return Looked(wanted, f"{wanted.kind}_missing", f"there is none of this name{where}", f"Correct {wanted.place}, or region and account.")
+
+
+def _first(*looked: Looked) -> Looked:
+    return next((each for each in looked if each.code), looked[-1])
+
+
+def _pairs(tags: list[dict[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag.get("Value", "") for tag in tags}
