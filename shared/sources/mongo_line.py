@@ -94,15 +94,22 @@ class Line:
         name = next(iter(command), "")
         if name not in _READS:
             raise refusal("not_read_only")
-        for again in range(_TRIES):
-            self.statements += 1
-            try:
-                return await asyncio.create_task(self._sent(database, command), context=self._context)
-            except (PyMongoError, BSONError, OSError) as error:
-                found = mongo_failed(error)
-            if found.code not in _WENT_AWAY or name == "getMore" or again == _TRIES - 1:
-                raise found
-        raise AssertionError("not reached")
+        tries = max(_TRIES, len(self._members()) + 1)
+        try:
+            for again in range(tries):
+                self.statements += 1
+                try:
+                    return await asyncio.create_task(self._sent(database, command), context=self._context)
+                except (PyMongoError, BSONError, OSError) as error:
+                    found = mongo_failed(error)
+                if found.code not in _WENT_AWAY or name == "getMore" or again == tries - 1:
+                    raise found
+                if self._choice:
+                    self._choice.leave_out()
+            raise AssertionError("not reached")
+        finally:
+            if self._choice:
+                self._choice.left_out.clear()
 
     def lag(self) -> float | None:
         """Seconds that the member which is read from is behind; None where nobody is there to compare with."""
@@ -166,9 +173,16 @@ class Choice:
     def __init__(self, spec: DataSource | None) -> None:
         self._preference = spec.replica_config.read_preference if spec else "nearest"
         self._most = spec.replica_config.max_lag_seconds if spec else 0.0
+        self.left_out = set[Any]()  # addresses that went away just now: the driver believes in them until it looks again
+        self._last: Any = None
+
+    def leave_out(self) -> None:
+        """Whom the last command was sent to is not chosen again, for now."""
+        self.left_out.add(self._last)
 
     def __call__(self, members: Sequence[ServerDescription]) -> list[ServerDescription]:
         """From all members that hold data, the one to read from; none where nobody fits."""
+        members = [each for each in members if each.address not in self.left_out]
         first = [each for each in members if each.is_writable or each.server_type_name in ("Mongos", "Standalone")]
         behind = [(self.lag(each, members), each) for each in members if each not in first]
         fit = [each for lag, each in sorted(behind, key=lambda pair: pair[0]) if lag <= self._most]
@@ -179,8 +193,9 @@ class Choice:
             "secondary_preferred": [fit, first],
             "nearest": [sorted([*first, *fit], key=lambda each: each.round_trip_time or 0.0)],
         }
-        found = next((some for some in orders.get(self._preference, [fit, first]) if some), [])
-        return found[:1]
+        found = next((some for some in orders.get(self._preference, [fit, first]) if some), [])[:1]
+        self._last = found[0].address if found else self._last
+        return found
 
     @staticmethod
     def lag(member: ServerDescription, members: Sequence[ServerDescription]) -> float:

@@ -142,6 +142,23 @@ async def test_a_session_outlives_its_member(mongo: MongoServer, shop: str) -> N
         assert [mark.table for mark in marks] == ["people"]
 
 
+@pytest.mark.parametrize(("preference", "outcome"), [("secondary_preferred", "people"), ("nearest", "people"), ("secondary", "no_member")])
+async def test_both_secondaries_go_at_once(mongo: MongoServer, shop: str, preference: str, outcome: str) -> None:
+    """The primary is read where the preference lets it; where not, what is told is that nobody is left, not how a line ended."""
+    spec = mongo.spec(shop, replica_config=ReplicaConfig(replica_set=SET, read_preference=preference, max_lag_seconds=60.0))
+    async with MongoDriver().open(mongo.dial(shop, shop, spec=spec, connect_seconds=1.0)) as session, session.snapshot() as snapshot:
+        mongo.test("down", member=1)
+        mongo.test("down", member=2)
+        try:
+            found = [mark.table for mark in await snapshot.marks(MongoDriver().whole(shop, Scope()), compare=True)]
+        except Failed as error:
+            found = [error.code]
+        finally:
+            mongo.test("up", member=1)
+            mongo.test("up", member=2)
+    assert found == [outcome]
+
+
 async def test_what_is_wrong_has_a_code(mongo: MongoServer, shop: str) -> None:
     """Beside what the conformance suite asks: a database that is not there, another set, something else that listens, one who hangs up."""
     anywhere = mongo.user(f"any_{shop}")
