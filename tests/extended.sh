@@ -15,6 +15,19 @@ tofu() {
     echo "no OpenTofu: its tests will fail"
 }
 
+# A real API server, on Debian's etcd; its own module takes its parts from beside it.
+kube_apiserver() {
+  [ "$(id -u)" != 0 ] || command -v etcd >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends etcd-server >/dev/null
+  [ ! -x .venv/extended/kube-apiserver ] || return
+  parts="api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider cluster-bootstrap code-generator component-base
+    component-helpers controller-manager cri-api cri-client csi-translation-lib dynamic-resource-allocation endpointslice externaljwt kms
+    kube-aggregator kube-controller-manager kube-proxy kube-scheduler kubectl kubelet metrics mount-utils pod-security-admission"
+  replacements=()
+  for each in $parts; do replacements+=("k8s.io/$each => k8s.io/$each v0.34.4"); done
+  tests/build_go.sh k8s.io/kubernetes/cmd/kube-apiserver@v1.34.4 .venv/extended/kube-apiserver "${replacements[@]}" ||
+    echo "no kube-apiserver: its tests will fail"
+}
+
 keycloak() {
   .venv/bin/python -m tests.keycloak || echo "no Keycloak: its tests will fail"
 }
@@ -22,5 +35,6 @@ keycloak() {
 keycloak &
 fake_gcs_server
 tofu
+kube_apiserver
 wait
 exit 0
