@@ -11,6 +11,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
 from services.tagger.commands.documents import contract_from, job_from
@@ -23,6 +24,7 @@ from shared.cli.output import as_json, plain, stdout, table
 from shared.contracts.job import JobConfig
 from shared.errors import UsageError
 
+FOUND = 3  # exit code where something is not as the job says
 MODES = ("validate", "plan", "apply", "outputs")
 
 
@@ -44,9 +46,9 @@ def run(config: str, mode: str, *, asset: str = "", json_output: bool = False, *
     options = Options(**given)
     job, where = job_from(config, json_output=json_output)
     contract = _contract(job, config, asset, json_output=json_output)
-    if mode == "validate":
-        return _valid(job, contract, json_output=json_output)
     derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", personal=holds_personal)
+    if mode == "validate":
+        return _valid(job, contract, derived, json_output=json_output)
     if options.export:
         return _exported(job, derived, options)
     _by_terraform(job, where, derived, config, mode, options, json_output=json_output)
@@ -119,11 +121,20 @@ def _contract(job: JobConfig, config: str, asset: str, *, json_output: bool) -> 
     return contract_from(str(path), json_output=json_output, name=job.asset)
 
 
-def _valid(job: JobConfig, contract: tuple[Normal, Where] | None, *, json_output: bool) -> None:
+def _valid(job: JobConfig, contract: tuple[Normal, Where] | None, derived: DerivedJob, *, json_output: bool) -> None:
+    """Raises typer.Exit with FOUND where the infrastructure is not as the job says."""
+    from services.tagger.commands import checks
+
+    told = checks.validate_infrastructure(job, derived)
     if json_output:
         named = contract[1].name if contract else None
-        return as_json({"job": job.model_dump(mode="json", exclude_unset=True), "contract": named, "problems": []})
-    stdout.print("This job is fine." if contract else "This job is fine. It names no asset_path, so no contract was looked at.")
+        as_json({"job": job.model_dump(mode="json", exclude_unset=True), "contract": named, "problems": [], "infrastructure": told})
+    else:
+        stdout.print("This job is fine." if contract else "This job is fine. It names no asset_path, so no contract was looked at.")
+        if "infrastructure" in job.model_fields_set:
+            checks.show_checks(told)
+    if checks.wrong(told):
+        raise typer.Exit(FOUND)
 
 
 def _show_tags(job: JobConfig, derived: DerivedJob) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +43,13 @@ class AwsChecks:
 
     def __init__(self, sessions: AwsSessions, sign_in: AwsSignIn) -> None:
         self._sessions, self._sign_in, self._gate = sessions, sign_in, asyncio.Semaphore(AT_ONCE)
+        self._clients, self._open = dict[str, asyncio.Future[Any]](), AsyncExitStack()
 
     async def look(self, wanted: list[Wanted], around: Around) -> list[Looked]:
         """One result for each, in their order. Raises Failed or Transient where nobody could sign in."""
-        account = await self._account()
-        found = await asyncio.gather(*(self._one(each, around) for each in wanted))
+        async with self._open:
+            account = await self._account()
+            found = await asyncio.gather(*(self._one(each, around) for each in wanted))
         if around.account and around.account != account:
             why = f"we are signed in to {account}"
             remedy = "Sign in to the job's account, or correct account_id."
@@ -55,8 +58,11 @@ class AwsChecks:
         return found
 
     async def _account(self) -> str:
-        async with self._sessions.client(self._sign_in, "sts") as sts:
+        sts = await self._client("sts")
+        try:
             return str((await sts.get_caller_identity())["Account"])
+        except Exception as error:
+            raise diagnose(error) from None
 
     async def _one(self, wanted: Wanted, around: Around) -> Looked:
         looks: dict[str, Callable[[Wanted, Around], Awaitable[Looked]]] = {
@@ -76,29 +82,29 @@ class AwsChecks:
             return _told(wanted, error, around)
 
     async def _emr(self, wanted: Wanted, around: Around) -> Looked:
-        async with self._client("emr") as emr:
-            cluster = (await emr.describe_cluster(ClusterId=wanted.id))["Cluster"]
+        emr = await self._client("emr")
+        cluster = (await emr.describe_cluster(ClusterId=wanted.id))["Cluster"]
         return _first(
             judge_cluster(wanted, cluster["Status"]["State"]),
             judge_room(wanted, _pairs(cluster.get("Tags", [])), around.tags, MOST_TAGS),
         )
 
     async def _ecs(self, wanted: Wanted, around: Around) -> Looked:
-        async with self._client("ecs") as ecs:
-            found = (await ecs.describe_clusters(clusters=[wanted.id], include=["TAGS"]))["clusters"]
+        ecs = await self._client("ecs")
+        found = (await ecs.describe_clusters(clusters=[wanted.id], include=["TAGS"]))["clusters"]
         if not found:
             return _missing(wanted, around.region)
         tags = {tag["key"]: tag.get("value", "") for tag in found[0].get("tags", [])}
         return _first(judge_cluster(wanted, found[0]["status"]), judge_room(wanted, tags, around.tags, MOST_TAGS))
 
     async def _bucket(self, wanted: Wanted, around: Around) -> Looked:
-        async with self._client("s3") as s3:
-            location = (await s3.get_bucket_location(Bucket=wanted.id)).get("LocationConstraint") or "us-east-1"
-            region = judge_region(wanted, around.region, "eu-west-1" if location == "EU" else location)
-            if region.code:
-                return region
-            await s3.head_bucket(Bucket=wanted.id)
-            return judge_room(wanted, await _bucket_tags(s3, wanted.id), around.tags, MOST_TAGS)
+        s3 = await self._client("s3")
+        location = (await s3.get_bucket_location(Bucket=wanted.id)).get("LocationConstraint") or "us-east-1"
+        region = judge_region(wanted, around.region, "eu-west-1" if location == "EU" else location)
+        if region.code:
+            return region
+        await s3.head_bucket(Bucket=wanted.id)
+        return judge_room(wanted, await _bucket_tags(s3, wanted.id), around.tags, MOST_TAGS)
 
     async def _network(self, wanted: Wanted, around: Around) -> Looked:
         return await self._ec2(wanted, around, "describe_vpcs", {"VpcIds": [wanted.id]}, "Vpcs")
@@ -110,27 +116,30 @@ class AwsChecks:
         return await self._ec2(wanted, around, "describe_security_groups", {"GroupIds": [wanted.id]}, "SecurityGroups")
 
     async def _ec2(self, wanted: Wanted, around: Around, call: str, arguments: dict[str, Any], name: str) -> Looked:
-        async with self._client("ec2") as ec2:
-            found = (await getattr(ec2, call)(**arguments))[name][0]
-            looked = _first(
-                judge_network(wanted, around.network, found["VpcId"]),
-                judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS),
-            )
-            return looked if looked.code else await _may_tag(ec2, wanted)
+        ec2 = await self._client("ec2")
+        found = (await getattr(ec2, call)(**arguments))[name][0]
+        looked = _first(
+            judge_network(wanted, around.network, found["VpcId"]),
+            judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS),
+        )
+        return looked if looked.code else await _may_tag(ec2, wanted)
 
     async def _role(self, wanted: Wanted, around: Around) -> Looked:
         name = wanted.id.rpartition("/")[2]
-        async with self._client("iam") as iam:
-            if ":instance-profile/" in wanted.id:
-                found = (await iam.get_instance_profile(InstanceProfileName=name))["InstanceProfile"]
-            else:
-                found = (await iam.get_role(RoleName=name))["Role"]
+        iam = await self._client("iam")
+        if ":instance-profile/" in wanted.id:
+            found = (await iam.get_instance_profile(InstanceProfileName=name))["InstanceProfile"]
+        else:
+            found = (await iam.get_role(RoleName=name))["Role"]
         if wanted.id.startswith("arn:") and found["Arn"] != wanted.id:
             return Looked(wanted, "role_elsewhere", f"its name is that of {found['Arn']}", "Correct account or path of the ARN.")
         return judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS)
 
-    def _client(self, api: str) -> Any:
-        return self._sessions.client(self._sign_in, api)
+    async def _client(self, api: str) -> Any:
+        """One client of each service, for all looks: to make one costs more than to use it."""
+        if api not in self._clients:
+            self._clients[api] = asyncio.ensure_future(self._open.enter_async_context(self._sessions.client(self._sign_in, api)))
+        return await asyncio.shield(self._clients[api])
 
 
 async def _bucket_tags(s3: Any, name: str) -> dict[str, str]:
