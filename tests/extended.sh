@@ -15,6 +15,24 @@ tofu() {
     echo "no OpenTofu: its tests will fail"
 }
 
+# The tests' own provider, and the bindings that hold the real ones' schemas.
+terraform_provider() {
+  out="$PWD/.venv/extended/terraform-provider"
+  [ "$out" -nt tests/terraform/provider/main.go ] && return
+  folder=$(mktemp -d)
+  cp tests/terraform/provider/* "$folder"
+  (cd "$folder" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=mod go build -p 2 -o "$out" .) || echo "no provider for Terraform's tests: they will fail"
+  rm -rf "$folder"
+}
+
+terraform_bindings() {
+  mkdir -p .venv/extended/bindings
+  for each in aws@21.22.1 azurerm@14.23.1 google@16.12.1 kubernetes@12.1.1; do
+    [ -f ".venv/extended/bindings/cdktf-provider-${each/@/-}.tgz" ] ||
+      npm pack --silent --pack-destination .venv/extended/bindings "@cdktf/provider-$each" >/dev/null || echo "no bindings of $each: tests of Terraform's modules will fail"
+  done
+}
+
 # A real API server, on Debian's etcd; its own module takes its parts from beside it.
 kube_apiserver() {
   [ "$(id -u)" != 0 ] || command -v etcd >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends etcd-server >/dev/null
@@ -28,13 +46,20 @@ kube_apiserver() {
     echo "no kube-apiserver: its tests will fail"
 }
 
+checkov() {
+  [ ! -x .venv/extended/checkov/bin/checkov ] || return
+  .venv/bin/python -m venv --without-pip .venv/extended/checkov &&
+    .venv/bin/python -m uv pip install -q --python .venv/extended/checkov/bin/python checkov==3.3.30 || echo "no checkov: its test will fail"
+}
+
 keycloak() {
   .venv/bin/python -m tests.keycloak || echo "no Keycloak: its tests will fail"
 }
 
-keycloak &
+{ keycloak; terraform_bindings; checkov; } &
 fake_gcs_server
 tofu
+terraform_provider
 kube_apiserver
 wait
 exit 0
