@@ -1,4 +1,4 @@
-"""Discovery's door for HTTP: what is being scanned, how far it is, and stop."""
+"""Discovery's door for HTTP: what is being scanned, how far it is; pause, resume and stop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.discovery.store import Store
+from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.connection import Diagnosis
 from shared.contracts.names import SourceName
@@ -18,21 +19,23 @@ from shared.web.guard import check, hidden, narrowed
 from shared.web.problems import problem
 
 
-def routes(store: Store) -> list[Route]:
+def routes(store: Store, jobs: Jobs) -> list[Route]:
     """Everything under /scan-jobs."""
-    door = ScanJobs(store)
+    door = ScanJobs(store, jobs)
     return [
         Route("/scan-jobs", door.list, methods=["GET"]),
         Route("/scan-jobs/{id}", door.show, methods=["GET"]),
         Route("/scan-jobs/{id}/cancel", door.cancel, methods=["POST"]),
+        Route("/scan-jobs/{id}/pause", door.pause, methods=["POST"]),
+        Route("/scan-jobs/{id}/resume", door.resume, methods=["POST"]),
     ]
 
 
 class ScanJobs:
     """Scans as the outside sees them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self._store, self._jobs = store, jobs
 
     async def list(self, request: Request) -> Response:
         """`?source=tenant/name&limit=50`, newest first."""
@@ -45,22 +48,56 @@ class ScanJobs:
         return _no_such_scan() if scan is None or await _hidden(request, "scan.read", scan) else JSONResponse(scan)
 
     async def cancel(self, request: Request) -> Response:
-        """Ends a scan that waits or runs; what it said so far stands, and nothing is removed."""
-        scan = await self._store.scan(request.path_params["id"])
-        if scan is None or await _hidden(request, "scan.read", scan):
+        """Ends a scan that waits, runs or is paused; what it said so far stands, and nothing is removed."""
+        scan = await self._decided(request, "scan.cancel")
+        if scan is None:
             return _no_such_scan()
-        check(request, "scan.cancel", SourceName.parse(scan["source"]).tenant, scan["source"])
-        id, source = scan["scan_id"], scan["source"]
-        tenant = SourceName.parse(source).tenant
+        id, source, cause = scan["scan_id"], scan["source"], _cause(scan)
         diagnosis = Diagnosis(code="cancelled", cause="a person stopped the scan", remedy="Ask for a new one when it suits.")
         async with self._store.unit(keys=[source]) as unit:
-            cause = Cause.new(f"cancel/{id}", tenant=tenant)
             if not await unit.end(id, "cancelled", code="cancelled"):
                 return problem(409, "scan_over", "This scan is over")
             failed = ScanFailed(source=source, scan_id=id, diagnosis=diagnosis, trace_id=scan["trace_id"], progress=await unit.share(id))
             unit.bus.emit(failed, key=source, cause=cause)
-            unit.bus.audit(tenant, actor_of(request), "scan.cancel", source, cause)
+            unit.bus.audit(cause.tenant, actor_of(request), "scan.cancel", source, cause)
         return JSONResponse({"scan_id": id, "state": "cancelled"})
+
+    async def pause(self, request: Request) -> Response:
+        """A scan that waits or runs stops where it is, after the tables that are being told, until somebody resumes it."""
+        scan = await self._decided(request, "scan.pause")
+        if scan is None:
+            return _no_such_scan()
+        async with self._store.unit(keys=[scan["source"]]) as unit:
+            if not await unit.pause(scan["scan_id"]):
+                return problem(409, "scan_not_open", "This scan is over, or paused already")
+            cause = _cause(scan)
+            unit.bus.audit(cause.tenant, actor_of(request), "scan.pause", scan["source"], cause)
+        return JSONResponse({"scan_id": scan["scan_id"], "state": "paused"})
+
+    async def resume(self, request: Request) -> Response:
+        """A paused scan goes on where it was."""
+        scan = await self._decided(request, "scan.pause")
+        if scan is None:
+            return _no_such_scan()
+        async with self._store.unit(keys=[scan["source"]]) as unit:
+            if not await unit.resume(scan["scan_id"]):
+                return problem(409, "scan_not_paused", "This scan is not paused")
+            cause = _cause(scan)
+            await unit.enqueue(self._jobs, scan["source"], scan["priority"], cause.traceparent)
+            unit.bus.audit(cause.tenant, actor_of(request), "scan.resume", scan["source"], cause)
+        return JSONResponse({"scan_id": scan["scan_id"], "state": "waiting"})
+
+    async def _decided(self, request: Request, action: str) -> dict[str, Any] | None:
+        """The scan that the path names; None where who asks may not even see it. Raises Denied where they may not do this to it."""
+        scan = await self._store.scan(request.path_params["id"])
+        if scan is None or await _hidden(request, "scan.read", scan):
+            return None
+        check(request, action, SourceName.parse(scan["source"]).tenant, scan["source"])
+        return scan
+
+
+def _cause(scan: dict[str, Any]) -> Cause:
+    return Cause.new(tenant=SourceName.parse(scan["source"]).tenant)
 
 
 async def _hidden(request: Request, action: str, scan: dict[str, Any]) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 from services.discovery import api, handlers
 from services.discovery.gateway import Patience, Sources
 from services.discovery.settings import DiscoverySettings
-from services.discovery.store import Store
-from services.discovery.worker.scan import KIND, Scanner
+from services.discovery.store import SCAN, URGENT, Store
+from services.discovery.worker.scan import Scanner
 from shared.bus.jobs import work
 from shared.contracts.connection import SourceConnected, SourceFailedOver
 from shared.contracts.judging.allowed import Allowed
@@ -35,8 +35,9 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
     context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)
     context.bus.on(ScanRequested, partial(handlers.on_scan_requested, store=store, jobs=context.jobs, gate=context.gate), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=context.jobs), batch=100)
-    context.routes += api.routes(store)
-    context.spawn(partial(work, context.jobs, KIND, scanner.work, concurrency=settings.scans_at_once))
+    context.routes += api.routes(store, context.jobs)
+    context.spawn(partial(work, context.jobs, SCAN, scanner.work, concurrency=settings.scans_at_once, fair=True))
+    context.spawn(partial(work, context.jobs, SCAN, scanner.work, concurrency=1, fair=True, at_least=URGENT))
     try:
         yield
     finally:

@@ -19,8 +19,6 @@ from shared.contracts.scan import ScanFailed, ScanRequested
 from shared.contracts.source import Scope, SourceRemoved
 from shared.observe import tracing
 
-SCAN = "scan"
-_PRIORITY = {"person": 10, "normal": 0, "bulk": -10}
 _EVERYTHING = Scope()
 _REMOVED = Diagnosis(code="source_removed", cause="the source was removed", remedy="Register it again, then ask for a scan.")
 
@@ -104,14 +102,12 @@ async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, store: 
             for scan, trace_id, progress in ended:
                 failed = ScanFailed(source=source, scan_id=scan, diagnosis=_REMOVED, trace_id=trace_id, progress=progress)
                 unit.bus.emit(failed, key=source, cause=received)
-            await jobs.enqueue(unit.bus.connection, SCAN, source, "", priority=10, traceparent=received.traceparent)
+            await unit.enqueue(jobs, source, "person", received.traceparent)
 
 
 async def _ask(unit: DiscoveryUnit, jobs: Jobs, scan: Scan) -> None:
     if await unit.ask(scan):
-        await jobs.enqueue(
-            unit.bus.connection, SCAN, scan.source, "", priority=_PRIORITY.get(scan.priority, 0), traceparent=scan.traceparent
-        )
+        await unit.enqueue(jobs, scan.source, scan.priority, scan.traceparent)
 
 
 def _scan(

@@ -10,7 +10,9 @@ from shared.settings import ServiceSettings
 class DiscoverySettings(ServiceSettings):
     """What discovery needs besides."""
 
-    scans_at_once: int = Field(default=2, ge=1, le=32, description="scans that this process works on at the same time")
+    scans_at_once: int = Field(
+        default=2, ge=1, le=32, description="scans that this process works on at the same time, beside one that a person asked for"
+    )
     sample_connections: int = Field(
         default=4,
         ge=1,

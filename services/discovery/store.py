@@ -13,6 +13,7 @@ import asyncpg
 import orjson
 
 from services.discovery.domain.plan import Known
+from shared.bus.jobs import Jobs
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.connection import SourceConnected
@@ -20,7 +21,9 @@ from shared.contracts.source import Scope
 from shared.db.scope import in_scope
 from shared.observe import tracing
 
-SERVICE = "discovery"
+SERVICE, SCAN = "discovery", "scan"
+URGENT = 10
+_PRIORITY = {"person": URGENT, "normal": 0, "bulk": -10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Before:
     fingerprint: str = ""
     evidence: str = ""
     outline: str = ""
+    warmth: float = 0.0
+    days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Row:
     text_columns_with_evidence: int
     sampled_values: int
     left_out: str
+    warmth: float
 
 
 _COLUMNS = attrgetter(*(field.name for field in fields(Row)))
@@ -91,16 +97,18 @@ class Totals:
     left_out: Mapping[str, int]
 
 
+_DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
+_URGENCY = "array_position(array['person', 'normal', 'bulk'], priority)"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
-        looked_by, said_by, sampled, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, gone)
-    select *, false from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+        looked_by, said_by, sampled, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth, gone, warm_at)
+    select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-        $13::boolean[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[])
+        $13::boolean[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[], $19::real[])
     on conflict (key) do update set sequence = excluded.sequence, mark = excluded.mark, pages = excluded.pages, gone = false,
         fingerprint = excluded.fingerprint, evidence = excluded.evidence, outline = excluded.outline, looked_by = excluded.looked_by,
         said_by = excluded.said_by, sampled = excluded.sampled, columns = excluded.columns, text_columns = excluded.text_columns,
         text_columns_with_evidence = excluded.text_columns_with_evidence, sampled_values = excluded.sampled_values,
-        left_out = excluded.left_out"""
+        left_out = excluded.left_out, warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
 _TOTALS = """select coalesce(sum(columns), 0)::bigint, coalesce(sum(text_columns), 0)::bigint,
         coalesce(sum(text_columns_with_evidence), 0)::bigint, coalesce(sum(sampled_values) filter (where looked_by = $2), 0)::bigint,
         count(*) filter (where said_by = $2) from asset where {}"""
@@ -126,9 +134,11 @@ class Store:
         return SourceConnected.model_validate_json(text) if text else None
 
     async def next_scan(self, source: str) -> Scan | None:
-        """A scan that was begun before the waiting ones, in the order of asking."""
+        """The most urgent; of these one that was begun before the waiting ones, in the order of asking."""
         row = await self._pool.fetchrow(
-            "select * from scan where source = $1 and state in ('waiting', 'running') order by state, asked_at, id limit 1", source
+            f"""select * from scan where source = $1 and state in ('waiting', 'running')
+            order by {_URGENCY}, state, asked_at, id limit 1""",
+            source,
         )
         return _scan(row) if row else None
 
@@ -142,7 +152,8 @@ class Store:
     async def known(self, source: str) -> dict[tuple[str, str], Known]:
         """Every asset of the source that is there, by schema and table."""
         rows = await self._pool.fetch(
-            "select schema_name, table_name, key, mark, pages, looked_by, sampled, missed_by from asset where source = $1 and not gone",
+            f"""select schema_name, table_name, key, mark, pages, looked_by, sampled, missed_by, warmth, {_DAYS}
+            from asset where source = $1 and not gone""",
             source,
         )
         return {(row[0], row[1]): Known(*row[2:]) for row in rows}
@@ -211,6 +222,49 @@ class DiscoveryUnit:
         """Whether the scan is still wanted; until this transaction ends it stays so."""
         return bool(await self._sql.fetchval("select state = 'running' from scan where id = $1 for share", scan))
 
+    async def is_overtaken(self, scan: Scan) -> bool:
+        """Whether a more urgent scan of the same source waits."""
+        return bool(
+            await self._sql.fetchval(
+                f"""select exists (select from scan where source = $1 and state = 'waiting'
+                and {_URGENCY} < array_position(array['person', 'normal', 'bulk'], $2))""",
+                *(scan.source, scan.priority),
+            )
+        )
+
+    async def give_way(self, scan: str) -> None:
+        """The scan waits again; what was begun so does not count as a try."""
+        await self._sql.execute("update scan set state = 'waiting', tries = tries - 1 where id = $1 and state = 'running'", scan)
+
+    async def pause(self, scan: str) -> bool:
+        """False where it is neither waiting nor running."""
+        return bool(
+            await self._sql.fetchval(
+                "update scan set state = 'paused' where id = $1 and state in ('waiting', 'running') returning true", scan
+            )
+        )
+
+    async def resume(self, scan: str) -> bool:
+        """False where it is not paused."""
+        return bool(
+            await self._sql.fetchval("update scan set state = 'waiting', tries = 0 where id = $1 and state = 'paused' returning true", scan)
+        )
+
+    async def enqueue(self, jobs: Jobs, source: str, priority: str, traceparent: str) -> None:
+        """A job for the scans of this source, which takes turns with others of its tenant and of its host."""
+        shares = await self._shares(source)
+        urgency = _PRIORITY.get(priority, 0)
+        await jobs.enqueue(self._sql, SCAN, source, "", priority=urgency, traceparent=traceparent, shares=shares)
+
+    async def _shares(self, source: str) -> list[str]:
+        row = await self._sql.fetchrow(
+            """select connected::jsonb #>> '{plan,host}', connected::jsonb #>> '{plan,port}'
+            from source where key = $1 and connected <> ''""",
+            source,
+        )
+        host = [f"host:{row[0]}:{row[1]}"] if row and row[0] else []
+        return [f"tenant:{source.partition('/')[0]}", *host]
+
     async def share(self, scan: str) -> float:
         """How far the scan came, 0 to 1."""
         row = await self._sql.fetchrow("select tables, looked from scan where id = $1", scan)
@@ -237,14 +291,19 @@ class DiscoveryUnit:
         )
         rows = await self._sql.fetch(
             """update scan set state = 'cancelled', code = 'source_removed', ended_at = $2
-            where source = $1 and state in ('waiting', 'running') returning id, traceparent, tables, looked""",
+            where source = $1 and state in ('waiting', 'running', 'paused') returning id, traceparent, tables, looked""",
             *(source, self.bus.now),
         )
         return [(row[0], tracing.trace_id(row[1]), min(1.0, row[3] / row[2]) if row[2] else 0.0) for row in rows]
 
-    async def begin(self, scan: str) -> None:
-        await self._sql.execute(
-            "update scan set state = 'running', tries = tries + 1, started_at = coalesce(started_at, $2) where id = $1", scan, self.bus.now
+    async def begin(self, scan: str) -> bool:
+        """False where nobody wants it any more just now."""
+        return bool(
+            await self._sql.fetchval(
+                """update scan set state = 'running', tries = tries + 1, started_at = coalesce(started_at, $2)
+                where id = $1 and state in ('waiting', 'running') returning true""",
+                *(scan, self.bus.now),
+            )
         )
 
     async def progress(self, scan: str, *, tables: int | None = None, looked: int = 0, changed: int = 0) -> None:
@@ -258,7 +317,7 @@ class DiscoveryUnit:
         return bool(
             await self._sql.fetchval(
                 """update scan set state = $2, code = $3, report = $4, ended_at = $5
-                where id = $1 and state in ('waiting', 'running') returning true""",
+                where id = $1 and state in ('waiting', 'running', 'paused') returning true""",
                 *(scan, state, code, report.decode(), self.bus.now),
             )
         )
@@ -266,7 +325,7 @@ class DiscoveryUnit:
     async def before(self, keys: Sequence[str]) -> dict[str, Before]:
         """What was last said of these assets, those that are gone too."""
         rows = await self._sql.fetch(
-            "select key, sequence, gone, fingerprint, evidence, outline from asset where key = any($1)", list(keys)
+            f"select key, sequence, gone, fingerprint, evidence, outline, warmth, {_DAYS} from asset where key = any($1)", list(keys)
         )
         return {row[0]: Before(*row[1:]) for row in rows}
 

@@ -59,4 +59,5 @@ async def clean_jobs(pool: asyncpg.Pool, keep: timedelta = KEPT_JOBS) -> int:
     total = 0
     while removed := len(await pool.fetch(_CLEAN_JOBS, keep)):
         total += removed
+    await pool.execute("delete from job_turn where served_at < now() - $1::interval", keep)
     return total

@@ -11,10 +11,11 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic, time_ns
 from uuid import uuid4
 
@@ -61,20 +62,28 @@ class Job:
         return Cause(f"job/{self.kind}/{self.id}/{chunk}", self.traceparent, tenant)
 
 
-_ENQUEUE = """insert into job (kind, key, payload, priority, run_after, trace) values ($1, $2, $3, $4, coalesce($5, now()), $6)
+_ENQUEUE = """insert into job (kind, key, payload, priority, run_after, trace, shares)
+    values ($1, $2, $3, $4, coalesce($5, now()), $6, $7)
     on conflict (kind, key) where state = 'waiting' do update set payload = excluded.payload,
         priority = greatest(job.priority, excluded.priority), run_after = least(job.run_after, excluded.run_after),
-        trace = excluded.trace, changed_at = now()
+        trace = excluded.trace, shares = excluded.shares, changed_at = now()
     returning id"""
 _CLAIM = """update job set state = 'running', fence = fence + 1, attempts = attempts + 1, worker = $2, changed_at = now(),
         lease_until = clock_timestamp() + $3
     where id = (
-        select id from job as due where kind = $1 and state in ('waiting', 'running') and run_after <= now()
+        select id from job as due where kind = $1 and state in ('waiting', 'running') and run_after <= now() and priority >= $4
             and (state = 'waiting' or lease_until < clock_timestamp())
             and not exists (select from job as other where other.kind = due.kind and other.key = due.key and other.state = 'running'
                 and other.id <> due.id)
-        order by priority desc, run_after, id limit 1 for update skip locked)
-    returning id, kind, key, payload, fence, cursor, attempts, trace"""
+        order by priority desc, {turns}run_after, id limit 1 for update skip locked)
+    returning id, kind, key, payload, fence, cursor, attempts, trace, shares"""
+_ANY = -(2**31)
+# Fewest running jobs that share something with this one; then, share by share, who was served the longest ago.
+_TURNS = """(select count(*) from job as other where other.kind = due.kind and other.state = 'running' and other.shares && due.shares),
+            array(select coalesce(turn.served_at, '-infinity') from unnest(due.shares) with ordinality as share(name, place)
+                left join job_turn as turn on turn.kind = due.kind and turn.share = share.name order by share.place), """
+_SERVED = """insert into job_turn (kind, share, served_at) select $1, share, clock_timestamp()
+    from unnest($2::text[]) as share order by share on conflict (kind, share) do update set served_at = excluded.served_at"""
 _RENEW = "update job set lease_until = clock_timestamp() + $3 where id = $1 and fence = $2 and state = 'running' returning id"
 _CURSOR = "update job set cursor = $3, changed_at = now() where id = $1 and fence = $2 and state = 'running' returning id"
 _FINISH = """update job set state = 'done', lease_until = null, error_code = '', changed_at = now()
@@ -103,21 +112,27 @@ class Jobs:
         priority: int = 0,
         *,
         traceparent: str = "",
+        shares: Sequence[str] = (),
     ) -> int:
-        """Store a job inside the caller's transaction; returns its id.
+        """Store a job inside the caller's transaction; returns its id. `shares`: what it has in common with others, the weightiest first.
 
         At most one job waits per kind and key: a second one replaces its payload. While one of that kind and key runs, the next waits.
         """
         trace = traceparent or tracing.current.get()
-        found: int = await connection.fetchval(_ENQUEUE, kind, key, payload, priority, run_after, trace)
+        found: int = await connection.fetchval(_ENQUEUE, kind, key, payload, priority, run_after, trace, list(shares))
         return found
 
-    async def claim(self, kind: str) -> Job | None:
-        """The most urgent due job, ours for the lease; one whose worker's lease has run out counts as due."""
-        row = await self._pool.fetchrow(_CLAIM, kind, self.worker, self._lease)
+    async def claim(self, kind: str, *, fair: bool = False, at_least: int = _ANY) -> Job | None:
+        """The most urgent due job, ours for the lease; one whose worker's lease has run out counts as due.
+
+        `fair`: of equally urgent ones, those that share something with another take turns with it. `at_least`: none that is less urgent.
+        """
+        row = await self._pool.fetchrow(_CLAIM.format(turns=_TURNS if fair else ""), kind, self.worker, self._lease, at_least)
         if row is None:
             return None
-        id, kind, key, payload, fence, cursor, attempts, trace = row
+        id, kind, key, payload, fence, cursor, attempts, trace, shares = row
+        if fair and shares:
+            await self._pool.execute(_SERVED, kind, shares)
         return Job(id, kind, key, payload, fence, cursor, attempts, tracing.child(trace), trace)
 
     async def renew(self, job: Job) -> None:
@@ -156,22 +171,34 @@ async def _fenced(connection: asyncpg.Connection | asyncpg.Pool, job: Job, state
 Handler = Callable[[Job], Awaitable[None]]
 
 
-async def work(jobs: Jobs, kind: str, handler: Handler, *, concurrency: int) -> None:
-    """Claim and do jobs of this kind until cancelled, at most `concurrency` at once.
+async def work(jobs: Jobs, kind: str, handler: Handler, *, concurrency: int, fair: bool = False, at_least: int = _ANY) -> None:
+    """Claim and do jobs of this kind until cancelled, at most `concurrency` at once; `fair` and `at_least` as `Jobs.claim` has them.
 
     The handler's job is finished for it when it returns, unless it finished it itself in its own last transaction. Its lease is
     renewed while it runs; where that fails, the handler is cancelled. Cancelled from outside, running jobs go back to waiting.
     """
+    bell, looking = wakes.listener(jobs._service), asyncio.Lock()
+    claim = partial(jobs.claim, kind, fair=fair, at_least=at_least)
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
-            group.create_task(_worker(jobs, kind, handler))
+            group.create_task(_worker(jobs, claim, handler, bell, looking))
 
 
-async def _worker(jobs: Jobs, kind: str, handler: Handler) -> None:
-    bell, failures = wakes.listener(jobs._service), 0
+async def _worker(
+    jobs: Jobs, claim: Callable[[], Awaitable[Job | None]], handler: Handler, bell: asyncio.Event, looking: asyncio.Lock
+) -> None:
+    while True:
+        async with looking:  # of those without work one looks; the others would only find the same
+            job = await _found(claim, bell)
+        await _do(jobs, job, handler)
+
+
+async def _found(claim: Callable[[], Awaitable[Job | None]], bell: asyncio.Event) -> Job:
+    """Look when the bell rings and now and then, until there is a job."""
+    failures = 0
     while True:
         try:
-            job = await jobs.claim(kind)
+            job = await claim()
             failures = 0
         except Exception as error:
             if not transient(error):
@@ -180,8 +207,8 @@ async def _worker(jobs: Jobs, kind: str, handler: Handler) -> None:
             await asyncio.sleep(delay(failures))
             continue
         if job is not None:
-            await _do(jobs, job, handler)
-        elif await wakes.rung(bell, random.uniform(POLL_SECONDS / 2, POLL_SECONDS)):
+            return job
+        if await wakes.rung(bell, random.uniform(POLL_SECONDS / 2, POLL_SECONDS)):
             await asyncio.sleep(0.02)  # many commits ring; one look per moment is enough
 
 

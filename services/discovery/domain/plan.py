@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Literal, Protocol
 _SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view", "collection", "prefix"})
 _DRIFT = 0.2  # a table's size moved by more than this: its sample is taken again
 _DRIFT_FLOOR_PAGES = 8
+_HALF_LIFE_DAYS = 7.0
+_HOT = 0.5  # a change within the last week
 _MASS_REMOVAL_TABLES = 10
 _MASS_REMOVAL_SHARE = 0.5
 
@@ -36,7 +39,7 @@ class Mark(Protocol):
 class Known:
     """What the last scan left about one asset. `sampled`: values were looked at.
 
-    `missed_by`: the complete scan that first did not see it.
+    `missed_by`: the complete scan that first did not see it. `warmth`: how often it changed, `days` ago.
     """
 
     key: str
@@ -45,6 +48,8 @@ class Known:
     scan_id: str
     sampled: bool
     missed_by: str = ""
+    warmth: float = 0.0
+    days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +62,24 @@ class Removals:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The scan's work as indexes into the marks: `look` at these, of them `sample` those. `gone` are keys of assets not seen."""
+    """The scan's work as indexes into the marks: `look` at these, of them `sample` those. `gone` are keys of assets not seen.
+
+    The first `hot` of `look` have changed or are likely to have; they come before the others.
+    """
 
     look: list[int] = field(default_factory=list)
     sample: set[int] = field(default_factory=set)
     unchanged: int = 0
     done: int = 0
     gone: list[str] = field(default_factory=list)
+    hot: int = 0
 
 
 def plan(
     marks: Sequence[Mark], known: Mapping[tuple[str, str], Known], *, scan_id: str, mode: Literal["incremental", "full"], sampling: bool
 ) -> Work:
     """Decide. What this very scan did before a crash is not done again."""
-    work = Work(gone=_gone(marks, known))
+    look, sample, heat = list[int](), set[int](), dict[int, float]()
     unchanged = done = 0
     for at, mark in enumerate(marks):
         before = known.get((mark.schema, mark.table))
@@ -79,12 +88,24 @@ def plan(
             continue
         again = sampling and may_sample(mark) and _sample_again(mark, before)
         if mode == "full" or before is None or before.mark != mark.mark or again:
-            work.look.append(at)
+            look.append(at)
+            heat[at] = _heat(mark, before)
             if sampling and may_sample(mark):
-                work.sample.add(at)
+                sample.add(at)
         else:
             unchanged += 1
-    return Work(work.look, work.sample, unchanged, done, work.gone)
+    look.sort(key=lambda at: -heat[at])
+    return Work(look, sample, unchanged, done, _gone(marks, known), hot=sum(heat[at] >= _HOT for at in look))
+
+
+def _heat(mark: Mark, before: Known | None) -> float:
+    """What is known to have changed comes first, then what changed most and latest."""
+    return float("inf") if before is None or before.mark != mark.mark else cooled(before.warmth, before.days)
+
+
+def cooled(warmth: float, days: float) -> float:
+    """A count of changes of which each weighs half as much every week."""
+    return warmth * math.pow(0.5, days / _HALF_LIFE_DAYS)
 
 
 def may_sample(mark: Mark) -> bool:

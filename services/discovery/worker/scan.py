@@ -21,7 +21,7 @@ from services.discovery.gateway import CONFLICT, Line, Sources
 from services.discovery.pacing import Pacer
 from services.discovery.store import Scan, Store, Totals
 from services.discovery.worker.pipeline import flow
-from services.discovery.worker.tell import Cancelled, Found, Teller, say_removed
+from services.discovery.worker.tell import Cancelled, Found, Overtaken, Teller, say_removed
 from shared.bus.jobs import Job, Jobs, LostLease
 from shared.bus.received import Cause
 from shared.contracts.choices import store_host
@@ -36,7 +36,6 @@ from shared.sources.base import Snapshot, TableFacts, TableMark
 from shared.sources.failures import failure_of
 
 log = logging.getLogger(__name__)
-KIND = "scan"
 _CHUNK = 100
 _REMOVE_CHUNK = 200
 _ONE_TRACE_ASSETS = 100
@@ -106,7 +105,7 @@ class Scanner:
         self._store, self._jobs, self._sources, self._tries = store, jobs, sources, tries
 
     async def work(self, job: Job) -> None:
-        """All that waits for the source whose key the job has: draining first, then scans in the order of asking."""
+        """All that waits for the source whose key the job has: draining first, then scans, the most urgent first."""
         await self._drain(job)
         while scan := await self._store.next_scan(job.key):
             with tracing.span("scan", scan.traceparent, attributes={"pursight.scan.id": scan.id}) as own:
@@ -115,11 +114,17 @@ class Scanner:
     async def _attempt(self, job: Job, scan: Scan, cause: Cause) -> None:
         try:
             async with self._store.unit(keys=[scan.source]) as unit:
-                await unit.begin(scan.id)
+                if not await unit.begin(scan.id):
+                    return
             await self._persistently(job, scan, cause)
-        except (LostLease, Cancelled) as ended:
-            if isinstance(ended, LostLease):
-                raise
+        except LostLease:
+            raise
+        except Cancelled:
+            pass
+        except Overtaken:
+            async with self._store.unit(keys=[scan.source]) as unit:
+                await self._jobs.check(unit.bus.connection, job)
+                await unit.give_way(scan.id)
         except PurSightError as error:
             if not failure_of(error).lasting and scan.tries + 1 < self._tries:
                 raise
@@ -140,7 +145,7 @@ class Scanner:
             run = Run()
             try:
                 return await self._scan(job, scan, cause, run, avoid)
-            except (LostLease, Cancelled):
+            except (LostLease, Cancelled, Overtaken):
                 raise
             except PurSightError as error:
                 if not left or error.code not in ELSEWHERE or not run.others:
@@ -199,7 +204,7 @@ class Scanner:
             await _count(line, chunk, rows)
 
         stages = [("sample", sample), ("count", count), ("say", teller.tell)]
-        await flow(_described(catalogue, line, tables, sampled, place, run.seconds), stages, run.seconds)
+        await flow(_described(catalogue, line, (tables[: work.hot], tables[work.hot :]), sampled, place, run.seconds), stages, run.seconds)
         if stopped := line.spent():
             run.stopped, run.left = stopped, len(tables) - run.told
 
@@ -289,26 +294,34 @@ async def _count(line: Line, chunk: list[Found], rows: int) -> None:
 
 
 async def _described(
-    catalogue: Catalogue, line: Line, tables: Sequence[TableMark], sampled: set[tuple[str, str]], place: Place, seconds: dict[str, float]
+    catalogue: Catalogue,
+    line: Line,
+    groups: Sequence[Sequence[TableMark]],
+    sampled: set[tuple[str, str]],
+    place: Place,
+    seconds: dict[str, float],
 ) -> AsyncIterator[list[Found]]:
-    """In slices where the scan is to go slowly or may have to stop."""
-    start = 0
-    while start < len(tables) and not line.spent():
-        some = _SLICE if line.pacer.step.rest or any(line.pacer.budget) else len(tables)
-        started = perf_counter()
-        async for chunk in catalogue.describe(tables[start : start + some]):
-            found = []
-            for facts in chunk:
-                mark = facts.mark
-                described = document.document(place, mark.schema, mark.table, mark.kind, facts)
-                found.append(Found(facts, described, (mark.schema, mark.table) in sampled, plan.why_not_sampled(mark)))
-            worked = perf_counter() - started
-            seconds["describe"] = seconds.get("describe", 0.0) + worked
-            for at in range(0, len(found), _CHUNK):
-                yield found[at : at + _CHUNK]
-            await line.pacer.rest(worked)
+    """Group after group, each in slices where the scan is to go slowly or may have to stop."""
+    for tables in groups:
+        start = 0
+        while start < len(tables) and not line.spent():
+            some = _SLICE if line.pacer.step.rest or any(line.pacer.budget) else len(tables)
             started = perf_counter()
-        start += some
+            async for chunk in catalogue.describe(tables[start : start + some]):
+                found = [_found(place, facts, sampled) for facts in chunk]
+                worked = perf_counter() - started
+                seconds["describe"] = seconds.get("describe", 0.0) + worked
+                for at in range(0, len(found), _CHUNK):
+                    yield found[at : at + _CHUNK]
+                await line.pacer.rest(worked)
+                started = perf_counter()
+            start += some
+
+
+def _found(place: Place, facts: TableFacts, sampled: set[tuple[str, str]]) -> Found:
+    mark = facts.mark
+    described = document.document(place, mark.schema, mark.table, mark.kind, facts)
+    return Found(facts, described, (mark.schema, mark.table) in sampled, plan.why_not_sampled(mark))
 
 
 def _mode(scan: Scan) -> Literal["incremental", "full"]:

@@ -11,6 +11,7 @@ from time import time_ns
 from services.discovery.domain import drift, event
 from services.discovery.domain.document import Document, Outline, outline
 from services.discovery.domain.event import ScanFrame, Statistics
+from services.discovery.domain.plan import cooled
 from services.discovery.gateway import Counted
 from services.discovery.store import Before, DiscoveryUnit, Row, Scan, Store
 from shared.bus.jobs import Job, Jobs
@@ -24,10 +25,17 @@ _NOTHING = Counted({}, 0, 0, whole=False)
 
 
 class Cancelled(Failed):
-    """The scan was cancelled, or its source removed, while it ran."""
+    """The scan was cancelled or paused, or its source removed, while it ran."""
 
     def __init__(self) -> None:
         super().__init__("the scan was cancelled", code="cancelled")
+
+
+class Overtaken(Failed):
+    """A more urgent scan of the same source waits: that one first, then the rest of this one."""
+
+    def __init__(self) -> None:
+        super().__init__("a more urgent scan goes first", code="overtaken")
 
 
 @dataclass(slots=True)
@@ -74,6 +82,8 @@ class Teller:
         await self._jobs.check(unit.bus.connection, self._job)
         if not await unit.runs(self._scan.id):
             raise Cancelled
+        if await unit.is_overtaken(self._scan):
+            raise Overtaken
 
     def _one(self, unit: DiscoveryUnit, found: Found, before: Before) -> Row:
         counted = found.counted or _NOTHING
@@ -85,7 +95,7 @@ class Teller:
         sequence = before.sequence + bool(change)
         if change:
             self._say(unit, found, counted, sequence, change)
-        return self._row(found, counted, sequence, digest, after, said=bool(change))
+        return self._row(found, counted, before, digest, after, change)
 
     def _say(self, unit: DiscoveryUnit, found: Found, counted: Counted, sequence: int, change: Sequence[SchemaChange]) -> None:
         mark = found.facts.mark
@@ -115,7 +125,8 @@ class Teller:
         tracing.record("discover asset", own, start_ns=now, end_ns=now, links=[self._cause.traceparent])
         return own
 
-    def _row(self, found: Found, counted: Counted, sequence: int, digest: str, after: Outline, *, said: bool) -> Row:
+    def _row(self, found: Found, counted: Counted, before: Before, digest: str, after: Outline, change: Sequence[SchemaChange]) -> Row:
+        changed = bool(change) and change not in (drift.CREATED, drift.RESCANNED)
         texts = [at for at, textual in enumerate(found.facts.textual) if textual]
         empty = found.wanted and counted.whole and counted.rows == 0
         return Row(
@@ -123,20 +134,21 @@ class Teller:
             source=self._frame.source_key,
             schema_name=found.document.schema,
             table_name=found.document.table,
-            sequence=sequence,
+            sequence=before.sequence + bool(change),
             mark=found.facts.mark.mark,
             pages=found.facts.mark.pages,
             fingerprint=found.document.fingerprint,
             evidence=digest,
             outline=after.to_json(),
             looked_by=self._scan.id,
-            said_by=self._scan.id if said else "",
+            said_by=self._scan.id if change else "",
             sampled=found.wanted and not counted.left_out,
             columns=len(found.facts.names),
             text_columns=0 if empty or not found.wanted else len(texts),
             text_columns_with_evidence=sum(at in counted.evidence for at in texts),
             sampled_values=counted.values,
             left_out=counted.left_out or found.why_not,
+            warmth=cooled(before.warmth, before.days) + changed,
         )
 
 

@@ -55,6 +55,47 @@ async def test_one_job_waits_per_key_and_the_next_begins_after_the_running_one(r
     assert again.payload == "4"
 
 
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [
+        pytest.param(
+            [("big/1", "db1"), ("big/2", "db2"), ("big/3", "db3"), ("big/4", "db4"), ("small/1", "db9")],
+            ["big/1", "small/1", "big/2", "big/3", "big/4"],
+            id="a tenant with many does not hold up one with few",
+        ),
+        pytest.param(
+            [("a/1", "db1"), ("a/2", "db1"), ("a/3", "db1"), ("a/4", "db2")], ["a/1", "a/4", "a/2", "a/3"], id="nor one host another"
+        ),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_who_shares_something_takes_turns(rig: Any, asked: list[tuple[str, str]], served: list[str], at_once: int) -> None:
+    """Whether jobs run one after the other or beside each other."""
+    pool = await rig.pool("discovery")
+    jobs = Jobs(pool, service="discovery")
+    for key, host in asked:
+        await jobs.enqueue(pool, "scan", key, "", shares=(f"tenant:{key.partition('/')[0]}", f"host:{host}"))
+    order, running = [], []
+    while job := await jobs.claim("scan", fair=True):
+        order.append(job.key)
+        running.append(job)
+        if len(running) == at_once:
+            await jobs.finish(pool, running.pop(0))
+    assert order == served
+
+
+async def test_a_lane_for_the_urgent_takes_nothing_else(rig: Any) -> None:
+    """However long the others wait; and the most urgent comes first in every lane."""
+    pool = await rig.pool("discovery")
+    jobs = Jobs(pool, service="discovery")
+    await jobs.enqueue(pool, "scan", "a/1", "", priority=-10)
+    assert await jobs.claim("scan", at_least=10) is None
+    await jobs.enqueue(pool, "scan", "a/2", "", priority=10)
+    urgent = await jobs.claim("scan", at_least=10)
+    assert urgent is not None
+    assert urgent.key == "a/2"
+
+
 async def test_workers_do_every_job_once_and_try_failed_ones_again(rig: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each job ends; a transient error is tried again, an unknown one a few times, then the job is failed and says its code."""
     monkeypatch.setattr("shared.bus.jobs.delay", lambda attempt: 0.01)
