@@ -76,7 +76,7 @@ class ScanJobs:
 
     async def resume(self, request: Request) -> Response:
         """A paused scan goes on where it was."""
-        scan = await self._decided(request, "scan.pause")
+        scan = await self._decided(request, "scan.resume")
         if scan is None:
             return _no_such_scan()
         async with self._store.unit(keys=[scan["source"]]) as unit:

@@ -25,7 +25,9 @@ ACTIONS: dict[str, str] = {
     ),
     **dict.fromkeys(("source.create", "source.update", "source.delete", "source.validate", "source.discover", "source.failover"), "manage"),
     **dict.fromkeys(("job.validate", "job.submit", "contract.validate", "contract.publish"), "manage"),
-    **dict.fromkeys(("scan.cancel", "scan.pause", "classification.review", "violation.waive", "policy.test", "tags.apply"), "decide"),
+    **dict.fromkeys(
+        ("scan.cancel", "scan.pause", "scan.resume", "classification.review", "violation.waive", "policy.test", "tags.apply"), "decide"
+    ),
     "audit.read": "audit",
     **dict.fromkeys(("secret.list", "secret.write", "secret.delete"), "secrets"),
 }
@@ -77,7 +79,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("GET", "/scan-jobs/{id}"): _g(INSIDE, "scan.read"),
     ("POST", "/scan-jobs/{id}/cancel"): _g(INSIDE, "scan.cancel"),
     ("POST", "/scan-jobs/{id}/pause"): _g(INSIDE, "scan.pause"),
-    ("POST", "/scan-jobs/{id}/resume"): _g(INSIDE, "scan.pause"),
+    ("POST", "/scan-jobs/{id}/resume"): _g(INSIDE, "scan.resume"),
     # classifier
     ("GET", "/rulesets"): _g(SHARED, "ruleset.read"),
     ("GET", "/rulesets/{name}"): _g(SHARED, "ruleset.read"),
