@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from itertools import count
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from services.tagger.domain.targets import Resource
+from services.tagger.domain.targets import Arn, Resource
 from services.tagger.domain.wish import Wish
 from services.tagger.gateway.aws import AwsTags
-from services.tagger.gateway.bulk import tag_resources
+from services.tagger.gateway.bulk import BulkTags, tag_resources
 from shared.cloud.aws import AwsSessions
 from shared.contracts.source import AwsConfig
 from shared.errors import Failed, PurSightError, Transient
@@ -55,8 +56,10 @@ class World:
 
 
 @pytest.fixture
-def world(line: Line) -> World:
-    return World(line)
+async def world(line: Line) -> AsyncIterator[World]:
+    world = World(line)
+    yield world
+    await world.tags.close()
 
 
 KINDS = ["bucket", "database", "cluster", "table"]
@@ -223,3 +226,78 @@ async def test_failures_repeat_no_words_of_the_provider(world: World) -> None:
     assert error.code == "access_denied"
     assert "anna" not in json.dumps([error.what, error.why, error.remedy])
     assert "s3:PutBucketTagging" in error.remedy
+
+
+async def test_networks_volumes_and_groups(world: World) -> None:
+    """What EC2 names, by EC2's own calls: written, found right, taken back with the value that is there; what does not exist is told."""
+    async with world.client("ec2") as ec2:
+        vpc = (await ec2.create_vpc(CidrBlock="10.9.0.0/16"))["Vpc"]["VpcId"]
+        group = (await ec2.create_security_group(GroupName="tagger", Description="x", VpcId=vpc))["GroupId"]
+        volume = (await ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1))["VolumeId"]
+    for name in (f"vpc/{vpc}", f"security-group/{group}", f"volume/{volume}"):
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:{name}"
+        first = await world.tags.apply(world.wish(arn))
+        assert await world.now(arn) == TAGS
+        assert (await world.tags.apply(world.wish(arn, ours=first.own))).outcome == "unchanged"
+        await world.tags.apply(world.wish(arn, {"TenantId": "acme"}, ours=first.own))
+        assert await world.now(arn) == {"TenantId": "acme"}
+    error = await failure_of(world, world.wish(f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/vpc-0000000000000000"))
+    assert error.code == "not_found"
+
+
+@pytest.mark.parametrize("kind", ["role", "glue"])
+async def test_roles_and_glue(world: World, kind: str) -> None:
+    """By their own calls, because the bulk API knows no roles; others' tags stay."""
+    name = f"tagger-{next(NAMES)}"
+    if kind == "role":
+        arn = f"arn:aws:iam::{ACCOUNT}:role/etl/{name}"
+        async with world.client("iam") as iam:
+            await iam.create_role(RoleName=name, Path="/etl/", AssumeRolePolicyDocument="{}", Tags=[{"Key": "Team", "Value": "other"}])
+    else:
+        arn = f"arn:aws:glue:{REGION}:{ACCOUNT}:crawler/{name}"
+        async with world.client("glue") as glue:
+            await glue.create_crawler(Name=name, Role="x", DatabaseName="x", Targets={}, Tags={"Team": "other"})
+    first = await world.tags.apply(world.wish(arn))
+    assert await world.now(arn) == TAGS | {"Team": "other"}
+    await world.tags.apply(world.wish(arn, {}, ours=first.own))
+    assert await world.now(arn) == {"Team": "other"}
+
+
+async def test_who_writes_at_the_same_moment_shares_a_call(world: World) -> None:
+    """Twenty-five resources with the same tags take two calls of the bulk API; each has its own result."""
+    arn = await world.make("table")
+    arns = [f"{arn}-{number}" for number in range(25)]
+    calls: list[list[str]] = []
+
+    class Client:
+        async def tag_resources(self, *, ResourceARNList: list[str], Tags: dict[str, str]) -> dict[str, Any]:
+            calls.append(ResourceARNList)
+            failed = {"StatusCode": 403, "ErrorCode": "AccessDeniedException"}
+            return {"FailedResourcesMap": {arns[3]: failed} if arns[3] in ResourceARNList else {}}
+
+    bulk, client = BulkTags(), Client()
+    wanted = [bulk.change(client, parsed, {}, TAGS, ()) for each in arns if (parsed := Arn.parse(each))]
+    found = await asyncio.gather(*wanted, return_exceptions=True)
+    assert sorted(map(len, calls)) == [5, 20]
+    assert [number for number, error in enumerate(found) if error] == [3]
+    assert getattr(found[3], "code", "") == "access_denied"
+
+
+async def test_credentials_that_end_half_way(world: World) -> None:
+    """Read, then refused at the write: told with what helps; once they are renewed, a second run completes it."""
+    arn = await world.make("bucket")
+    ended = "<Error><Code>ExpiredToken</Code></Error>"
+    world.line.refuse = lambda action: web.Response(status=400, content_type="application/xml", text=ended) if "PUT" in action else None
+    error = await failure_of(world, world.wish(arn))
+    assert (error.code, type(error)) == ("credentials_expired", Failed)
+    world.line.refuse = lambda action: None
+    assert (await world.tags.apply(world.wish(arn))).outcome == "applied"
+
+
+async def test_one_client_serves_many(world: World) -> None:
+    """A client of an API is made once for an identity and region, whoever needs it, and ended with the writer."""
+    arns = [await world.make("bucket") for _ in range(3)]
+    await asyncio.gather(*(world.tags.apply(world.wish(arn)) for arn in arns))
+    assert len(world.tags._clients._kept) == 1
+    await world.tags.close()
+    assert len(world.tags._clients._kept) == 0

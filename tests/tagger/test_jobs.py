@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from services.tagger import handlers
+from services.tagger.domain.declared import Where
+from services.tagger.domain.house import House as Rule
 from services.tagger.domain.placed import placed
+from services.tagger.domain.privacy import holds_personal
+from services.tagger.domain.resource import DerivedResource, JobHere, ResourceState, derive_resource
+from services.tagger.domain.targets import Resource
 from services.tagger.store import APPLY
 from shared.access.actor import Actor
 from shared.contracts.job import JobConfig
 from tests.tagger.examples import make_evaluated, make_source
 from tests.tagger.house import TRACE, House
 from tests.tagger.moto_server import ACCOUNT, REGION, Line, client_of, make
-from tests.tagger.test_declarations import contract
-from tests.tagger.test_worked_example import EXPECTED, JOB
+from tests.tagger.test_declarations import contract, http
+from tests.tagger.test_worked_example import EXPECTED, JOB, NOW
+
+__all__ = ["http"]  # a fixture
 
 UPSTREAM = Actor("event:upstream", "acme", frozenset({"service"}))
 AWS = {"platform": "emr", "region": REGION, "account_id": ACCOUNT}
@@ -292,3 +300,58 @@ async def test_the_operators_prefix(house: House, line: Line) -> None:
     assert {key for key in tags if not key.startswith("gov:")} == {"Team"}
     assert tags["gov:CostCenter"] == "data-engineering"
     assert "gov:Old" not in tags
+
+
+async def test_a_job_over_http(house: House, line: Line, http: httpx.AsyncClient) -> None:
+    """Submitted: what it runs on and what is skipped; shown with the result of each; a dry run tells; withdrawn takes its tags along."""
+    arn = await make(line.behind, "bucket")
+    document = job({"region": "", "storage": {"bucket": arn[13:]}, "network": {"vpc_id": "vpc-1"}})
+    dry = (await http.post("/jobs?dry_run=true", json=document)).json()
+    assert (dry["resources"], dry["skipped"][0]["code"]) == ([f"acme/resource:{arn}"], "region_missing")
+    assert await house.jobs.waiting(APPLY) == 0
+    assert (await http.post("/jobs", json=document)).status_code == 201
+    await house.run_jobs()
+    shown = (await http.get(f"/jobs/{KEY}")).json()
+    assert [(each["outcome"], each["jobs"]) for each in shown["resources"]] == [("applied", [KEY])]
+    assert shown["skipped"][0]["remedy"]
+    await others(line, arn, *{**await on_bucket(line, arn), "Environment": "dev"}.items())
+    compared = (await http.post(f"/resources/acme/resource:{arn}/apply?dry_run=true")).json()
+    assert (compared["drifted"], compared["write"]) == (["Environment"], {"Environment": "prod"})
+    assert (await http.delete(f"/jobs/{KEY}")).status_code == 202
+    await house.run_jobs()
+    assert await on_bucket(line, arn) == {"Environment": "dev"}  # what somebody else set is not ours to take away
+    assert (await http.delete(f"/jobs/{KEY}")).status_code == 404
+
+
+def test_keys_that_would_collide_stay_apart() -> None:
+    """Two keys that a cloud's form makes one: both are there, and each leads back."""
+    found = derived_for("gcp", {"Squad": "a", "squad": "b", "sQUAD": "c,d"})
+    ours = {key: pair for key, pair in found.mapping.items() if pair[0].lower() == "squad"}
+    assert sorted(ours.values()) == [("Squad", "a"), ("sQUAD", "c,d"), ("squad", "b")]
+    assert len(found.wish.desired) == len(found.tags)
+
+
+def test_fifty_one_tags_on_a_resource_with_room_for_fifty() -> None:
+    """The least important are left out, and told; ours to know it by are there."""
+    found = derived_for("aws", {f"Custom{number}": "x" for number in range(50)})
+    change = found.wish.diff({"Team": "other"})
+    assert len(change.write) == 49
+    assert change.left_out[-1].startswith("Custom")
+    assert {"ManagedBy", "TenantId"} <= change.write.keys()
+
+
+def test_personal_data_reaches_no_object() -> None:
+    """Neither by tags nor by the labels and annotations that a job asks for."""
+    metadata = {"labels": {"tier": "gold"}, "annotations": {"owner": "anna@acme.com", "docs": "free, text"}}
+    found = derived_for("kubernetes", {"Contact": "anna@acme.com"}, **metadata)
+    assert found.wish.desired.items() >= {"labels/tier": "gold", "annotations/docs": "free, text"}.items()
+    assert not [value for value in found.wish.desired.values() if "anna" in value]
+
+
+def derived_for(provider: Any, tags: dict[str, str], **metadata: Any) -> DerivedResource:
+    """What a job with these tags of its own makes of one resource."""
+    names = {"aws": "arn:aws:s3:::lake", "gcp": "//storage.googleapis.com/lake", "kubernetes": "kubernetes://main/namespaces/orders"}
+    document = {**JOB, "infrastructure": {"metadata": {"tags": tags, **metadata}}}
+    here = JobHere(KEY, JobConfig.model_validate(document), Where("job"))
+    state = ResourceState(Resource("acme", provider, names[provider]), "", None, (), (), jobs=(here,))
+    return derive_resource(state, now=NOW, trace_id=TRACE, cause="test", house=Rule(holds_personal))

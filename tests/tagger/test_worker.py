@@ -221,3 +221,34 @@ async def test_no_secret_anywhere(cloud: Cloud) -> None:
     said = await cloud.scan()
     dump = repr(said) + repr([dict(row) for row in await cloud.house.pool.fetch("select * from resource")])
     assert "a-planted-secret" not in dump
+
+
+async def test_half_written_is_recorded_and_completed(cloud: Cloud) -> None:
+    """New tags were written, old ones could not be taken away: told, with the intent kept; the next run completes it."""
+    await cloud.scan()
+    denied = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+    cloud.line.refuse = lambda action: (
+        web.Response(status=403, content_type="text/xml", text=denied) if action.startswith("RemoveTags") else None
+    )
+    failed = (await cloud.scan(2, classes=(), sensitivity="public"))[1]
+    assert (failed["code"], failed["scan_id"]) == ("access_denied", "scan-2")
+    assert "ContainsPII" in await cloud.tags()
+    [row] = await views.resources(cloud.house.pool)
+    assert row["outcome"] == "failed"
+    cloud.line.refuse = lambda action: None
+    applied = (await cloud.scan(3, classes=(), sensitivity="public"))[1]
+    assert "ContainsPII" in applied["removed"]
+    assert "ContainsPII" not in await cloud.tags()
+
+
+async def test_two_applies_at_once_are_one_after_the_other(cloud: Cloud) -> None:
+    """While one resource is written, nobody else gets its job; who asked meanwhile is answered by the next."""
+    spec, house = cloud.spec(), cloud.house
+    await house.evaluated(make_evaluated(spec=spec))
+    await house.scan_completed(spec.key)
+    job = await house.jobs.claim(APPLY)
+    assert job
+    await house.scan_completed(spec.key, "scan-2", changed=0)
+    assert await house.jobs.claim(APPLY) is None
+    await house.run(job)
+    assert await house.run_jobs() == 1

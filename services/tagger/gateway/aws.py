@@ -157,7 +157,7 @@ class _Clients:
             await self._kept.popitem()[1].opened.__aexit__(None, None, None)
 
 
-def _with_identity(policy: EgressPolicy, sign_in: AwsSignIn, operators: bool) -> EgressPolicy:
+def _with_identity(policy: EgressPolicy, sign_in: AwsSignIn, operators: bool = False) -> EgressPolicy:
     """Who signs in as this machine asks it who it is, where the operator allowed that. A tenant cannot point there: endpoints are the
     operator's list."""
     may = policy.own_identity or operators
