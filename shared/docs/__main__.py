@@ -26,6 +26,8 @@ def rendered() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "failures.gen.md", pages.failures()
     yield ROOT / "deploy" / "k8s" / "strimzi" / "topics.gen.yaml", strimzi.topics()
     yield ROOT / "deploy" / "k8s" / "strimzi" / "users.gen.yaml", strimzi.users()
+    for module in sorted((ROOT / "deploy" / "terraform" / "modules").iterdir()):
+        yield module / "module.gen.md", pages.terraform(module)
 
 
 def breaks() -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
 from pydantic_settings import BaseSettings
 
@@ -96,3 +98,27 @@ def failures() -> str:
     said = "Worth saying of a source that answers all the same:"
     body = f"{gates}\nWords may differ by engine; codes do not.\n\n{table}\n{said}\n\n{warned}"
     return f"{HEAD}# Gates and failures of a connection\n\n{body}"
+
+
+def terraform(module: Path) -> str:
+    """What a Terraform module takes and gives, in the order of its own text."""
+    import tfparse  # type: ignore[import-untyped]  # of the development set, which alone writes these
+
+    parsed = tfparse.load_from_path(str(module), stop_on_hcl_error=True)
+    inputs = ((f"`{_label(each)}`", each["type"], _default(each), each["description"]) for each in _own(parsed["variable"]))
+    outputs = ((f"`{_label(each)}`", each["description"]) for each in _own(parsed["output"]))
+    takes, gives = _table(("input", "type", "default", "meaning"), inputs), _table(("output", "meaning"), outputs)
+    return f"{HEAD}# Inputs and outputs of {module.name}\n\n{takes}\n{gives}"
+
+
+def _own(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    own = (each for each in blocks if "/" not in each["__tfmeta"]["filename"])
+    return sorted(own, key=lambda each: int(each["__tfmeta"]["line_start"]))
+
+
+def _label(block: dict[str, Any]) -> str:
+    return str(block["__tfmeta"]["path"]).rpartition(".")[2]
+
+
+def _default(variable: dict[str, Any]) -> str:
+    return f"`{json.dumps(variable['default'])}`" if "default" in variable else "required"
