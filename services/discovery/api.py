@@ -1,26 +1,32 @@
-"""Discovery's door for HTTP: what is being scanned, how far it is; pause, resume and stop."""
+"""Discovery's door for HTTP: what is being scanned, how far it is; pause, resume and stop; and what values look like, masked."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.discovery.gateway import Sources
 from services.discovery.store import Store
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.connection import Diagnosis
-from shared.contracts.names import SourceName
+from shared.contracts.names import AssetName, SourceName
 from shared.contracts.scan import ScanFailed
+from shared.errors import PurSightError
 from shared.web.auth import actor_of
 from shared.web.guard import check, hidden, narrowed
 from shared.web.problems import problem
 
+ROWS, MOST_ROWS = 10, 50
+PREVIEW_SECONDS, PREVIEWS_AT_ONCE = 30.0, 2
 
-def routes(store: Store, jobs: Jobs) -> list[Route]:
-    """Everything under /scan-jobs."""
+
+def routes(store: Store, jobs: Jobs, sources: Sources) -> list[Route]:
+    """Everything under /scan-jobs and /previews."""
     door = ScanJobs(store, jobs)
     return [
         Route("/scan-jobs", door.list, methods=["GET"]),
@@ -28,6 +34,7 @@ def routes(store: Store, jobs: Jobs) -> list[Route]:
         Route("/scan-jobs/{id}/cancel", door.cancel, methods=["POST"]),
         Route("/scan-jobs/{id}/pause", door.pause, methods=["POST"]),
         Route("/scan-jobs/{id}/resume", door.resume, methods=["POST"]),
+        Route("/previews/{key:path}", Previews(store, sources).show, methods=["POST"]),
     ]
 
 
@@ -94,6 +101,48 @@ class ScanJobs:
             return None
         check(request, action, SourceName.parse(scan["source"]).tenant, scan["source"])
         return scan
+
+
+class Previews:
+    """Masked values of one asset, read when they are asked for and kept nowhere: they are in this answer, and in no event, log or table."""
+
+    def __init__(self, store: Store, sources: Sources) -> None:
+        self._store, self._sources, self._turn = store, sources, asyncio.Semaphore(PREVIEWS_AT_ONCE)
+
+    async def show(self, request: Request) -> Response:
+        """`?rows=10`, at most 50. Only where the source's owner has agreed to samples. Who asked, and what came of it, is in the ledger."""
+        try:
+            name = AssetName.parse(request.path_params["key"])
+        except ValueError:
+            return _no_such_asset()
+        connected = await self._store.connected(name.source_key)
+        if connected is None or not await self._store.is_there(name.key):
+            return _no_such_asset()
+        if connected.spec.sampling != "sample":
+            await self._audit(request, name, "failed", "no_consent")
+            return problem(409, "no_consent", "This source's owner has not agreed to samples", "sampling says what may be looked at.")
+        asked = request.query_params.get("rows", "")
+        try:
+            async with self._turn, asyncio.timeout(PREVIEW_SECONDS):
+                columns = await self._sources.preview(
+                    connected, name.schema, name.table, min(int(asked), MOST_ROWS) if asked.isdecimal() else ROWS
+                )
+        except TimeoutError:
+            await self._audit(request, name, "failed", "timeout")
+            return problem(504, "timeout", "The source did not answer in time", "Try at a quieter time.")
+        except PurSightError as error:
+            await self._audit(request, name, "failed", error.code)
+            raise
+        await self._audit(request, name, "allowed")
+        return JSONResponse({"asset": name.key, "masked": True, "columns": columns}, headers={"Cache-Control": "no-store"})
+
+    async def _audit(self, request: Request, name: AssetName, result: str, detail: str = "") -> None:
+        async with self._store.unit() as unit:
+            unit.bus.audit(name.tenant, actor_of(request), "data.preview", name.key, Cause.new(tenant=name.tenant), result, detail)
+
+
+def _no_such_asset() -> Response:
+    return problem(404, "unknown_asset", "No such asset", "A scan finds assets: see `pursight scans list`.")
 
 
 def _cause(scan: dict[str, Any]) -> Cause:

@@ -35,7 +35,7 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
     context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)
     context.bus.on(ScanRequested, partial(handlers.on_scan_requested, store=store, jobs=context.jobs, gate=context.gate), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=context.jobs), batch=100)
-    context.routes += api.routes(store, context.jobs)
+    context.routes += api.routes(store, context.jobs, sources)
     context.spawn(partial(work, context.jobs, SCAN, scanner.work, concurrency=settings.scans_at_once, fair=True))
     context.spawn(partial(work, context.jobs, SCAN, scanner.work, concurrency=1, fair=True, at_least=URGENT))
     try:

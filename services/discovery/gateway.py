@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import asyncpg
 
+from services.discovery.domain.mask import masked
 from services.discovery.domain.pace import Signals
-from services.discovery.domain.plan import seed
+from services.discovery.domain.plan import may_sample, seed, why_not_sampled
+from services.discovery.domain.scope import effective
 from services.discovery.members import NoMember, Opened, at, chosen
 from services.discovery.pacing import THROTTLED, Pacer
 from shared.contracts.connection import ConnectionPlan, SourceConnected
@@ -30,7 +33,7 @@ from shared.secrets.sign_in import SignIn
 from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
-from shared.sources.failures import circuit_open, failure_of
+from shared.sources.failures import BY_CODE, circuit_open, failure_of
 
 BY_TRANSACTION = ("transaction", "statement")
 CONFLICT = "recovery_conflict"
@@ -105,6 +108,43 @@ class Sources:
             raise
         await circuits.answered(self._pool, key)
         return opened, door
+
+    async def preview(self, connected: SourceConnected, schema: str, table: str, most: int) -> list[dict[str, Any]]:
+        """Up to `most` masked values of each column of one table. The values themselves end here.
+
+        Raises as `open` does; PurSightError `unknown_asset`, `not_sampled` or the sample's own failure where there is nothing to show.
+        """
+        async with self.open(connected, "") as line:
+            facts = await _facts_of(line, connected.spec.scope, schema, table)
+            await line.prepare()
+            sample = (await line.sample([(f"{schema}.{table}", facts)], connected.spec.sample_rows))[0]
+        if sample is None or sample.failure:
+            code = sample.failure.code if sample and sample.failure else "statement_timeout"
+            raise BY_CODE.get(code, BY_CODE["server_error"]).error()
+        sampled = compress(zip(facts.names, facts.types, strict=True), facts.sampled)
+        return [
+            {
+                "name": name,
+                "type": type_,
+                "sampled": len(values),
+                "nulls": max(0, sample.rows - len(values)),
+                "values": masked(values, most),
+            }
+            for (name, type_), values in zip(sampled, sample.columns, strict=False)
+        ]
+
+
+async def _facts_of(line: Line, allowed: Scope, schema: str, table: str) -> TableFacts:
+    scope = effective(line.whole(allowed), Scope(tables=(f"{schema}.{table}",)))
+    async with line.snapshot() as snapshot:
+        marks = [mark for mark in await snapshot.marks(scope, compare=False) if (mark.schema, mark.table) == (schema, table)]
+        found = [facts async for chunk in snapshot.describe(marks) for facts in chunk] if marks else []
+    if not found:
+        raise PurSightError("this table is not there any more", code="unknown_asset", remedy="Ask for a scan.")
+    if not may_sample(found[0].mark) or not any(found[0].sampled):
+        why = why_not_sampled(found[0].mark) or "no column holds what can be shown"
+        raise PurSightError("no values of this table are read", why=why, code="not_sampled")
+    return found[0]
 
 
 class _Door:

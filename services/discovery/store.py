@@ -133,6 +133,10 @@ class Store:
         text = await self._pool.fetchval("select connected from source where key = $1 and version > removed_version", source)
         return SourceConnected.model_validate_json(text) if text else None
 
+    async def is_there(self, key: str) -> bool:
+        """Whether the last look at its source found this asset."""
+        return bool(await self._pool.fetchval("select true from asset where key = $1 and not gone", key))
+
     async def next_scan(self, source: str) -> Scan | None:
         """The most urgent; of these one that was begun before the waiting ones, in the order of asking."""
         row = await self._pool.fetchrow(

@@ -26,7 +26,17 @@ ACTIONS: dict[str, str] = {
     **dict.fromkeys(("source.create", "source.update", "source.delete", "source.validate", "source.discover", "source.failover"), "manage"),
     **dict.fromkeys(("job.validate", "job.submit", "contract.validate", "contract.publish"), "manage"),
     **dict.fromkeys(
-        ("scan.cancel", "scan.pause", "scan.resume", "classification.review", "violation.waive", "policy.test", "tags.apply"), "decide"
+        (
+            "scan.cancel",
+            "scan.pause",
+            "scan.resume",
+            "classification.review",
+            "violation.waive",
+            "policy.test",
+            "tags.apply",
+            "data.preview",
+        ),
+        "decide",
     ),
     "audit.read": "audit",
     **dict.fromkeys(("secret.list", "secret.write", "secret.delete"), "secrets"),
@@ -80,6 +90,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("POST", "/scan-jobs/{id}/cancel"): _g(INSIDE, "scan.cancel"),
     ("POST", "/scan-jobs/{id}/pause"): _g(INSIDE, "scan.pause"),
     ("POST", "/scan-jobs/{id}/resume"): _g(INSIDE, "scan.resume"),
+    ("POST", "/previews/{key:path}"): _g(PATH, "data.preview"),
     # classifier
     ("GET", "/rulesets"): _g(SHARED, "ruleset.read"),
     ("GET", "/rulesets/{name}"): _g(SHARED, "ruleset.read"),

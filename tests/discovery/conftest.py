@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,9 +12,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import httpx
 import orjson
 import pytest
 
+from services.discovery import api
 from services.discovery.gateway import Patience, Sources
 from services.discovery.store import Scan, Store
 from services.discovery.worker.scan import Scanner
@@ -27,6 +30,9 @@ from shared.db.pool import open_pool
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings
 from shared.observe import tracing
+from shared.settings import Machine
+from shared.web.auth import SignIns
+from shared.web.server import edge_app
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "discovery" / "migrations"
 
@@ -59,6 +65,7 @@ class House:
     store: Store
     jobs: Jobs
     scanner: Scanner
+    sources: Sources
     number: int = 0
     source: str = ""
     scans: list[str] = field(default_factory=list)
@@ -107,10 +114,33 @@ async def house_at(url: str, *, sample_seconds: float = 10.0, tries: int = 2) ->
     patience = Patience(5.0, 10.0, sample_seconds, 2)
     sources = Sources(home=Path("/nonexistent"), around=Surroundings(local=True), patience=patience, seats=seats, pool=pool)
     try:
-        yield House(pool, store, jobs, Scanner(store, jobs, sources, tries=tries))
+        yield House(pool, store, jobs, Scanner(store, jobs, sources, tries=tries), sources)
     finally:
         await seats.close()
         await pool.close()
+
+
+@asynccontextmanager
+async def door_of(house: House) -> AsyncIterator[Callable[..., Coroutine[Any, Any, httpx.Response]]]:
+    """Asks discovery's edge: method, path, and as whom: a steward, a viewer, or a steward of another tenant."""
+    tenants = {"steward": "default", "viewer": "default", "stranger": "other"}
+    machines = {
+        name: Machine(sha256=hashlib.sha256(name.encode()).hexdigest(), roles=["viewer" if name == "viewer" else "steward"], tenant=tenant)
+        for name, tenant in tenants.items()
+    }
+    app = edge_app(list(api.routes(house.store, house.jobs, house.sources)), token="t", signs=SignIns("t", machines=machines))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://discovery") as http:
+
+        async def ask(method: str, path: str, who: str = "steward") -> httpx.Response:
+            return await http.request(method, path, headers={"Authorization": f"Bearer {who}"})
+
+        yield ask
+
+
+@pytest.fixture
+def door() -> Any:
+    """`door_of` for tests."""
+    return door_of
 
 
 @pytest.fixture

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from services.discovery import api, commands, handlers
@@ -22,33 +19,14 @@ from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
 from shared.errors import Failed
 from shared.observe import tracing
-from shared.settings import Machine
-from shared.web.auth import SignIns
 from shared.web.server import bind, edge_app, server
 
 SHOP = Scope(schemas=("shop",))
-ROLES = {"steward": "default", "viewer": "default", "stranger": "other"}
 Chunk = Callable[[], Any]
 
 
 class Died(BaseException):
     """The process ends here."""
-
-
-@asynccontextmanager
-async def door(house: Any) -> AsyncIterator[Callable[..., Any]]:
-    """Asks discovery's edge: method, path, and as whom."""
-    machines = {
-        name: Machine(sha256=hashlib.sha256(name.encode()).hexdigest(), roles=["viewer" if name == "viewer" else "steward"], tenant=tenant)
-        for name, tenant in ROLES.items()
-    }
-    app = edge_app(list(api.routes(house.store, house.jobs)), token="t", signs=SignIns("t", machines=machines))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://discovery") as http:
-
-        async def ask(method: str, path: str, who: str = "steward") -> httpx.Response:
-            return await http.request(method, path, headers={"Authorization": f"Bearer {who}"})
-
-        yield ask
 
 
 async def tables(url: str, count: int, schema: str = "shop") -> None:
@@ -84,7 +62,7 @@ async def worked(house: Any) -> Any:
 
 
 def test_a_person_pauses_and_resumes_a_scan(
-    in_house: Any, connected: Callable[..., SourceConnected], monkeypatch: pytest.MonkeyPatch
+    in_house: Any, connected: Callable[..., SourceConnected], door: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stops between two chunks and goes on there, each table said once; who may not decide is refused, who may not see sees none."""
 
@@ -117,7 +95,7 @@ def test_a_person_pauses_and_resumes_a_scan(
     in_house(work)
 
 
-def test_a_paused_scan_can_be_cancelled(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+def test_a_paused_scan_can_be_cancelled(in_house: Any, connected: Callable[..., SourceConnected], door: Any) -> None:
     """It ends with scan.failed, and is not resumed any more."""
 
     async def work(house: Any, url: str) -> None:
@@ -252,7 +230,7 @@ def test_the_shell_lists_pauses_and_resumes(
         await house.connect(connected(url, scope=SHOP))
         await house.ask()
         listener = bind("127.0.0.1", 0)
-        http = server(edge_app(list(api.routes(house.store, house.jobs)), token="t"))
+        http = server(edge_app(list(api.routes(house.store, house.jobs, house.sources)), token="t"))
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         monkeypatch.setenv("PURSIGHT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.setenv("PURSIGHT_TOKEN", "t")
