@@ -18,7 +18,8 @@ from shared.contracts.source import Scope
 SHOP = Scope(schemas=("shop",))
 CUSTOMER = "/previews/default/shop/{database}.shop.customer"
 SQL = """create schema shop; create table shop.customer (id int, mail text, result text, password text, note text);
-insert into shop.customer select g, 'kanarie' || g || '@voliere.org', case g % 2 when 0 then 'positief' else 'negatief' end, '!!#%%&/=?', 'zwaluw ' || md5(g::text)
+insert into shop.customer
+select g, 'kanarie' || g || '@voliere.org', case g % 2 when 0 then 'positief' else 'negatief' end, '!!#%%&/=?', 'zwaluw ' || md5(g::text)
 from generate_series(10, 40) g;
 create view shop.seen as select * from shop.customer; create table shop.empty (a text)"""
 CANARIES = ("kanarie", "voliere", "zwaluw", "!!#%%&", "positief")
