@@ -128,6 +128,15 @@ def judged(*arguments: Any, encrypt: bool = True, **given: Any) -> Judged:
     return judge_plan(plan(*arguments, **given), TAGS, encrypt=encrypt)
 
 
+def test_a_vaults_key_carries_as_many_as_it_has_room_for() -> None:
+    """Azure gives it 15 where others have 50: the most important ones are asked for, and no more."""
+    tags = {"azure": {f"k{number}": "x" for number in range(20)}}
+    first = dict(list(tags["azure"].items())[:15])
+    assert not judge_plan(plan("azurerm_key_vault_key", {"tags": first}), tags, encrypt=True).findings
+    assert judge_plan(plan("azurerm_key_vault", {"tags": first}), tags, encrypt=True).refused == ("tags_missing",)
+    assert judge_plan(plan("azurerm_key_vault_key", {"tags": {"k19": "x"}}), tags, encrypt=True).refused == ("tags_missing",)
+
+
 @pytest.mark.parametrize(
     ("kind", "after", "code"),
     [
@@ -147,6 +156,7 @@ def judged(*arguments: Any, encrypt: bool = True, **given: Any) -> Judged:
         ("aws_instance", {"root_block_device": [{"encrypted": False}]}, "unencrypted"),
         ("aws_emr_cluster", {"name": "x"}, "unencrypted"),
         ("google_compute_firewall", {"direction": "INGRESS", "source_ranges": ["0.0.0.0/0"]}, "public"),
+        ("google_compute_firewall", {"direction": "INGRESS", "source_ranges": ["0.0.0.0/0"], "deny": [{"protocol": "all"}]}, ""),
         ("google_container_cluster", {"private_cluster_config": [{"enable_private_nodes": False}]}, "public"),
         ("google_storage_bucket_iam_member", {"member": "allUsers"}, "public"),
         ("azurerm_storage_account", {"allow_nested_items_to_be_public": True}, "public"),

@@ -14,7 +14,8 @@ Test = Callable[[Any], bool]
 
 
 class Rule(NamedTuple):
-    """`path` leads to the values that are judged, `*` through every member of a list; `when` are values that must hold besides."""
+    """`path` leads to the values that are judged, `*` through every member of a list; `when` are values that must hold besides,
+    `unless` is an attribute that must not be there."""
 
     code: Literal["public", "unencrypted"]
     types: tuple[str, ...]
@@ -23,6 +24,7 @@ class Rule(NamedTuple):
     message: str
     remedy: str
     when: Mapping[str, str] = {}
+    unless: str = ""
 
 
 def _everyone(value: Any) -> bool:
@@ -97,7 +99,9 @@ RULES: tuple[Rule, ...] = (
     Rule("public", ("aws_redshift_cluster",), "publicly_accessible", _on, "has a public address", _PRIVATE),
     Rule("public", ("aws_subnet",), "map_public_ip_on_launch", _on, "gives public addresses", "Set map_public_ip_on_launch to false."),
     Rule("public", ("aws_instance",), "associate_public_ip_address", _on, "has a public address", _PRIVATE),
-    Rule("public", ("google_compute_firewall",), "source_ranges.*", _everyone, "lets everybody in", _NARROW, {"direction": "INGRESS"}),
+    Rule(
+        "public", ("google_compute_firewall",), "source_ranges.*", _everyone, "lets everybody in", _NARROW, {"direction": "INGRESS"}, "deny"
+    ),
     Rule("public", ("google_compute_instance",), "network_interface.*.access_config", _some, "has a public address", _PRIVATE),
     Rule("public", ("google_container_cluster",), "private_cluster_config.*.enable_private_nodes", _off, "has public nodes", _PRIVATE),
     Rule(
@@ -187,7 +191,7 @@ def broken(kind: str, after: Mapping[str, Any], unknown: Mapping[str, Any], *, e
     for rule in _BY_TYPE.get(kind, ()):
         if rule.code == "unencrypted" and not encrypt:
             continue
-        if any(after.get(name) != wanted for name, wanted in rule.when.items()):
+        if any(after.get(name) != wanted for name, wanted in rule.when.items()) or after.get(rule.unless):
             continue
         found = list(values_at(after, unknown, rule.path.split(".")))
         if any(value is not UNKNOWN and rule.wrong(value) for value in found):

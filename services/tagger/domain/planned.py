@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from services.tagger.domain.exposure import UNKNOWN, broken, values_at
@@ -21,6 +22,8 @@ _PATHS = {
     "azurerm": ("tags",),
     "kubernetes": ("metadata.*.labels",),
 }
+# Kinds with room for fewer tags than their cloud gives otherwise: the most important ones must be there.
+_ROOM = {"azurerm_key_vault_key": 15, "azurerm_key_vault_secret": 15, "azurerm_key_vault_certificate": 15}
 _NEEDS_ENCRYPTION = ("confidential", "restricted")
 
 
@@ -75,7 +78,10 @@ def needs_encryption(tags: Sequence[Tag]) -> bool:
 
 
 def judge_plan(plan: Mapping[str, Any], tags: Mapping[str, Mapping[str, str]], *, encrypt: bool) -> Judged:
-    """Judge the object that `show -json` prints. `tags`: by target (aws, gcp, azure, kubernetes) what each taggable resource must carry."""
+    """Judge the object that `show -json` prints.
+
+    `tags`: by target (aws, gcp, azure, kubernetes) what each taggable resource must carry, most important first.
+    """
     changes, findings = list[Change](), list[Finding]()
     for each in plan.get("resource_changes") or ():
         if each.get("mode") == "data" or (action := _action(each["change"]["actions"])) == "no-op":
@@ -131,7 +137,7 @@ def _tag_findings(
     address: str, kind: str, after: Mapping[str, Any], unknown: Mapping[str, Any], tags: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Finding]:
     provider = kind.partition("_")[0]
-    wanted = tags.get(_TARGETS.get(provider, ""), {})
+    wanted = dict(islice(tags.get(_TARGETS.get(provider, ""), {}).items(), _ROOM.get(kind)))
     path = next((path for path in _PATHS.get(provider, ()) if _has(after, unknown, path)), "")
     if not path or not wanted:
         return
