@@ -26,14 +26,23 @@ def _path(tenant: str, what: str = "") -> str:
 
 
 @app.command()
-def show(tenant: Tenant = DEFAULT_TENANT, limit: int = 50, json_output: Json = False) -> None:
+def show(
+    tenant: Tenant = DEFAULT_TENANT,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="how many entries")] = 50,
+    json_output: Json = False,
+) -> None:
     """The newest entries, the newest first."""
     with edge() as line:
         entries = line.get(_path(tenant), limit=limit)["entries"]
     if json_output:
         return as_json({"entries": entries})
     head = ("number", "at", "actor", "action", "object", "result")
-    table(f"Ledger of {tenant}", head, ([entry[name] for name in head] for entry in entries))
+    table(f"Ledger of {tenant}", head, ([_shown(name, entry[name]) for name in head] for entry in entries))
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A time to the second, in UTC."""
+    return f"{str(value)[:19].replace('T', ' ')} UTC" if name == "at" else value
 
 
 @app.command()

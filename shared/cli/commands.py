@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Data governance that runs on events. Start with `pursight demo`.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="exit with 3 where a violation is at least this severe")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pursight {version('pursight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def pursight(
+    shown: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    """What stands before a command."""
 
 
 @app.command("scan")
@@ -31,7 +45,7 @@ def scan_(
         str,
         typer.Argument(
             help="postgresql://, mysql://, mariadb:// or mongodb://USER@HOST:PORT/DATABASE (password: PGPASSWORD, ~/.pgpass or MYSQL_PWD), "
-            "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://ACCOUNT/CONTAINER/PREFIX or file:///FOLDER"
+            "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://ACCOUNT/CONTAINER/PREFIX or file:///FOLDER; or the name of a registered source"
         ),
     ],
     name: Annotated[str, typer.Option(help="the source's name; made from the URL where not given")] = "",
@@ -43,8 +57,10 @@ def scan_(
     from shared.cli import scan
     from shared.cli.target import parse
 
+    if "://" not in url and ":" not in url:
+        return scan.run(lambda _: f"{tenant}/{url}" if tenant else url, json_output=json_output, fail_on=fail_on)
     target = scan.ask_password(parse(url, name=name, tenant=tenant))
-    scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)
+    return scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)
 
 
 @app.command()

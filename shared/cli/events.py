@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from shared.bus.edge import Publisher, Said
 from shared.bus.edge import tail as tail_topics
 from shared.bus.hear import Heard
 from shared.bus.received import Received
-from shared.cli.output import as_json, plain, stderr, stdout
+from shared.cli.output import as_json, plain, stdout
 from shared.cli.parts import bus_settings
 from shared.contracts.base import Contract
 from shared.contracts.names import DEFAULT_TENANT, SourceName
@@ -64,11 +65,11 @@ def publish(
     key: Annotated[str, typer.Option(help="the record's key; made from the document where not given")] = "",
 ) -> None:
     """Publish one request event. Facts are said by the services alone."""
-    chosen = _topic(topic)
+    chosen = _topic(topic, requests=True)
     if not chosen.request:
         raise UsageError(
             f"{topic} is a fact that only {', '.join(chosen.said_by)} may say",
-            remedy=f"Requests are {', '.join(n for n, t in BY_NAME.items() if t.request)}.",
+            remedy=f"Requests are {_requests()}.",
             code="not_a_request",
         )
     document = _document(file)
@@ -114,8 +115,13 @@ def _key(topic: Topic, document: dict[str, Any]) -> str:
     return str(document.get(topic.key) or document.get("asset") or DEFAULT_TENANT)
 
 
-def _topic(name: str) -> Topic:
+def _topic(name: str, *, requests: bool = False) -> Topic:
     if name not in BY_NAME:
-        stderr.print(f"Topics are {', '.join(BY_NAME)}.", style="dim")
-        raise UsageError(f"there is no topic {name}", remedy="Use one of those above.", code="unknown_topic")
+        near = get_close_matches(name, [each for each in BY_NAME if not requests or BY_NAME[each].request], n=1)
+        hint = f"Did you mean {near[0]}?" if near else "See docs/topics.gen.md." if not requests else f"Requests are {_requests()}."
+        raise UsageError(f"there is no topic {plain(name)}", remedy=hint, code="unknown_topic")
     return BY_NAME[name]
+
+
+def _requests() -> str:
+    return ", ".join(name for name, topic in BY_NAME.items() if topic.request)

@@ -15,7 +15,18 @@ COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim
 CONTROLS, TABLES, CLASSES, PLACES = 8, 5, 12, 3  # what fits on one screen; the pages have the rest
 LEFT_OUT = {
     "no_privilege": "could not be read by this role, so they are judged by names alone. GRANT SELECT on them to see more",
+    "unreadable_file": "cannot be read as the files they seem to be (damaged, encrypted, another format): nobody knows what is in them",
+    "archived": "lie in an archive, so nobody looked into them. Restore them to see more",
     "mass_removal": "went away at once and are kept until a person asks: more likely a lost privilege than a drop",
+}
+EXAMPLES = {  # values that the fields take which controls ask for
+    "owner": "team-crm",
+    "environment": "prod",
+    "labels.purpose": "billing",
+    "labels.retention": "2y",
+    "labels.country": "DE",
+    "labels.transfer_mechanism": "scc",
+    "labels.impact_assessment": "dpia-7",
 }
 Found = dict[str, Any]
 
@@ -29,7 +40,7 @@ def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
     _classes(columns)
     _riskiest(found)
     _controls(found["violations"])
-    _undeclared(found["undeclared"])
+    _undeclared(found["source"], found["undeclared"])
     _further(found, pages)
 
 
@@ -121,7 +132,7 @@ def _places(held: list[Found]) -> str:
     return named + (f" and {len(held) - PLACES} more" if len(held) > PLACES else "")
 
 
-def _undeclared(asked: list[Found]) -> None:
+def _undeclared(source: str, asked: list[Found]) -> None:
     """What the source does not say of itself: once, however many tables it leaves unknown."""
     if not asked:
         return
@@ -129,7 +140,8 @@ def _undeclared(asked: list[Found]) -> None:
     tables = _many(max(each["tables"] for each in asked), "table")
     stdout.print()
     stdout.print(plain(f"Not declared on the source: {named}. Controls that ask for it stay unknown, on up to {tables}."), style="yellow")
-    stdout.print("Declare it in the source's file (owner, environment, labels), then `pursight source add FILE`.", style="dim")
+    example = " ".join(f"--set {each['field']}={EXAMPLES.get(each['field'], '…')}" for each in asked)
+    stdout.print(plain(f"Declare it, for example: pursight source edit {spoken(source)} {example}"), style="dim", soft_wrap=True)
 
 
 def _further(found: Found, pages: str) -> None:

@@ -34,21 +34,25 @@ PLACE = ("engine", "host", "port", "database", "path")  # what makes two sources
 REGISTERED = ("location", "cloud_config")  # of a URL a guess, of a source what was declared
 
 
-def run(target_of: Callable[[Running | None], Target], *, json_output: bool, fail_on: str) -> None:
+def run(target_of: Callable[[Running | None], Target | str], *, json_output: bool, fail_on: str) -> None:
     """Start what is not running, register, follow, report. Exits 1 where the scan failed or something is stuck, 3 on `fail_on`.
 
-    With PURSIGHT_URL the stack behind that door does the work, nothing is started here, and `target_of` is given None.
+    `target_of` gives what to register, or the name of a source that is registered. With PURSIGHT_URL the stack behind that door does the
+    work, nothing is started here, and `target_of` is given None.
     """
     if fail_on and fail_on not in report.SEVERITIES:
         raise UsageError(f"--fail-on {fail_on} is no severity", remedy=f"Use one of {', '.join(report.SEVERITIES)}.", code="bad_severity")
     with _where() as running, edge() as line:
         target = target_of(running)
         since = datetime.now(UTC)
-        source = register(line, target)
-        last = follow(line, source, since, shown=not json_output)
+        source = known(line, target) if isinstance(target, str) else register(line, target)
+        try:
+            last = follow(line, source, since, shown=not json_output)
+        except Failed as error:
+            raise _stays(error, source) from None
         found = line.get(f"/export/scan/{quote(source, safe='')}")
     if json_output:
-        as_json(report.exactly(found))
+        as_json(report.exactly(found) | {"left_out": (last["manifest"] or {}).get("left_out", [])})
     else:
         report.show(found, pages=pages(), manifest=last["manifest"])
         if running and running.started:
@@ -101,6 +105,29 @@ def _stopping_what_was_started() -> Iterator[Running]:
 
 def _say_step(step: Step) -> None:
     stderr.print(f"{step.seconds:6.1f} s  {step.part}: {step.what}", style="dim", highlight=False, markup=False)
+
+
+def known(line: Edge, name: str) -> str:
+    """Scan a source that is registered, by NAME or TENANT/NAME. Returns its key. Raises PurSightError."""
+    tenant, slash, rest = name.partition("/")
+    named = SourceName(tenant, rest) if slash and tenant and rest else SourceName(DEFAULT_TENANT, name)
+    try:
+        line.get(f"/sources/{quote(named.tenant, safe='')}/{quote(named.name, safe='')}")
+    except UsageError as error:
+        if error.code != "unknown_source":
+            raise
+        raise UsageError(
+            f"there is no source {spoken(named.key)}", remedy="See `pursight source list`, or give a URL.", code="unknown_source"
+        ) from None
+    _again(line, named.key)
+    return named.key
+
+
+def _stays(error: Failed, source: str) -> Failed:
+    """The same, and what becomes of the source."""
+    hint = f"It stays registered: `pursight scan {spoken(source)}` tries again, `pursight source remove {spoken(source)}` forgets it."
+    remedy = error.remedy if error.code == "stuck" else f"{error.remedy} {hint}".strip()
+    return Failed(error.what, why=error.why, remedy=remedy, code=error.code)
 
 
 def register(line: Edge, target: Target) -> str:

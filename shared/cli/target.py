@@ -67,8 +67,17 @@ def _parsed(url: str, name: str, tenant: str) -> Target:
 def _named(document: dict[str, Any], name: str, tenant: str) -> dict[str, Any]:
     """With a name of its own where none is given: short for what is on this machine, or has a name that is unique in the world."""
     engine, host = ENGINES[document["engine"]], str(document.get("host", ""))
-    usual = name or _name(host or "localhost", document.get("port", engine.port), _place_name(document), engine.port)
+    usual = name or _plain(_name(host or "localhost", document.get("port", engine.port), _place_name(document), engine.port))
     return {"name": usual, **({"tenant": tenant} if tenant else {}), "location": "on_prem", **document}
+
+
+def _plain(name: str) -> str:
+    """With nothing in it that a name may not hold.
+
+    >>> _plain("my data (2024)")
+    'my-data-2024'
+    """
+    return re.sub(r"[^\w.:+@-]+", "-", name).strip(".-") or "source"
 
 
 def _place_name(document: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # they are imported where they are used: most commands need n
 
     from shared.local.doctor import Finding
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 PageLink = Callable[[Running], str]
 INTERRUPTED = 130
 MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}

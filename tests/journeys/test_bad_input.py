@@ -20,7 +20,7 @@ import pytest
 from tests.journeys.stack import PURSIGHT, Line
 
 WRONG_USE, FAILED, THRESHOLD = 2, 1, 3
-FIELDS = {"source", "trace_id", "seconds", "assets", "violations", "tags"}
+FIELDS = {"source", "trace_id", "seconds", "assets", "violations", "tags", "left_out"}
 COLUMN_FIELDS = {"name", "type", "class", "category", "sensitivity", "confidence", "tier", "state", "reasons"}
 ODD_NAMES = (
     'quote"d',

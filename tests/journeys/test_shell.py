@@ -62,7 +62,7 @@ async def test_a_source_by_file_from_registration_to_removal(line: Line, tmp_pat
     assert "version 1" in told(line.shell("source", "add", str(file)))
     assert "unchanged" in told(line.shell("source", "add", str(file)))
     assert "by-file" in told(line.shell("source", "list"))
-    assert json.loads(told(line.shell("source", "show", "by-file")))["version"] == 1
+    assert json.loads(told(line.shell("source", "show", "by-file", "--json")))["version"] == 1
     until(lambda: line.progress("default/by-file")["done"], what="the scan of the new source")
     assert [asset["table"] for asset in line.export("default/by-file")["assets"]] == ["person"]
     told(line.shell("source", "remove", "by-file", "--yes"))
@@ -109,7 +109,7 @@ async def test_an_upstream_registers_and_a_downstream_hears(line: Line, tmp_path
     await send_unreadable(line, "asset.classified", "default/heard/heard.public.odd")
     with beside(tmp_path, sys.executable, "-u", EXAMPLES / "downstream.py", environment=environment(line)) as consumer:
         upstream(line)
-        shown = until(lambda: (d := line.shell("source", "show", "crm")).returncode == 0 and d.stdout, what="the upstream's source")
+        shown = until(lambda: (d := line.shell("source", "show", "crm", "--json")).returncode == 0 and d.stdout, what="the upstream's source")
         assert json.loads(shown)["spec"]["password_secret"] == "env:CRM_PASSWORD"
         line.scan(url, "--name", "heard")
         row = consumer.row(lambda row: "heard_person" in row, "the downstream's row")

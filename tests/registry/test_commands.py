@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -110,13 +111,28 @@ async def test_a_source_from_first_to_last(shell: Shell, edge: list[Any], tmp_pa
     assert "db.example" in (await shell("list")).out
     changed = await shell("edit", "crm", "--set", "owner=team", "--set", "ssl_config.mode=require", "--set", "port=3307")
     assert "version 2" in changed.out
-    now = json.loads((await shell("show", "crm")).out)
+    now = json.loads((await shell("show", "crm", "--json")).out)
     assert (now["spec"]["owner"], now["spec"]["port"], now["spec"]["ssl_config"]) == ("team", 3307, {"mode": "require"})
     assert "version 3" in (await shell("edit", "crm", "--set", "owner=")).out
-    assert "owner" not in json.loads((await shell("show", "crm")).out)["spec"]
+    assert "owner" not in json.loads((await shell("show", "crm", "--json")).out)["spec"]
     assert "db.example:3307" in (await shell("explain", "crm")).out
     assert (await shell("remove", "crm", "--yes")).code == 0
     assert (await shell("show", "crm")).code == 2
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "a/b", "100%?"])
+async def test_any_name_that_is_registered_can_be_shown_and_removed(
+    shell: Shell, edge: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also one from before names were held to be plain."""
+    with monkeypatch.context() as before:
+        before.setattr("shared.contracts.judging.source.PLAIN_NAME", re.compile(".*"))
+        assert (await shell("add", put(tmp_path, GOOD.replace("crm", f"'{name}'")))).code == 0
+    shown = await shell("show", name)
+    assert f"{name}, version 1" in shown.out
+    assert "db.example" in shown.out
+    assert (await shell("remove", name, "--yes")).code == 0
+    assert json.loads((await shell("list", "--json")).out)["sources"] == []
 
 
 async def test_a_lost_update_is_refused_in_one_line(shell: Shell, edge: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +149,7 @@ async def test_a_lost_update_is_refused_in_one_line(shell: Shell, edge: list[Any
     assert lost.error
     assert (lost.code, lost.error.code) == (2, "version_conflict")
     assert lost.error.line() == "The source is at version 2, not version 1. Read it again, then repeat your change."
-    assert json.loads((await shell("show", "crm")).out)["spec"]["owner"] == "theirs"
+    assert json.loads((await shell("show", "crm", "--json")).out)["spec"]["owner"] == "theirs"
     assert (await shell("edit", "crm", "--set", "owner=late", "--version", "1")).code == 2
 
 
@@ -156,7 +172,7 @@ async def test_what_an_editor_may_leave(
     done = await shell("edit", "crm")
     assert done.code == code
     assert words in done.out
-    assert json.loads((await shell("show", "crm")).out)["version"] == 1
+    assert json.loads((await shell("show", "crm", "--json")).out)["version"] == 1
 
 
 async def test_every_problem_has_its_line(shell: Shell, nowhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

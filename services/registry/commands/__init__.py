@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
+from services.registry.commands.showing import tell
 from shared.cli.connect import Edge, address, edge
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
 from shared.contracts.choices import Answer, explain
@@ -36,8 +38,13 @@ def key(name: str) -> str:
 
 def path_of(name: str) -> str:
     """The source's path at the registry; the key's own escapes are escaped for the URL."""
-    found = SourceName.parse(key(name))
-    return f"/sources/{quote(found.tenant, safe='')}/{quote(found.name, safe='')}"
+    return _path(SourceName.parse(key(name)))
+
+
+def _path(named: SourceName) -> str:
+    """Dots are escaped, too: a name may be nothing else, and `..` in a path leads elsewhere."""
+    tenant, name = (quote(part, safe="").replace(".", "%2E") for part in named)
+    return f"/sources/{tenant}/{name}"
 
 
 def judged(given: Written, *, json_output: bool) -> Judged:
@@ -46,6 +53,7 @@ def judged(given: Written, *, json_output: bool) -> Judged:
     if found.spec:
         return found
     listed = [{**problem.model_dump(), "line": given.line_of(problem.field)} for problem in found.problems]
+    listed.sort(key=lambda problem: problem["line"] or math.inf)
     told = [_told(problem) for problem in listed]
     if json_output:
         as_json({"problems": listed, "notes": list(found.notes)})
@@ -163,17 +171,35 @@ def list_(json_output: Json = False) -> None:
 
 
 @app.command()
-def show(name: Named) -> None:
+def show(name: Named, json_output: Json = False) -> None:
     """One source with its history, and which of its endpoints is read, how each does, and how safe the line is."""
     with edge() as line:
-        found = line.get(path_of(name))
-        as_json(found | {"endpoints": _health(line, name, "/endpoints"), "health": _health(line, name)})
+        path = _found(line, name)
+        found, ends, health = line.get(path), _health(line, f"{path}/endpoints"), _health(line, path)
+    if json_output:
+        return as_json(found | {"endpoints": ends, "health": health})
+    tell(found, health, ends)
 
 
-def _health(line: Edge, name: str, part: str = "") -> Any:
+def _found(line: Edge, name: str) -> str:
+    """The path of a registered source, also where its name reads like TENANT/NAME or holds what no new name may. Raises PurSightError."""
+    path = path_of(name)
+    try:
+        line.get(path)
+    except UsageError as error:
+        if error.code != "unknown_source":
+            raise
+        alike = [each["source"] for each in line.get("/sources")["sources"] if spoken(each["source"]) == name]
+        if not alike:
+            raise
+        return _path(SourceName.parse(alike[0]))
+    return path
+
+
+def _health(line: Edge, path: str) -> Any:
     """What the connector knows of it; None where it has not dialled it yet, or is away."""
     try:
-        return line.get(f"/health{path_of(name)}{part}")
+        return line.get(f"/health{path}")
     except PurSightError:
         return None
 
@@ -211,10 +237,11 @@ def edit(
 def remove(name: Named, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """Forget a source: its scans end, its state, its assets and its topics' entries go."""
     with edge() as line:
-        version = None if yes else line.get(path_of(name))["version"]
+        path = _found(line, name)
+        version = None if yes else line.get(path)["version"]
         if not yes:
             typer.confirm(f"Forget {name} and all that is known of it?", abort=True)
-        line.send("DELETE", path_of(name), version=version)
+        line.send("DELETE", path, version=version)
     stdout.print(plain(f"{name} is being removed."))
 
 

@@ -311,6 +311,8 @@ def _ours(field: str, engine: str) -> object:
 
 def advice(spec: DataSource) -> Iterator[str]:
     """What is allowed and should be known all the same."""
+    if "host" not in spec.model_fields_set and engine_of(spec.engine).kind == "server":
+        yield f"host is left out, so it is {spec.host}: the machine that PurSight runs on"
     if spec.location == "cloud" and not spec.cloud_config:
         yield "cloud_provider is not given: no cloud sign-in, posture or tags for this source; TLS is verified as for every cloud source"
     if spec.location == "on_prem" and spec.cloud_config and tls(spec)[0] == "prefer":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -21,6 +22,38 @@ from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, S
 BLOCKS: dict[str, type[BaseModel]] = {"ssl_config": SslConfig, "replica_config": ReplicaConfig, "scope": Scope}
 WHENEVER = datetime(2024, 1, 1, tzinfo=UTC)  # any day does to see whether a schedule ever comes
 STAND_IN = {"name": "unnamed", "database": "unnamed"}  # for looking at the rest of a source that lacks them
+
+PLAIN_NAME = re.compile(r"(?=.*[^ .])[\w .:+@-]+")
+_NOT = {  # by the beginning of pydantic's kind of finding
+    "int": "is not a whole number",
+    "float": "is not a number",
+    "finite": "is not a number",
+    "bool": "is neither true nor false",
+    "string_type": "is not text",
+    "string_sub": "is not text",
+    "string_unicode": "is not text",
+    "dict": "is not a block of fields",
+    "model": "is not a block of fields",
+    "mapping": "is not a block of fields",
+    "tuple": "is not a list",
+    "list": "is not a list",
+    "union": "is not a block of fields",
+}
+_BEYOND = {
+    "greater_than_equal": "is less than {:g}",
+    "greater_than": "is not more than {:g}",
+    "less_than_equal": "is more than {:g}",
+    "less_than": "is not less than {:g}",
+    "string_too_long": "is longer than {:g} characters",
+    "string_too_short": "is shorter than {:g} characters",
+    "too_long": "has more than {:g} entries",
+}
+_HELPS = {
+    "is not text": "Put it in quotes.",
+    "is neither true nor false": "Write true or false.",
+    "is not a list": "Write it in brackets, such as [a, b].",
+    "is not a block of fields": "Write fields below it, each on a line of its own.",
+}
 
 
 class Judged(NamedTuple):
@@ -78,6 +111,7 @@ def _by_field(document: dict[str, Any]) -> Iterator[Problem]:
     yield from secrecy.literal(document)
     yield from secrecy.in_text(document)
     yield from _switch_for_number(document)
+    yield from _plain_names(document)
     yield from _schedule(document)
 
 
@@ -161,6 +195,19 @@ def _switch_for_number(document: dict[str, Any]) -> Iterator[Problem]:
                 yield Problem(field=f"{prefix}{name}", code="invalid", message="is not a number")
 
 
+def _plain_names(document: dict[str, Any]) -> Iterator[Problem]:
+    """Names stand in keys, addresses, file names and commands; control characters and lengths are told elsewhere."""
+    for field in ("name", "tenant"):
+        text = document.get(field)
+        if isinstance(text, str) and text and not hostile.UNFIT.search(text) and not PLAIN_NAME.fullmatch(text):
+            yield Problem(
+                field=field,
+                code="odd_name",
+                message="may hold letters, digits, spaces and . _ - + : @, and is more than dots",
+                remedy="Choose a plain name, such as crm-eu.",
+            )
+
+
 def _schedule(document: dict[str, Any]) -> Iterator[Problem]:
     text = document.get("schedule")
     try:
@@ -181,9 +228,18 @@ def _typed(document: dict[str, Any]) -> tuple[DataSource | None, list[Problem]]:
         return None, list(_from_pydantic(error))
 
 
+def _in_words(kind: str, limits: dict[str, Any]) -> str:
+    """What a field is not, by pydantic's kind of finding."""
+    for begin, told in _NOT.items():
+        if kind.startswith(begin):
+            return told
+    bound = next((limits[name] for name in ("ge", "gt", "le", "lt", "max_length", "min_length") if name in limits), 0)
+    return _BEYOND.get(kind, "cannot be used here").format(bound)
+
+
 def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
     """pydantic's findings in our words; the input is left out."""
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
+    for found in error.errors(include_input=False, include_url=False):
         if found["type"] == "default_factory_not_called":  # a default that waits for a field which is told as wrong itself
             continue
         field = ".".join(str(part) for part in found["loc"] if part not in CLOUDS and not isinstance(part, int)) or "document"
@@ -194,7 +250,8 @@ def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
         elif found["type"] == "missing":
             yield Problem(field=field, code="missing", message="is required", remedy=f"Give {field}.")
         else:
-            yield Problem(field=field, code="invalid", message=str(found["msg"]).lower())
+            message = _in_words(found["type"], found.get("ctx", {}))
+            yield Problem(field=field, code="invalid", message=message, remedy=_HELPS.get(message, ""))
 
 
 def _without(document: dict[str, Any], wrong: list[Problem]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ try:
     from shared.cli.commands import app
     app()
 finally:
-    print("loaded", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+    print("loaded", *{name.partition(".")[0] for name, module in sys.modules.items() if module}, file=sys.stderr)
 """
 
 

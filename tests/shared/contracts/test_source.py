@@ -40,6 +40,44 @@ def test_a_field_of_the_wrong_kind_is_one_problem(field: str) -> None:
     assert codes({**GOOD, field: ["x"]}) == {(field, "invalid")}
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", ". .", "a?b", "100%", "x#y", 'q"', "🦊", "a\\b", "[b]x[/]", "$(id)"])
+def test_a_name_is_one_that_keys_addresses_and_commands_can_hold(name: str) -> None:
+    for field in ("name", "tenant"):
+        assert codes({**GOOD, field: name}) == {(field, "odd_name")}
+
+
+@pytest.mark.parametrize("name", ["crm", "db.eu-1:5432-shop", "Größe 2", "_", "a@b", "c++", "-x", ".hidden", "名前"])
+def test_a_plain_name_is_taken(name: str) -> None:
+    assert judge({**GOOD, "name": name}).spec
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"port": "abc"}, "is not a whole number"),
+        ({"port": 70_000}, "is more than 65535"),
+        ({"pool_timeout": 0}, "is not more than 0"),
+        ({"pool_timeout": "soon"}, "is not a number"),
+        ({"username": ["x"]}, "is not text"),
+        ({"labels": {"retention": 5}}, "is not text"),
+        ({"labels": 7}, "is not a block of fields"),
+        ({"cloud_config": 7}, "is not a block of fields"),
+        ({"scope": {"tables": "a"}}, "is not a list"),
+        ({"engine": "mongodb", "srv": "maybe"}, "is neither true nor false"),
+        ({"owner": "x" * 300}, "is longer than 255 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_said_in_our_words(more: dict[str, object], words: str) -> None:
+    assert words in {problem.message for problem in judge({**GOOD, **more}).problems}
+
+
+def test_a_host_that_is_left_out_is_told() -> None:
+    """It is the machine that PurSight runs on, which is seldom what somebody means who forgot it."""
+    bare = {name: value for name, value in GOOD.items() if name != "host"}
+    assert any("localhost" in note for note in judge(bare).notes)
+    assert not judge({"name": "lake", "engine": "folder", "database": "x", "path": "/srv"}).notes
+
+
 def test_the_nearest_known_name_is_offered() -> None:
     """A typing mistake is met with the right word."""
     problem = next(p for p in judge({**GOOD, "usernam": "x"}).problems if p.field == "usernam")
