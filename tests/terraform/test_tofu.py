@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.terraform.estate import BARE, CARRIES, CLOUDS, FIRST, MODULES, ROOT, TERRAFORM, carried, laid_out
+from services.tagger.commands.job import run
+from tests.terraform.estate import BARE, CARRIES, CLOUDS, FIRST, MODULES, ROOT, TERRAFORM, carried, laid_out, variables
 from tests.terraform.schemas import BINDINGS, VERSIONS, provider_schema
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("modules")]
@@ -151,6 +153,29 @@ def test_planned_with_the_whole_set(tofu: Tofu, example: Callable[[str], Path], 
         if most := FIRST.get(each["type"]):
             assert len(each["values"]["tags"]) == most
             assert {"ManagedBy", "TenantId", "DataClassification", "Regulations", "Owner"} <= set(each["values"]["tags"])
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_pursight_plans_it_and_has_nothing_against_it(
+    tofu: Tofu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cloud: str
+) -> None:
+    """From the job's file to a judged plan of a copied example, as the shell command does it."""
+    folder = laid_out(tmp_path, cloud)
+    (folder / "pursight.auto.tfvars.json").unlink()
+    job = yaml.safe_load((ROOT / "examples/jobs/postgres_orders.yaml").read_text())
+    job["infrastructure"]["terraform"]["module_source"] = str(folder)
+    job["asset_path"] = str(ROOT / "examples/contracts/postgres_orders.yaml")
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    ours = {"PURSIGHT_TERRAFORM": EXTENDED / "tofu", "TF_CLI_CONFIG_FILE": tofu.settings, "PURSIGHT_HOME": tmp_path / "home"}
+    for name, value in (CLOUDS[cloud] | ours).items():
+        monkeypatch.setenv(name, str(value))
+    run(str(tmp_path / "job.yaml"), "plan", json_output=True)
+    told = json.loads(capsys.readouterr().out)["terraform"]
+    assert told["state"] == "planned"
+    assert told["refused"] == []
+    assert not [finding for finding in told["findings"] if finding["code"] != "unknown"]
+    assert told["counts"]["create"] >= 27
+    assert json.loads((folder / "pursight.auto.tfvars.json").read_text()) == variables(cloud).values
 
 
 def test_what_carries_no_tags_has_no_room_for_them(tofu: Tofu) -> None:
