@@ -15,12 +15,16 @@ CODES = ("delete", "replace", "tags_missing", "tags_differ", "public", "unencryp
 NOTES = ("unknown", "drift")
 _ACTIONS = ("create", "update", "delete", "read", "no-op", "forget")
 _TARGETS = {"aws": "aws", "google": "gcp", "azurerm": "azure", "kubernetes": "kubernetes"}
-# Where each provider's resources have tags: the first path that the resource has counts.
-_PATHS = {
-    "aws": ("tags_all", "tags"),
-    "google": ("effective_labels", "resource_labels", "labels", "user_labels", "settings.*.user_labels"),
-    "azurerm": ("tags",),
-    "kubernetes": ("metadata.*.labels",),
+# Where each provider's resources have tags: the first group of which the resource has any counts, its members together.
+_PLACES = {
+    "aws": (("tags_all", "tags"),),
+    "google": (
+        ("effective_labels", "labels", "resource_labels", "user_labels"),
+        ("settings.*.user_labels",),
+        ("node_config.*.resource_labels",),
+    ),
+    "azurerm": (("tags",),),
+    "kubernetes": (("metadata.*.labels",),),
 }
 # Kinds with room for fewer tags than their cloud gives otherwise: the most important ones must be there.
 _ROOM = {"azurerm_key_vault_key": 15, "azurerm_key_vault_secret": 15, "azurerm_key_vault_certificate": 15}
@@ -138,18 +142,17 @@ def _tag_findings(
 ) -> Iterator[Finding]:
     provider = kind.partition("_")[0]
     wanted = dict(islice(tags.get(_TARGETS.get(provider, ""), {}).items(), _ROOM.get(kind)))
-    path = next((path for path in _PATHS.get(provider, ()) if _has(after, unknown, path)), "")
-    if not path or not wanted:
+    group = next((group for group in _PLACES.get(provider, ()) if any(_has(after, unknown, path) for path in group)), ())
+    if not group or not wanted:
         return
-    found = next(iter(values_at(after, unknown, path.split("."))), None)
-    if found is UNKNOWN:
-        yield _unknown(address, path)
-        return
-    carried = found if isinstance(found, Mapping) else {}
+    found = [next(values_at(after, unknown, path.split(".")), None) for path in group]
+    carried = {key: value for each in found if isinstance(each, Mapping) for key, value in each.items()}
     missing = sorted(wanted.keys() - carried.keys())
     differing = sorted(key for key in wanted.keys() & carried.keys() if carried[key] != wanted[key])
-    remedy = f"Give {path.partition('.')[0]} the whole variable that PurSight fills."
-    if missing:
+    remedy = "Give its tags the whole variable that PurSight fills."
+    if missing and UNKNOWN in found:
+        yield _unknown(address, group[0])
+    elif missing:
         yield Finding("tags_missing", address, f"would not carry {_listed(missing)}", remedy)
     if differing:
         yield Finding("tags_differ", address, f"would carry another value of {_listed(differing)}", remedy)
