@@ -57,7 +57,7 @@ def scan_(
     from shared.cli import scan
     from shared.cli.target import parse
 
-    if "://" not in url and ":" not in url:
+    if url and ":" not in url:
         return scan.run(lambda _: f"{tenant}/{url}" if tenant else url, json_output=json_output, fail_on=fail_on)
     target = scan.ask_password(parse(url, name=name, tenant=tenant))
     return scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from shared.cli import report
 from shared.cli.connect import DOOR, Edge, address, edge
 from shared.cli.output import as_json, spoken, stderr
-from shared.cli.target import Target
+from shared.cli.target import KNOWN, Target
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource
 from shared.errors import Failed, UsageError
@@ -117,7 +117,9 @@ def known(line: Edge, name: str) -> str:
         if error.code != "unknown_source":
             raise
         raise UsageError(
-            f"there is no source {spoken(named.key)}", remedy="See `pursight source list`, or give a URL.", code="unknown_source"
+            f"there is no source {spoken(named.key)}",
+            remedy=f"See `pursight source list`. Write {KNOWN} for a new one.",
+            code="unknown_source",
         ) from None
     _again(line, named.key)
     return named.key

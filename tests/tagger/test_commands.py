@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from services.tagger.commands import app
 from shared.cli.commands import app as shell
-from shared.errors import UsageError
+from shared.errors import Failed, UsageError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 VARIABLES = {
@@ -130,3 +131,30 @@ def test_contract_lint_and_show(job: Path) -> None:
     shown: dict[str, Any] = yaml.safe_load(contract("show", file))
     assert (shown["apiVersion"], shown["id"]) == ("v3.1.0", "postgres_orders")
     assert yaml.safe_load(contract("show", "--simple", file)) == yaml.safe_load(Path(file).read_text())
+
+
+def test_lint_tells_what_neither_form_knows(tmp_path: Path) -> None:
+    """It is kept, and a slip is not taken for a wish: the nearest field, and the line."""
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "name: o\nshema: 1\nstewards: [x]\ncompliance: {retension_days: 7}\nschema:\n  - {name: id, type: integer, uniqe: true}\n"
+    )
+    told = contract("lint", str(file))
+    assert "This contract is valid." in told
+    for line, field, near in ((2, "shema", "schema"), (4, "compliance.retension_days", "retention_days"), (6, "schema.0.uniqe", "unique")):
+        assert f"c.yaml:{line} {field} is no field that is known here: kept as a custom property. Did you mean {near}?" in told
+    assert "c.yaml:3 stewards is no field that is known here: kept as a custom property.\n" in told
+    assert len(json.loads(contract("lint", str(file), "--json"))["notes"]) == 4
+
+
+def test_a_contract_of_no_asset_is_told(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing compared is no agreement."""
+
+    class Nobody:
+        def send(self, *_: Any) -> dict[str, Any]:
+            return {"assets": [], "findings": []}
+
+    monkeypatch.setattr("services.tagger.commands.edge", lambda: nullcontext(Nobody()))
+    with pytest.raises(Failed) as told:
+        contract("diff", str(job.parent.parent / "contracts" / "postgres_orders.yaml"))
+    assert (told.value.code, told.value.exit_code) == ("no_asset", 1)

@@ -11,11 +11,12 @@ import typer
 import yaml
 
 from services.tagger.commands.documents import contract_from
+from services.tagger.domain.declared import Where
 from services.tagger.domain.odcs import simple_form
 from shared.cli.connect import edge
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.contracts.names import DEFAULT_TENANT, SourceName
-from shared.errors import UsageError
+from shared.errors import Failed, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Data contracts: lint, diff, show.")
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
@@ -26,11 +27,21 @@ FOUND = 3  # exit code where the data shows more than the contract says
 @app.command()
 def lint(file: File, json_output: Json = False) -> None:
     """Is it a valid contract? Every problem with its line."""
-    normal, _ = contract_from(file, json_output=json_output)
+    normal, where = contract_from(file, json_output=json_output)
+    notes = [
+        f"{where.of(path)} is no field that is known here: kept as a custom property.{_meant(near)}"
+        for path, near in normal.strange.items()
+    ]
     if json_output:
-        return as_json({"contract": normal.contract, "problems": []})
+        return as_json({"contract": normal.contract, "problems": [], "notes": notes})
     filled = f" Filled in: {', '.join(normal.added)}." if normal.added else ""
-    stdout.print(plain(f"This contract is fine.{filled}"))
+    stdout.print(plain(f"This contract is {'valid' if notes else 'fine'}.{filled}"))
+    for note in notes:
+        stdout.print(plain(f"  note: {note}"))
+
+
+def _meant(near: str) -> str:
+    return f" Did you mean {near}?" if near else ""
 
 
 @app.command()
@@ -47,24 +58,35 @@ def diff(
         )
     if json_output:
         as_json(found)
-    elif not found["findings"]:
-        stdout.print(plain(f"Nothing: {len(found['assets'])} assets were found, and they hold no more than the contract says."))
-    else:
-        rows = [
-            (
-                spoken(each["asset"]),
-                each["column"],
-                each["code"],
-                each["declared"],
-                each["detected"],
-                where.of(each["path"]),
-                each["remedy"],
-            )
-            for each in found["findings"]
-        ]
-        table("Beyond the contract", ("asset", "column", "what", "declared", "detected", "where", "what helps"), rows)
+    if not found["assets"]:
+        raise Failed(
+            "there is nothing to compare with",
+            why="no asset that scans found matches this contract",
+            remedy="Give --source NAME, check servers, the custom property source and the names in schema, or scan the source first.",
+            code="no_asset",
+        )
+    if not json_output:
+        _beyond(found, where)
     if found["findings"]:
         raise typer.Exit(FOUND)
+
+
+def _beyond(found: dict[str, Any], where: Where) -> None:
+    if not found["findings"]:
+        return stdout.print(plain(f"Nothing: {len(found['assets'])} assets were found, and they hold no more than the contract says."))
+    rows = [
+        (
+            spoken(each["asset"]),
+            each["column"],
+            each["code"],
+            each["declared"],
+            each["detected"],
+            where.of(each["path"]),
+            each["remedy"],
+        )
+        for each in found["findings"]
+    ]
+    table("Beyond the contract", ("asset", "column", "what", "declared", "detected", "where", "what helps"), rows)
 
 
 @app.command()

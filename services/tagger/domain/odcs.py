@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -58,11 +59,13 @@ _OBJECT_KEYS = frozenset(
 
 @dataclass(slots=True)
 class Normal:
-    """A contract in valid ODCS. `origins`: ODCS path to where the document says it; `added`: top-level fields that were filled in."""
+    """A contract in valid ODCS. `origins`: ODCS path to where the document says it; `added`: top-level fields that were filled in;
+    `strange`: fields that neither form has, which are kept as custom properties, each with the known one that is nearest, or empty."""
 
     contract: Document
     origins: dict[str, str] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    strange: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def origin_of(self, path: str) -> str:
@@ -168,6 +171,7 @@ def normalise(document: Document, *, name: str = "") -> Normal:
     for block in _BLOCKS:
         if block in document:
             _block(block, document[block], normal, mark)
+    normal.strange = dict(_strange(document))
     for key in (key for key in document if key not in TOP and key not in _BLOCKS):
         _custom(normal, key, deepcopy(document[key]), key)
         mark.setdefault("top", []).append(key)
@@ -180,6 +184,23 @@ def normalise(document: Document, *, name: str = "") -> Normal:
     added = remembered.get("added") if isinstance(remembered, dict) else ()
     normal.added = tuple(added) if isinstance(added, list) else ()
     return normal
+
+
+def _strange(document: Document) -> Iterable[tuple[str, str]]:
+    """At the top, in the two blocks and in columns straight under `schema`."""
+    schema: Any = document.get("schema")
+    columns = schema if _is_columns(schema) else ()
+    places: list[tuple[str, Any, frozenset[str]]] = [("", document, TOP | set(_BLOCKS) | {"object"})]
+    places += [(f"schema.{number}.", row, _COLUMN_KEYS | {"type"}) for number, row in enumerate(columns)]
+    for block in _BLOCKS:
+        known = {
+            path.split(".")[1] for path in (*MOVED, "compliance.classification", "compliance.retention_days") if path.startswith(block)
+        }
+        places.append((f"{block}.", document.get(block), frozenset(known)))
+    for prefix, given, known_here in places:
+        for key in given if isinstance(given, dict) else ():
+            if key not in known_here:
+                yield f"{prefix}{key}", next(iter(get_close_matches(key[: hostile.MAX_NAME], known_here, n=1)), "")
 
 
 def _fill(document: Document, contract: Document, mark: Document, name: str) -> None:
