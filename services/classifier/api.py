@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from services.classifier.domain.reviews import DECISIONS
 from services.classifier.domain.rulesets import Ruleset
+from services.classifier.domain.tables import Judge
 from services.classifier.store import Store
 from shared.access.proof import Proofs
 from shared.bus.received import Cause
@@ -28,9 +30,9 @@ MOST = 1000
 _FIELDS = ("asset", "column", "decision", "class_name", "reason")
 
 
-def routes(store: Store, ruleset: Ruleset, proofs: Proofs) -> list[Route]:
-    """Everything under /rulesets and /reviews."""
-    rulesets, reviews = Rulesets(store, ruleset), Reviews(store, ruleset, proofs)
+def routes(store: Store, judge: Callable[[], Judge], proofs: Proofs) -> list[Route]:
+    """Everything under /rulesets and /reviews. `judge`: the one in force now."""
+    rulesets, reviews = Rulesets(store, judge), Reviews(store, judge, proofs)
     return [
         Route("/rulesets", rulesets.list, methods=["GET"]),
         Route("/rulesets/{name}", rulesets.show, methods=["GET"]),
@@ -42,20 +44,21 @@ def routes(store: Store, ruleset: Ruleset, proofs: Proofs) -> list[Route]:
 class Rulesets:
     """The rules in force."""
 
-    def __init__(self, store: Store, ruleset: Ruleset) -> None:
-        self._store, self._ruleset = store, ruleset
+    def __init__(self, store: Store, judge: Callable[[], Judge]) -> None:
+        self._store, self._judge = store, judge
 
     async def list(self, request: Request) -> Response:
         return JSONResponse({"rulesets": await self._store.published()})
 
     async def show(self, request: Request) -> Response:
-        """Its classes with category, sensitivity, the regulations that care, and what other systems call them."""
-        if request.path_params["name"] != self._ruleset.name:
+        """Its classes with category, sensitivity, the regulations that care, and what other systems call them; the model beside it."""
+        judge = self._judge()
+        if request.path_params["name"] != judge.ruleset.name:
             return problem(404, "no_such_ruleset", "There is no rule set of this name", "See GET /rulesets.")
-        return JSONResponse(described(self._ruleset))
+        return JSONResponse(described(judge.ruleset, judge.model.version if judge.model else ""))
 
 
-def described(ruleset: Ruleset) -> dict[str, Any]:
+def described(ruleset: Ruleset, model: str) -> dict[str, Any]:
     """A rule set as the outside sees it."""
     classes = [
         {
@@ -67,14 +70,14 @@ def described(ruleset: Ruleset) -> dict[str, Any]:
         }
         for c in ruleset.taxonomy.values()
     ]
-    return {**ruleset.published().model_dump(mode="json", exclude={"classes"}), "classes": classes}
+    return {**ruleset.published().model_dump(mode="json", exclude={"classes"}), "model": model, "classes": classes}
 
 
 class Reviews:
     """What the rules were not sure of, and a person's word on it."""
 
-    def __init__(self, store: Store, ruleset: Ruleset, proofs: Proofs) -> None:
-        self._store, self._ruleset, self._proofs = store, ruleset, proofs
+    def __init__(self, store: Store, judge: Callable[[], Judge], proofs: Proofs) -> None:
+        self._store, self._judge, self._proofs = store, judge, proofs
 
     async def list(self, request: Request) -> Response:
         """Assets with uncertain columns. Filters: source, limit, offset."""
@@ -102,7 +105,7 @@ class Reviews:
         return JSONResponse({"accepted": f"{wanted.asset}#{wanted.column}", "trace_id": cause.trace_id}, status_code=202)
 
     async def _refusal(self, unit: Any, wanted: ClassificationReviewed) -> tuple[int, str] | None:
-        if not self._ruleset.knows(wanted.class_name):
+        if not self._judge().ruleset.knows(wanted.class_name):
             return 422, "There is no such class"
         stored = await unit.bodies([wanted.asset])
         if not any(column.name == wanted.column for item in stored for column in item.table.columns):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import yaml
 from pydantic import ValidationError
 
 from services.classifier import api, handlers
+from services.classifier.domain.model import Model, model_from
 from services.classifier.domain.rulefile import RuleFile, laid_over
 from services.classifier.domain.rulesets import NAME, PACKS, Ruleset, ruleset_from
 from services.classifier.domain.tables import Judge
@@ -26,7 +32,10 @@ from shared.contracts.source import SourceRemoved
 from shared.errors import UsageError
 from shared.service import Service, ServiceContext
 
+log = logging.getLogger(__name__)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe both, ten times as fast, where the C library is there
+LOOK_SECONDS = 3.0  # between looks at the folder of rules
+MODEL = "model.npz"
 RULES = ".rules.yaml"  # files of this ending are laid over the packs
 FOLDER = Path(__file__).parent / "domain" / "packs"
 
@@ -73,32 +82,83 @@ def thresholds_of(ruleset: Ruleset, settings: ClassifierSettings) -> Thresholds:
     return Thresholds(classify, min(ruleset.thresholds.get("abstain", settings.abstain_threshold), classify))
 
 
+def load_model(folder: Path) -> Model | None:
+    """The model of this folder, else the one that ships. Raises UsageError where the folder's is none."""
+    own = folder / MODEL
+    path = own if own.is_file() else FOLDER / MODEL
+    if not path.is_file():
+        return None
+    try:
+        return read_model(path.read_bytes())
+    except (ValueError, KeyError, TypeError, OSError, BadZipFile) as error:
+        remedy = "Train it again, or put the one before in place: pursight classifier rollback."
+        raise UsageError(f"{path} is no model", why=type(error).__name__, remedy=remedy, code="invalid_model") from error
+
+
+def read_model(body: bytes) -> Model:
+    """The model in a file of plain arrays; a file with pickles is refused. Raises what NumPy raises of a broken file."""
+    with np.load(BytesIO(body), allow_pickle=False) as file:
+        return model_from(dict(file), sha256(body).hexdigest())
+
+
+def judge_of(ruleset: Ruleset, settings: ClassifierSettings) -> Judge:
+    """Tier 1 by these rules, tier 2 by the model in force."""
+    return Judge(ruleset, thresholds_of(ruleset, settings), load_model(settings.rules_folder))
+
+
 @asynccontextmanager
 async def wire(context: ServiceContext[ClassifierSettings]) -> AsyncIterator[None]:
     """Handlers, jobs, routes, and the rule set said where it is new."""
     settings = context.settings
-    ruleset = load_ruleset(settings.rule_packs)
-    judge = Judge(ruleset, thresholds_of(ruleset, settings))
+    judge = judge_of(load_ruleset(settings.rules_folder), settings)
     classifier = Classifier(Store(context.pool), judge, context.jobs, context.bus.offload)
     context.bus.on(SchemaDiscovered, partial(handlers.on_schema_discovered, classifier=classifier), batch=500)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, classifier=classifier))
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, classifier=classifier), batch=100)
     context.bus.on(ClassificationReviewed, partial(handlers.on_classification_reviewed, classifier=classifier, gate=context.gate), batch=50)
-    context.spawn(partial(work, context.jobs, handlers.REJUDGE, partial(handlers.rejudge, classifier=classifier), concurrency=1))
-    context.spawn(partial(work, context.jobs, handlers.FORGET, partial(handlers.forget, classifier=classifier), concurrency=1))
-    context.routes += api.routes(classifier.store, judge.ruleset, context.proofs)
+    for kind, work_of in handlers.JOBS.items():
+        context.spawn(partial(work, context.jobs, kind, partial(work_of, classifier=classifier), concurrency=1))
+    context.every(LOOK_SECONDS, Reload(classifier, settings))
+    context.routes += api.routes(classifier.store, lambda: classifier.judge, context.proofs)
     await announce(classifier)
     yield
 
 
+class Reload:
+    """Takes up rules and models of the folder when they change, without a restart. What cannot be read is told once; what held holds."""
+
+    def __init__(self, classifier: Classifier, settings: ClassifierSettings) -> None:
+        self._classifier, self._settings = classifier, settings
+        self._seen = self._look()
+
+    async def __call__(self) -> None:
+        if (found := self._look()) == self._seen:
+            return
+        self._seen = found
+        try:
+            judge = judge_of(load_ruleset(self._settings.rules_folder), self._settings)
+        except UsageError as error:
+            log.error("rules.unreadable", extra={"reason": str(error), "error_code": error.code})
+            return
+        if judge.mark != self._classifier.judge.mark:
+            self._classifier.judge = judge
+            await announce(self._classifier)
+
+    def _look(self) -> tuple[tuple[str, int, int], ...]:
+        folder = self._settings.rules_folder
+        files = sorted(path for path in folder.glob("*") if not path.name.startswith(".")) if folder.is_dir() else []
+        told = ((path.name, path.stat()) for path in files if path.is_file())
+        return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in told)
+
+
 async def announce(classifier: Classifier) -> None:
-    """Say the rule set if it changed since it was said last, and judge again what older rules judged."""
-    ruleset = classifier.judge.ruleset
+    """Say the rule set if it changed since it was said last, and judge again what other rules or another model judged."""
+    judge = classifier.judge
     async with classifier.store.unit(keys=["ruleset"]) as unit:
-        await unit.publish(ruleset.published(), Cause.new(f"ruleset/{ruleset.digest}"))
-    if await classifier.store.stale(classifier.judge.mark, "", 1):
+        await unit.publish(judge.ruleset.published(), Cause.new(f"ruleset/{judge.ruleset.digest}"))
+    if await classifier.store.stale(judge.mark, "", 1):
         async with classifier.store.unit() as unit:
-            await classifier.jobs.enqueue(unit.bus.connection, handlers.REJUDGE, handlers.EVERYTHING, classifier.judge.mark)
+            await classifier.jobs.enqueue(unit.bus.connection, handlers.REJUDGE, handlers.EVERYTHING, judge.mark)
 
 
 service = Service("classifier", wire, ClassifierSettings, Path(__file__).parent / "migrations")

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import compress
 
 from services.classifier.domain.judging import Judged, Wanted, judge_all
-from services.classifier.domain.reviews import Review, review_from
+from services.classifier.domain.reviews import Likes, Review, review_from
 from services.classifier.domain.tables import Judge, targets_of
 from services.classifier.store import ClassifierUnit, Row, Store, Stored
 from shared.access.actor import Actor
@@ -19,25 +19,26 @@ from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaD
 from shared.contracts.names import SourceName, source_of
 from shared.contracts.source import SourceRemoved
 
-REJUDGE, FORGET = "rejudge", "forget"
+REJUDGE, FORGET, LIKES = "rejudge", "forget", "likes"
 EVERYTHING = "*"
 CHUNK = 250  # assets per transaction of a job
 Offload = Callable[..., Awaitable[list[Judged]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Classifier:
-    """What the doors share: the state, the rules, the jobs, and where work that burns CPU goes."""
+    """What the doors share: the state, the rules and the model in force, the jobs, and where work that burns CPU goes."""
 
     store: Store
     judge: Judge
     jobs: Jobs
     offload: Offload
 
-    async def judged(self, unit: ClassifierUnit, wanted: Sequence[Wanted]) -> list[Judged]:
-        tables = [want.table for want in wanted]
+    async def judged(self, unit: ClassifierUnit, wanted: Sequence[Wanted]) -> tuple[list[Judged], str]:
+        """One result per table, and the mark of what judged: rules may change meanwhile."""
+        judge, tables = self.judge, [want.table for want in wanted]
         known = await unit.known(targets_of(tables), [table.asset for table in tables])
-        return await self.offload(judge_all, self.judge, wanted, known)
+        return await self.offload(judge_all, judge, wanted, known), judge.mark
 
     async def follow(self, unit: ClassifierUnit, judged: Sequence[Judged], besides: Sequence[str]) -> None:
         """Assets whose foreign keys point to a column with a new class are judged again, each by a job of its own."""
@@ -63,17 +64,18 @@ async def _classify(
     unit: ClassifierUnit, fresh: Sequence[Received[SchemaDiscovered]], rows: Mapping[str, Row], classifier: Classifier
 ) -> None:
     assets = [received.event.asset for received in fresh]
-    reviews = await unit.reviews(assets)
-    wanted = [_wanted(received.event, rows.get(received.event.asset, Row()), reviews.get(received.event.asset, {})) for received in fresh]
-    judged = await classifier.judged(unit, wanted)
-    await unit.save([(r.event, result, r.time) for r, result in zip(fresh, judged, strict=True)], classifier.judge.mark)
+    tables = [received.event for received in fresh]
+    reviews, likes = await unit.reviews(assets), await unit.likes(tables)
+    wanted = [_wanted(table, rows.get(table.asset, Row()), reviews.get(table.asset, {}), likes) for table in tables]
+    judged, mark = await classifier.judged(unit, wanted)
+    await unit.save([(r.event, result, r.time) for r, result in zip(fresh, judged, strict=True)], mark)
     await classifier.follow(unit, judged, assets)
     for received, result in zip(fresh, judged, strict=True):
         unit.bus.emit(result.event, key=received.event.asset, cause=received)
 
 
-def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review]) -> Wanted:
-    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said)
+def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review], likes: Mapping[str, Likes]) -> Wanted:
+    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said, likes.get(table.source.partition("/")[0], {}))
 
 
 def _newest(batch: Iterable[Received[SchemaDiscovered]]) -> dict[str, Received[SchemaDiscovered]]:
@@ -138,12 +140,15 @@ async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: A
     if column is None:
         return "no such column" if stored else "no such asset"
     reviews = (await unit.reviews([request.asset])).get(request.asset, {})
-    (now,) = await classifier.judged(unit, [_wanted(stored[0].table, stored[0].row, reviews)])
+    table = stored[0].table
+    (now,), _ = await classifier.judged(unit, [_wanted(table, stored[0].row, {}, {})])
     verdict = next(c for c in now.event.columns if c.name == request.column)
-    taken = review_from(request, column, verdict, classifier.judge.ruleset)
+    taken = review_from(request, column, verdict, classifier.judge.ruleset, classifier.judge.about(table))
     if isinstance(taken, str):
         return taken
     await unit.keep_review(request.asset, taken)
+    tenant = table.source.partition("/")[0]
+    await classifier.jobs.enqueue(unit.bus.connection, LIKES, f"{tenant}/{taken.words}", request.asset)
     await _again(unit, stored, {request.asset: {**reviews, taken.column: taken}}, lambda _: cause, classifier, only_changes=False)
     return ""
 
@@ -166,9 +171,9 @@ async def _again(
     only_changes: bool,
 ) -> None:
     """Judge stored assets again and say them: all, or only those that come out differently."""
-    wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {})) for s in stored]
-    judged = await classifier.judged(unit, wanted)
-    mark = classifier.judge.mark
+    likes = await unit.likes([s.table for s in stored])
+    wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {}), likes) for s in stored]
+    judged, mark = await classifier.judged(unit, wanted)
     told = [(s, result) for s, result in zip(stored, judged, strict=True) if result.changed or not only_changes]
     quiet = [s.table.asset for s, result in zip(stored, judged, strict=True) if only_changes and not result.changed]
     await unit.save([(s.table, result, s.heard_at) for s, result in told], mark, with_body=False)
@@ -191,6 +196,19 @@ async def rejudge(job: Job, *, classifier: Classifier) -> None:
         assets = await classifier.store.stale(mark, job.cursor, CHUNK) if everything else []
 
 
+async def like(job: Job, *, classifier: Classifier) -> None:
+    """Judge again what has a column of the name that a person spoke of, in any table of the tenant; say only what came out differently."""
+    tenant, _, words = job.key.partition("/")
+    while True:
+        assets, last = await classifier.store.named(tenant, words, job.cursor, CHUNK)
+        if not last:
+            return
+        async with classifier.store.unit(keys=assets) as unit:
+            stored, reviews = await unit.bodies(assets), await unit.reviews(assets)
+            await _again(unit, stored, reviews, lambda asset: _cause(job, asset), classifier, only_changes=True)
+            await classifier.jobs.save_cursor(unit.bus.connection, job, last)
+
+
 async def forget(job: Job, *, classifier: Classifier) -> None:
     """Every asset of a removed source is gone."""
     until = datetime.fromisoformat(job.payload)
@@ -204,3 +222,6 @@ async def forget(job: Job, *, classifier: Classifier) -> None:
 def _cause(job: Job, asset: str) -> Cause:
     """The cause of what a job says about one asset: a new one for each time the job comes by."""
     return job.cause(str(job.fence), tenant=SourceName.parse(source_of(asset)).tenant)
+
+
+JOBS: Mapping[str, Callable[..., Awaitable[None]]] = {REJUDGE: rejudge, FORGET: forget, LIKES: like}

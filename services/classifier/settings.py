@@ -16,6 +16,12 @@ class ClassifierSettings(ServiceSettings):
     abstain_threshold: float = Field(default=0.45, ge=0, le=1, description="confidence from which a person is asked instead")
     rule_packs: Path | None = Field(
         default=None,
-        description="folder with rules of your own: *.rules.yaml are laid over ours, a pack of the same file name replaces it",
+        description="folder with rules of your own: *.rules.yaml are laid over ours, a pack or a model.npz of the same file name replaces "
+        "it; looked at every few seconds; not given: rules in PURSIGHT_HOME",
         examples=["/etc/pursight/rules"],
     )
+
+    @property
+    def rules_folder(self) -> Path:
+        """Where rules of one's own and trained models are; need not exist."""
+        return self.rule_packs or self.home / "rules"

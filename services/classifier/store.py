@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import asyncpg
 import orjson
 
 from services.classifier.domain.judging import Judged
-from services.classifier.domain.reviews import Review
+from services.classifier.domain.reviews import Likes, Review, words_of
 from shared.bus.received import AnyCause, Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, SchemaDiscovered
@@ -43,16 +44,23 @@ _BODIES = """select asset, sequence, body, classes::text, said, heard_at from as
     where asset = any($1) and not removed and body is not null order by asset"""
 _TABLES = "select body from asset where not removed and body is not null and asset > $1 order by asset limit $2"
 _DECIDED = """select asset, "column", class_name from review where decision <> 'reject' and class_name <> $1 order by asset"""
+_VERDICTS = """select asset, "column", class_name from review order by asset"""
 _STALE = "select asset from asset where judged_by <> $1 and not removed and asset > $2 order by asset limit $3"
 _OF_SOURCE = "select asset from asset where source = $1 and not removed and heard_at <= $2 order by asset limit $3"
 _FOLLOWERS = "select asset from asset where targets && $1::text[] and not removed and asset <> all($2::text[]) order by asset"
 _UNCERTAIN = f"""select asset, source, uncertain::text, judged_at, count(*) over () as total from asset
     where uncertain is not null and {in_scope("source", "$1")} order by source, asset limit $2 offset $3"""
-_REVIEWS = """select asset, "column", decision, class_name, reviewer, evidence from review where asset = any($1)"""
-_KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, reviewer, evidence, reviewed_at)
-    values ($1, $2, $3, $4, $5, $6, $7)
+_REVIEWS = """select asset, "column", decision, class_name, reviewer, evidence, words, alike from review where asset = any($1)"""
+_KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, reviewer, evidence, words, alike, reviewed_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     on conflict (asset, "column") do update set decision = excluded.decision, class_name = excluded.class_name,
-        reviewer = excluded.reviewer, evidence = excluded.evidence, reviewed_at = excluded.reviewed_at"""
+        reviewer = excluded.reviewer, evidence = excluded.evidence, words = excluded.words, alike = excluded.alike,
+        reviewed_at = excluded.reviewed_at"""
+_LIKES = """select split_part(asset, '/', 1) as tenant, words, alike, min(class_name) as class_name from review
+    where alike <> '' and words = any($1) and split_part(asset, '/', 1) = any($2)
+    group by tenant, words, alike having count(distinct class_name) = 1"""
+_OF_TENANT = """select asset, body from asset where split_part(source, '/', 1) = $1 and not removed and body is not null and asset > $2
+    order by asset limit $3"""
 _PUBLISHED = """insert into ruleset (name, version, digest) values ($1, $2, $3)
     on conflict (name) do update set version = excluded.version, digest = excluded.digest where ruleset.digest <> excluded.digest
     returning name"""
@@ -117,8 +125,19 @@ class ClassifierUnit:
         return found
 
     async def keep_review(self, asset: str, review: Review) -> None:
-        fields = (review.column, review.decision, review.class_name, review.reviewer, review.evidence)
+        fields = (review.column, review.decision, review.class_name, review.reviewer, review.evidence, review.words, review.alike)
         await self.bus.connection.execute(_KEEP_REVIEW, asset, *fields, self.bus.now)
+
+    async def likes(self, tables: Sequence[SchemaDiscovered]) -> dict[str, Likes]:
+        """By tenant: what people said of columns that have the name of one of these."""
+        if not await self.bus.connection.fetchval("select exists (select from review where alike <> '')"):
+            return {}
+        names = {words_of(name) for name in {column.name for table in tables for column in table.columns}}
+        tenants = {table.source.partition("/")[0] for table in tables}
+        found: dict[str, dict[str, str]] = {}
+        for tenant, words, alike, class_name in await self.bus.connection.fetch(_LIKES, sorted(names), sorted(tenants)):
+            found.setdefault(tenant, {}).update({words: "", alike: class_name})
+        return dict(found)
 
     async def save(self, tables: Sequence[tuple[SchemaDiscovered, Judged, datetime]], judged_by: str, *, with_body: bool = True) -> None:
         """Keep what was judged, and on what. `judged_by` is the digest of the rules."""
@@ -180,10 +199,24 @@ class Store:
         """Tables as they were last heard, by name, from behind `after`."""
         return [_inflated(row["body"]) for row in await self._pool.fetch(_TABLES, after, limit)]
 
+    async def named(self, tenant: str, words: str, after: str, limit: int) -> tuple[list[str], str]:
+        """Of the next assets of a tenant, behind `after`, those with a column of this name; and the last that was looked at, or nothing."""
+        letters = rb"[^a-z0-9\"]*".join(re.escape(letter).encode() for letter in words)
+        form = re.compile(rb'"name":"[^a-z0-9"]*' + letters + rb'[^a-z0-9"]*"', re.IGNORECASE)
+        rows = await self._pool.fetch(_OF_TENANT, tenant, after, limit)
+        return [row["asset"] for row in rows if form.search(zlib.decompress(row["body"]))], rows[-1]["asset"] if rows else ""
+
     async def decided(self) -> dict[tuple[str, str], str]:
         """Columns (asset, column) that people gave a class, to that class."""
         found = await self._pool.fetch(_DECIDED, UNCLASSIFIED)
         return {(row["asset"], row["column"]): row["class_name"] for row in found}
+
+    async def verdicts(self) -> dict[str, dict[str, str]]:
+        """What people decided: assets, to columns, to their classes; the one for none where a class was rejected."""
+        found: dict[str, dict[str, str]] = {}
+        for asset, column, class_name in await self._pool.fetch(_VERDICTS):
+            found.setdefault(asset, {})[column] = class_name
+        return found
 
     async def assets_of(self, source: str, until: datetime, limit: int) -> list[str]:
         """Assets of a source that were last heard of at `until` or before."""

@@ -46,6 +46,13 @@ class House:
         assert last is not None
         return {c["name"]: c.get("class_name", "none") for c in last["columns"]}
 
+    async def work(self, kind: str) -> None:
+        """Do the job of this kind that waits."""
+        job = await self.job(kind)
+        assert job is not None
+        await handlers.JOBS[kind](job, classifier=self.classifier)
+        await self.jobs.finish(self.pool, job)
+
     async def job(self, kind: str) -> Job | None:
         return await self.jobs.claim(kind)
 

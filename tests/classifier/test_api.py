@@ -19,7 +19,7 @@ DOUBTFUL = table("kunden_neu", ["username_qux_foo_bazz"])
 
 @pytest.fixture
 async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    edge = edge_app(api.routes(house.classifier.store, house.classifier.judge.ruleset, Proofs(TOKEN)), token=TOKEN)
+    edge = edge_app(api.routes(house.classifier.store, lambda: house.classifier.judge, Proofs(TOKEN)), token=TOKEN)
     transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge", headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         yield client

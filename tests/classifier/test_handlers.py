@@ -130,6 +130,27 @@ async def test_a_rejection_sticks_until_the_evidence_changes(house: House) -> No
     assert (await house.labels())["kontakt_telefon"] != "none"
 
 
+async def test_a_persons_word_holds_for_likes(house: House) -> None:
+    """Columns of the same name, evidence and verdict in tables about the same: known ones by a job, new ones when they come.
+
+    One in a table about something else, one of another tenant and one with other evidence stay as they are; a word against it ends it.
+    """
+    other = table("boats", ["zorbNr"])
+    strange = table("clients", [column("zorb_nr", seen(200, uuid=200))])
+    await house.discover(table("kunden", ["zorb_nr"]), table("clientes", ["zorbNr"]), other, strange)
+    before = len(await house.said())
+    await house.review("acme/crm/shop.public.kunden", "zorb_nr", "relabel", "passport")
+    await house.work(handlers.LIKES)
+    said = {event["table"]: event["columns"][0] for event in (await house.said())[before:] if event}
+    assert {name: told["class_name"] for name, told in said.items()} == {"kunden": "passport", "clientes": "passport"}
+    assert (said["clientes"]["tier"], said["clientes"]["reasons"][0]["rule"]) == ("person", "review:alike")
+    await house.discover(table("customers", ["ZORB_NR"]))
+    assert await house.labels() == {"ZORB_NR": "passport"}
+    await house.review("acme/crm/shop.public.customers", "ZORB_NR", "reject")
+    await house.work(handlers.LIKES)
+    assert (await house.said())[-1]["columns"][0].get("class_name", "none") == "none"  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("asset", "name", "decision", "class_name", "detail"),
     [

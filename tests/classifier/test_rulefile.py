@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.classifier.app import load_ruleset, read_rules
-from services.classifier.commands import app
+from services.classifier.commands.rules import app
 from services.classifier.domain.rulefile import RuleFile, changes, failures
 from services.classifier.domain.suggesting import suggestions
 from services.classifier.domain.tables import Judge

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from services.classifier.domain.events import classified_from, fitted
-from services.classifier.domain.reviews import Review, apply_reviews, with_before
+from services.classifier.domain.reviews import Likes, Review, apply_likes, apply_reviews, with_before
 from services.classifier.domain.tables import Judge, Known, identifying_together
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, ColumnVerdict, SchemaDiscovered
 from shared.contracts.names import encode
@@ -22,6 +22,7 @@ class Wanted:
     before: Mapping[str, str]
     reviews: Mapping[str, Review]
     said: str = ""
+    likes: Likes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ def judge_all(judge: Judge, wanted: Sequence[Wanted], known: Known) -> list[Judg
 
 
 def _judged(want: Wanted, verdicts: Sequence[ColumnVerdict], ruleset: str, judge: Judge) -> Judged:
-    columns = apply_reviews(want.table.columns, verdicts, want.reviews, judge.ruleset)
+    about = judge.about(want.table) if want.likes else frozenset()
+    columns = apply_likes(want.table.columns, verdicts, want.reviews.keys(), want.likes, judge.ruleset, about)
+    columns = apply_reviews(want.table.columns, columns, want.reviews, judge.ruleset)
     columns = with_before(columns, want.before)
     event = classified_from(
         want.table, columns, identifying_together(columns, judge.ruleset.combinations), sequence=want.sequence, ruleset=ruleset

@@ -17,6 +17,7 @@ _MOST_UNKNOWN = 1.8
 COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
 _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
+_UNKNOWN = frozenset({"unknown", "neutral"})
 _NUMBERED = frozenset({"other"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
@@ -49,7 +50,7 @@ class Hint(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class NameReading:
     """Everything a name says by itself. `needs`: all context tags that would change what it says; `barred`: classes it rules out;
-    `mute`: it has no word that means anything (`c1`, `column_7`).
+    `mute`: it has no word that means anything (`c1`, `column_7`); `unknown`: nobody knows those that it has.
     """
 
     hints: tuple[Hint, ...]
@@ -60,6 +61,7 @@ class NameReading:
     thing: bool
     barred: frozenset[str]
     mute: bool
+    unknown: bool
 
     @property
     def silent(self) -> bool:
@@ -144,6 +146,7 @@ def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share
         organisation="organisation" in concepts,
         thing=bool(roles & {"thing", "deny"}),
         mute=all(word.role == "neutral" or word.concepts == _NUMBERED for word in words),
+        unknown="unknown" in roles and roles <= _UNKNOWN,
         barred=frozenset(name for name, barring in book.never.items() if barring & concepts),
     )
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from services.classifier.domain.column_types import family_of
 from services.classifier.domain.evidence import lower_bound
+from services.classifier.domain.lexicon import split
 from services.classifier.domain.rulesets import Ruleset
 from shared.contracts.asset import UNCLASSIFIED, ClassificationReviewed, Column, ColumnVerdict, Reason
 
+Likes = Mapping[str, str]
+"""Digests of reviewed columns to what people said of them, where they all said the same; and their names as `words_of` has them."""
+_OF_ITS_LIKE = 0.95
 DECISIONS = ("confirm", "reject", "relabel")
 _GRADES = (0.02, 0.3, 0.7)  # lower bounds of shares between which evidence counts as another
 
@@ -23,14 +28,34 @@ class Review:
     class_name: str
     reviewer: str
     evidence: str
+    words: str = ""
+    alike: str = ""
+
+
+def words_of(name: str) -> str:
+    """A column's name in any style, as one word: columns of one name may be alike.
+
+    >>> words_of("TEL_PRIVAT") == words_of("telPrivat")
+    True
+    """
+    return "".join(split(name))
+
+
+def alike_digest(column: Column, verdict: ColumnVerdict, about: frozenset[str]) -> str:
+    """What makes two columns alike: name, family of types, evidence, what was said of both, and what their tables are `about`."""
+    told = (words_of(column.name), family_of(column.type), _counted(column), verdict.class_name, verdict.runner_up, verdict.state)
+    return sha256("\x1f".join((*told, *sorted(about))).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def evidence_digest(column: Column) -> str:
     """What a rejection rests on: type and, per detector, the rough share of hits. Another sample of the same data keeps it."""
+    return sha256(f"{column.type}|{_counted(column)}".encode()).hexdigest()[:16]
+
+
+def _counted(column: Column) -> str:
     evidence = column.evidence
     matches = [] if evidence is None else sorted((m.detector, _grade(m.matched, evidence.sampled)) for m in evidence.matches)
-    told = [f"{detector}={grade}" for detector, grade in matches if grade]
-    return sha256("|".join([column.type, *told]).encode()).hexdigest()[:16]
+    return "|".join(f"{detector}={grade}" for detector, grade in matches if grade)
 
 
 def _grade(hits: int, sampled: int) -> int:
@@ -38,8 +63,10 @@ def _grade(hits: int, sampled: int) -> int:
     return sum(share >= limit for limit in _GRADES)
 
 
-def review_from(request: ClassificationReviewed, column: Column, verdict: ColumnVerdict, ruleset: Ruleset) -> Review | str:
-    """The review that a request makes, or one line that says why it cannot be taken.
+def review_from(
+    request: ClassificationReviewed, column: Column, verdict: ColumnVerdict, ruleset: Ruleset, about: frozenset[str]
+) -> Review | str:
+    """The review that a request makes, or one line that says why it cannot be taken. `verdict`: without any review.
 
     Confirming what the rules were unsure of confirms their best guess; confirming with another class is a relabel.
     """
@@ -53,7 +80,8 @@ def review_from(request: ClassificationReviewed, column: Column, verdict: Column
     class_name = UNCLASSIFIED if request.decision == "reject" else named or _guess(verdict)
     if request.decision == "confirm" and class_name == UNCLASSIFIED:
         return "there is no class to confirm; relabel names one"
-    return Review(column.name, request.decision, class_name, request.reviewer, evidence_digest(column))
+    alike = alike_digest(column, verdict, about)
+    return Review(column.name, request.decision, class_name, request.reviewer, evidence_digest(column), words_of(column.name), alike)
 
 
 def _guess(verdict: ColumnVerdict) -> str:
@@ -90,6 +118,47 @@ def _reviewed(column: Column, verdict: ColumnVerdict, review: Review, ruleset: R
             "runner_up": "",
         }
     )
+
+
+def apply_likes(
+    columns: Sequence[Column],
+    verdicts: Sequence[ColumnVerdict],
+    reviewed: Collection[str],
+    likes: Likes,
+    ruleset: Ruleset,
+    about: frozenset[str],
+) -> tuple[ColumnVerdict, ...]:
+    """The verdicts with what people said of columns like these; their own review (`reviewed`: names) goes before."""
+    if not likes:
+        return tuple(verdicts)
+    return tuple(
+        _as_alike(column, verdict, likes, ruleset, about) if column.name not in reviewed else verdict
+        for column, verdict in zip(columns, verdicts, strict=True)
+    )
+
+
+def _as_alike(column: Column, verdict: ColumnVerdict, likes: Likes, ruleset: Ruleset, about: frozenset[str]) -> ColumnVerdict:
+    class_name = likes.get(alike_digest(column, verdict, about)) if words_of(column.name) in likes else None
+    if class_name is None or not ruleset.knows(class_name):
+        return verdict
+    entry = ruleset.taxonomy.get(class_name)
+    reason = _told("it is not" if entry is None else class_name, -9.0 if entry is None else 9.0)
+    return verdict.model_copy(
+        update={
+            "class_name": class_name,
+            "category": entry.category if entry else "",
+            "sensitivity": entry.sensitivity if entry else "internal",
+            "confidence": _OF_ITS_LIKE,
+            "tier": "person",
+            "state": "classified" if entry else "unclassified",
+            "reasons": (reason, *verdict.reasons[:5]),
+            "runner_up": "",
+        }
+    )
+
+
+def _told(text: str, weight: float) -> Reason:
+    return Reason(rule="review:alike", text=f"a person said of a column like it: {text}", weight=weight)
 
 
 def _rejected(verdict: ColumnVerdict) -> ColumnVerdict:

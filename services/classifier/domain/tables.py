@@ -8,9 +8,11 @@ from typing import NamedTuple, TypeVar
 from services.classifier.domain.column_types import family_of
 from services.classifier.domain.context import TableContext, clear_groups, count_groups, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
+from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
 from services.classifier.domain.rulesets import Ruleset
-from services.classifier.domain.score import TELLING, Sight, candidates
+from services.classifier.domain.score import TELLING, Candidate, Sight, candidates
+from services.classifier.domain.second import Open, is_open, judged_again, table_of
 from services.classifier.domain.taxonomy import Combination
 from services.classifier.domain.verdict import Thresholds, decide
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
@@ -38,8 +40,8 @@ class TableVerdict(NamedTuple):
 class Judge:
     """Judges tables by one rule set. Remembers what it read in names, so equal names cost once; the same input gives the same verdict."""
 
-    def __init__(self, ruleset: Ruleset, thresholds: Thresholds) -> None:
-        self.ruleset, self.thresholds = ruleset, thresholds
+    def __init__(self, ruleset: Ruleset, thresholds: Thresholds, model: Model | None = None) -> None:
+        self.ruleset, self.thresholds, self.model = ruleset, thresholds, model
         self._names: dict[str, NameReading] = {}
         self._comments: dict[str, NameReading] = {}
         self._resolved: dict[tuple[str, frozenset[str]], tuple[Hint, ...]] = {}
@@ -47,12 +49,13 @@ class Judge:
 
     @property
     def mark(self) -> str:
-        """Changes with anything that could change a verdict: a rule, a word, a weight, a threshold."""
-        return f"{self.ruleset.digest[:32]}/{self.thresholds.classify}/{self.thresholds.abstain}"
+        """Changes with anything that could change a verdict: a rule, a word, a weight, a threshold, the model."""
+        model = self.model.digest[:16] if self.model else ""
+        return f"{self.ruleset.digest[:32]}/{self.thresholds.classify}/{self.thresholds.abstain}/{model}"
 
     def judge(self, tables: Sequence[SchemaDiscovered], known: Known | None = None) -> list[TableVerdict]:
         """One verdict per table, in the order given. `known`: classes of columns of other tables that foreign keys may point to."""
-        judged = [self._judge_alone(table) for table in tables]
+        judged = self._by_model([self.by_rules(table) for table in tables])
         for _ in range(_LONGEST_CHAIN):
             classes = _referenced(tables, judged, known or {})
             followed = [self._inherit(table, verdicts, classes) for table, verdicts in zip(tables, judged, strict=True)]
@@ -62,25 +65,45 @@ class Judge:
         known_combinations = self.ruleset.combinations
         return [TableVerdict(tuple(verdicts), identifying_together(verdicts, known_combinations)) for verdicts in judged]
 
-    def _judge_alone(self, table: SchemaDiscovered) -> list[ColumnVerdict]:
+    def about(self, table: SchemaDiscovered) -> frozenset[str]:
+        """What the names of a table and its schema say that it is about."""
+        return table_tags(self._name(table.table), self._name(table.schema_name))
+
+    def by_rules(self, table: SchemaDiscovered) -> tuple[list[ColumnVerdict], list[Open]]:
+        """Tier 1: a verdict on each column of one table, and those that it leaves open."""
         families = [family_of(column.type) for column in table.columns]
         readings = [self._name(column.name) for column in table.columns]
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
-        named = self._name(table.table)
-        tags = table_tags(named, self._name(table.schema_name))
-        context = TableContext(tags, count_groups(own), named.thing)
-        verdicts = [
-            self._column(column, reading, family, context, groups)
-            for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True)
-        ]
-        return [self._listed(table, verdict) for verdict in verdicts] if any(self.ruleset.lists) else verdicts
+        context = TableContext(self.about(table), count_groups(own), self._name(table.table).thing)
+        verdicts: list[ColumnVerdict] = []
+        opens: list[Open] = []
+        listed = any(self.ruleset.lists)
+        understood = sum(not (reading.mute or (reading.silent and reading.unknown)) for reading in readings) / max(1, len(readings))
+        for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True):
+            verdict = self._listed(table, column) if listed else None
+            if verdict is None:
+                verdict, sight, found = self._column(column, reading, family, context, groups)
+                if sight is not None and is_open(verdict, sight, reading):
+                    opens.append(Open(len(verdicts), sight, reading, found, understood))
+            verdicts.append(verdict)
+        return verdicts, opens
 
-    def _listed(self, table: SchemaDiscovered, verdict: ColumnVerdict) -> ColumnVerdict:
-        said = self.ruleset.lists.says(f"{table.schema_name}.{table.table}.{verdict.name}".lower())
+    def _by_model(self, judged: Sequence[tuple[list[ColumnVerdict], list[Open]]]) -> list[list[ColumnVerdict]]:
+        """Tier 2: the model's word on what is open, of all tables at once."""
+        if self.model is not None and any(opens for _, opens in judged):
+            rows = iter(self.model.judge([table_of(verdicts, opens) for verdicts, opens in judged if opens]))
+            for verdicts, opens in judged:
+                for one in opens:
+                    again = judged_again(verdicts[one.place], one, next(rows), self.model, self.ruleset.taxonomy, self.thresholds)
+                    verdicts[one.place] = again
+        return [verdicts for verdicts, _ in judged]
+
+    def _listed(self, table: SchemaDiscovered, column: Column) -> ColumnVerdict | None:
+        said = self.ruleset.lists.says(f"{table.schema_name}.{table.table}.{column.name}".lower())
         if said is None:
-            return verdict
+            return None
         entry = self.ruleset.taxonomy.get(said)
-        bare = ColumnVerdict(name=verdict.name, type=verdict.type, tier="rules")
+        bare = ColumnVerdict(name=column.name, type=column.type, tier="rules")
         if entry is None:
             told = Reason(rule="list:allow", text="a list of the rule set says that it holds nothing", weight=-_LISTED)
             return bare.model_copy(update={"reasons": (told,)})
@@ -96,26 +119,32 @@ class Judge:
             }
         )
 
-    def _column(self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str]) -> ColumnVerdict:
-        taxonomy = self.ruleset.taxonomy
+    def _column(
+        self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str]
+    ) -> tuple[ColumnVerdict, Sight | None, Sequence[Candidate]]:
+        """The rules' verdict, and what it rests on where there was anything to look at."""
         evidence = column.evidence
-        told = evidence is not None and (reading.mute or self._tells(evidence))
+        told = evidence is not None and (reading.mute or reading.unknown or self._tells(evidence))
         if reading.silent and not told and not column.comment and family not in TELLING:
-            return ColumnVerdict(name=column.name, type=column.type)  # by far the most frequent case, so it is the first
-        signals = signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else ()
-        tags = context.around(groups) | reading.tags
-        sight = Sight(
+            return ColumnVerdict(name=column.name, type=column.type), None, ()  # by far the most frequent case, so it is the first
+        sight = self._sight(column, reading, family, context.around(groups) | reading.tags)
+        taxonomy = self.ruleset.taxonomy
+        found = candidates(sight, taxonomy)
+        return decide(sight, found, taxonomy, self.thresholds), sight, found
+
+    def _sight(self, column: Column, reading: NameReading, family: str, tags: frozenset[str]) -> Sight:
+        evidence = column.evidence
+        return Sight(
             column=column,
             family=family,
             hints=self._hints(column.name, reading, tags),
             comments=self._comment_hints(column.comment, tags),
-            signals=signals,
+            signals=signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else (),
             excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
             tags=tags,
             barred=reading.barred,
             mute=reading.mute,
         )
-        return decide(sight, candidates(sight, taxonomy), taxonomy, self.thresholds)
 
     def _tells(self, evidence: ColumnEvidence) -> bool:
         """Is there a hit that counts without a name beside it?"""

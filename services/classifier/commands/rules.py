@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.classifier.app import RULES, load_ruleset, read_rules, thresholds_of
-from services.classifier.domain.rulefile import Change, RuleFile, changes, failures
-from services.classifier.domain.rulesets import Ruleset
+from services.classifier.app import RULES, read_rules
+from services.classifier.commands.stored import all_tables, in_force, open_store
+from services.classifier.domain.rulefile import Change, changes, failures
 from services.classifier.domain.suggesting import NAME, Suggestion, suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.settings import ClassifierSettings
-from services.classifier.store import SERVICE, Store
 from shared.cli.output import as_json, plain, spoken, stdout, table
-from shared.cli.parts import database_url
-from shared.contracts.asset import SchemaDiscovered
-from shared.db.pool import open_pool
 from shared.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Rule sets of your own: test, diff, suggest, publish.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="a rule set, its name ending in .rules.yaml")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 FAILED, FOUND = 1, 3  # exit codes: a test failed; something would change
-CHUNK = 500
 SHOWN = 5
 
 
 @app.command("test")
 def run_tests(file: File, json_output: Json = False) -> None:
     """Do its own tests come out as they say? Exit code 1 where one does not."""
-    rules, ruleset = _loaded(file)
+    rules = read_rules(file)
+    judge = in_force(rules)
+    ruleset = judge.ruleset
     try:
-        found = list(failures(rules.tests, ruleset, thresholds_of(ruleset, ClassifierSettings())))
+        found = list(failures(rules.tests, ruleset, judge.thresholds))
     except ValueError as error:
         raise UsageError(f"{file.name} cannot be tested", why=str(error), code="invalid_rules") from error
     columns = sum(len(example.columns) for example in rules.tests)
@@ -54,8 +50,9 @@ def run_tests(file: File, json_output: Json = False) -> None:
 @app.command("diff")
 def show_diff(file: File, json_output: Json = False) -> None:
     """Which columns of the last scans would get another class. Exit code 3 where there is any."""
-    _, ruleset = _loaded(file)
-    found, looked = asyncio.run(_changes(ruleset))
+    judge = in_force(read_rules(file))
+    ruleset = judge.ruleset
+    found, looked = asyncio.run(_changes(judge))
     if json_output:
         as_json({"ruleset": ruleset.label, "assets": looked, "changes": [each._asdict() for each in found]})
     elif found:
@@ -81,21 +78,17 @@ def suggest(json_output: Json = False) -> None:
 
 @app.command()
 def publish(file: File) -> None:
-    """Put a rule set whose tests pass where the classifier looks; it holds, also for what is known, when the classifier starts next."""
-    folder = ClassifierSettings().rule_packs
-    if folder is None:
-        remedy = "Set PURSIGHT_RULE_PACKS to a folder, here and for the classifier."
-        raise UsageError("there is no folder for rule sets", remedy=remedy, code="no_rule_packs")
+    """Put a rule set whose tests pass where the classifier looks: seconds later it holds, also for what is known."""
     if not file.name.endswith(RULES):
         raise UsageError(f"{file.name} is no name of a rule set", remedy=f"Let it end in {RULES}.", code="invalid_rules")
     run_tests(file)
+    folder = ClassifierSettings().rules_folder
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f".{file.name}.new"
     new.write_bytes(file.read_bytes())
     new.replace(folder / file.name)
-    stdout.print(
-        plain(f"{folder / file.name} is in place. Restart the classifier: it judges again what it knows, without touching a source.")
-    )
+    told = "The classifier takes it up within seconds and judges again what it knows, without touching a source."
+    stdout.print(plain(f"{folder / file.name} is in place. {told}"))
 
 
 def _as_yaml(found: Iterable[Suggestion]) -> Iterator[str]:
@@ -115,51 +108,20 @@ def _shown(places: Sequence[tuple[str, str]]) -> str:
     return f": {shown}{' …' if len(places) > SHOWN else ''}" if places else ""
 
 
-def _loaded(file: Path) -> tuple[RuleFile, Ruleset]:
-    rules = read_rules(file)
-    return rules, load_ruleset(ClassifierSettings().rule_packs, over=rules)
-
-
-async def _changes(ruleset: Ruleset) -> tuple[list[Change], int]:
+async def _changes(new: Judge) -> tuple[list[Change], int]:
     """By the rules in force against these, without what people decided; and how many assets were looked at."""
-    old, new = _in_force(), Judge(ruleset, thresholds_of(ruleset, ClassifierSettings()))
+    old = in_force()
     found: list[Change] = []
     looked = 0
-    async with _store() as store:
-        async for tables in _all_tables(store):
+    async with open_store() as store:
+        async for tables in all_tables(store):
             found += changes(old, new, tables)
             looked += len(tables)
     return found, looked
 
 
 async def _suggestions() -> tuple[list[Suggestion], int]:
-    async with _store() as store:
+    async with open_store() as store:
         decided = await store.decided()
-        tables = [table async for some in _all_tables(store) for table in some]
-    return suggestions(_in_force(), decided, tables, _with), len(tables)
-
-
-def _in_force() -> Judge:
-    ruleset = load_ruleset(ClassifierSettings().rule_packs)
-    return Judge(ruleset, thresholds_of(ruleset, ClassifierSettings()))
-
-
-def _with(rules: RuleFile) -> Judge:
-    ruleset = load_ruleset(ClassifierSettings().rule_packs, over=rules)
-    return Judge(ruleset, thresholds_of(ruleset, ClassifierSettings()))
-
-
-@asynccontextmanager
-async def _store() -> AsyncIterator[Store]:
-    pool = await open_pool(database_url(), schema=SERVICE, application_name="pursight rules")
-    try:
-        yield Store(pool)
-    finally:
-        await pool.close()
-
-
-async def _all_tables(store: Store) -> AsyncIterator[list[SchemaDiscovered]]:
-    after = ""
-    while tables := await store.tables(after, CHUNK):
-        yield tables
-        after = tables[-1].asset
+        tables = [table async for some in all_tables(store) for table in some]
+    return suggestions(in_force(), decided, tables, in_force), len(tables)

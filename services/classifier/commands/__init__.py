@@ -1,0 +1,1 @@
+"""The shell's door: `pursight rules …` and `pursight classifier …`."""
