@@ -21,7 +21,12 @@ provider "azurerm" {
   subscription_id     = var.subscription_id
   storage_use_azuread = true
 
-  features {}
+  # The account's queues and tables have no endpoint that Terraform could ask.
+  features {
+    storage {
+      data_plane_available = false
+    }
+  }
 }
 
 # The application of AKS itself, the same in every tenant of Entra.

@@ -25,6 +25,8 @@ locals {
   data_prefix = trimprefix(trimprefix(local.bucket_path, local.bucket_name), "/")
   data_keys   = local.data_prefix == "" ? "*" : "${local.data_prefix}/*"
 
+  additional_groups = length(var.security_group_ids) == 0 ? null : join(",", var.security_group_ids)
+
   fewest = coalesce(var.min_instances, var.instance_count)
   most   = coalesce(var.max_instances, local.fewest)
 }
@@ -81,8 +83,8 @@ resource "aws_emr_cluster" "this" {
     emr_managed_master_security_group = aws_security_group.primary.id
     emr_managed_slave_security_group  = aws_security_group.core.id
     service_access_security_group     = aws_security_group.service.id
-    additional_master_security_groups = join(",", var.security_group_ids)
-    additional_slave_security_groups  = join(",", var.security_group_ids)
+    additional_master_security_groups = local.additional_groups
+    additional_slave_security_groups  = local.additional_groups
   }
 
   master_instance_fleet {

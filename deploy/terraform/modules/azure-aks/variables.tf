@@ -33,8 +33,8 @@ variable "resource_group" {
   default     = ""
   nullable    = false
   validation {
-    condition     = can(regex("^[\\p{L}\\p{N}_().-]{0,90}$", var.resource_group)) && !endswith(var.resource_group, ".")
-    error_message = "resource_group may have 90 letters, digits and _().-, and no dot at the end."
+    condition     = can(regex("^[\\p{L}\\p{N}_().-]{0,74}$", var.resource_group)) && !endswith(var.resource_group, ".")
+    error_message = "resource_group may have 74 letters, digits and _().-, and no dot at the end: AKS adds -nodes for the nodes' own."
   }
 }
 

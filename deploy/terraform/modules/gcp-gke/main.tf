@@ -148,6 +148,8 @@ resource "google_container_node_pool" "system" {
   location = var.region
   cluster  = google_container_cluster.this.name
 
+  initial_node_count = 1
+
   autoscaling {
     total_min_node_count = 1
     total_max_node_count = 3
