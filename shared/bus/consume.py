@@ -42,7 +42,7 @@ class Timing:
     rebalance: float = 60.0
     revoke_wait: float = 20.0
     keep_alive: float = 5.0
-    poll: float = 1.0
+    poll: float = 3.0
     silent: float = 60.0  # no poll for this long: not ready
 
 
@@ -278,7 +278,7 @@ def subscribe(broker: KafkaBroker, topics: Sequence[str], turn: Turn, work: Work
         parser=_as_it_is,
         decoder=_records,
         no_reply=True,
-        fetch_max_wait_ms=1000,  # data ends the wait; a longer one costs idle services less
+        fetch_max_wait_ms=3000,  # data ends the wait; a longer one costs idle services less
         fetch_max_bytes=16 * 1024 * 1024,
         max_partition_fetch_bytes=1024 * 1024,
         session_timeout_ms=int(timing.session * 1000),

@@ -24,7 +24,7 @@ from shared.bus.unit import lock_number
 from shared.observe.names import counter
 
 ROWS, BYTES = 1_000, 8 * 1024 * 1024  # one read: bounded memory
-POLL_SECONDS, BUSY_SECONDS = 0.5, 0.05
+POLL_SECONDS, BUSY_SECONDS = 2.0, 0.05
 BLOCK_SECONDS, LONGEST_SECONDS = 2.0, 30.0
 log = logging.getLogger(__name__)
 

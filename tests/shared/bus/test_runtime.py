@@ -409,10 +409,14 @@ async def test_two_instances_share_and_hand_over(rig: Any, eventually: Any) -> N
 
 
 class Stubborn(ConsumerRebalanceListener):
-    """A member that never gives its partitions back."""
+    """A member that gives its partitions back only when the test lets it."""
+
+    def __init__(self) -> None:
+        self.lets = asyncio.Event()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        await asyncio.sleep(60)
+        if revoked:  # not at its own first joining
+            await self.lets.wait()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Nothing to do."""
@@ -424,7 +428,8 @@ async def test_a_stop_amid_a_rebalance_is_bounded(rig: Any) -> None:
     other = AIOKafkaConsumer(
         bootstrap_servers=rig.settings.bootstrap_servers, group_id=group_of("discovery", "scan.requested"), rebalance_timeout_ms=60_000
     )
-    other.subscribe(["scan.requested"], listener=Stubborn())
+    stubborn = Stubborn()
+    other.subscribe(["scan.requested"], listener=stubborn)
     await other.start()
     bus = await rig.bus("discovery", await rig.pool("discovery"))
     bus.on(ScanRequested, Ledger(None, "discovery"))
@@ -432,6 +437,7 @@ async def test_a_stop_amid_a_rebalance_is_bounded(rig: Any) -> None:
     begun = time.monotonic()
     await bus.stop()
     assert time.monotonic() - begun < LEAVE_SECONDS + 5
+    stubborn.lets.set()
     other._coordinator._coordination_task.cancel()
     await asyncio.gather(other.stop(), return_exceptions=True)
 
