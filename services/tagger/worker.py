@@ -22,6 +22,7 @@ from shared.bus.received import Cause
 from shared.contracts.base import Contract
 from shared.contracts.tags import TagsApplied, TagsDerived, TagsFailed
 from shared.errors import Failed, PurSightError, Transient
+from shared.observe.names import counter
 
 ATTEMPTS = 8  # of one job, where waiting may help; after that the next scan tries again
 FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0  # seconds
@@ -72,6 +73,8 @@ async def apply(job: Job, *, store: Store, jobs: Jobs, clouds: Clouds, house: Ho
     async with store.unit(keys=[job.key]) as unit:
         await _record(unit, order, applied)
         await jobs.finish(unit.bus.connection, job)
+    if applied.outcome == "applied":
+        counter("pursight_infrastructure_tags_applied", order.state.resource.provider).inc(len(applied.change.write))
 
 
 async def _begin(unit: TaggerUnit, job: Job, house: House) -> Order | None:

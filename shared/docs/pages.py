@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 from shared.contracts.cautions import CAUTIONS
 from shared.contracts.examples import BY_EVENT
 from shared.contracts.topics import TOPICS, Topic
-from shared.observe.names import METRICS
+from shared.observe.names import IN_CLOUDS, METRICS
 from shared.settings import BusSettings, ServiceSettings
 from shared.sources.failures import BY_CODE
 from shared.sources.gates import GATES
@@ -86,7 +86,10 @@ def _settings(title: str, model: type[BaseSettings], leave_out: tuple[str, ...])
 def metrics() -> str:
     """Every metric."""
     rows = ((f"`{m.name}`", m.kind, ", ".join(m.labels), m.help) for m in METRICS)
-    return f"{HEAD}# Metrics\n\n{_table(('metric', 'kind', 'labels', 'meaning'), rows)}"
+    clouds = ((f"`{name}`", f"`{aws}`", f"`custom.googleapis.com/{gcp}`") for name, (aws, gcp) in IN_CLOUDS.items())
+    there = _table(("metric", "in CloudWatch, namespace PurSight", "in Cloud Monitoring"), clouds)
+    told = "What the shell measures of a job goes to a file for Prometheus and to the job's cloud, each where that is asked for:"
+    return f"{HEAD}# Metrics\n\n{_table(('metric', 'kind', 'labels', 'meaning'), rows)}\n{told}\n\n{there}"
 
 
 def failures() -> str:

@@ -78,8 +78,26 @@ METRICS: tuple[Metric, ...] = (
     Metric("pursight_tokens_refused", "counter", "bearer tokens of requests that let nobody in, and why", ("code",)),
     Metric("pursight_failovers", "counter", "moves of a hybrid source to its other endpoint, and why", ("to", "cause")),
     Metric("pursight_inbox_removed", "counter", "inbox rows cleaned up after their topic's retention", ("service",)),
+    Metric("pursight_infrastructure_tags_applied", "counter", "tags and labels written to cloud resources", ("provider",)),
+    Metric(
+        "pursight_infrastructure_validation_duration_seconds", "gauge", "time that the last look at a job's infrastructure took", ("job",)
+    ),
+    Metric("pursight_infrastructure_terraform_apply_duration_seconds", "gauge", "time that a job's last apply took", ("job", "outcome")),
 )
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+# What goes to the clouds' own monitoring: the name in CloudWatch, and the type in Cloud Monitoring behind `custom.googleapis.com/`.
+IN_CLOUDS: dict[str, tuple[str, str]] = {
+    "pursight_infrastructure_tags_applied": ("pursight.infrastructure.tags_applied", "pursight/infrastructure/labels_applied"),
+    "pursight_infrastructure_validation_duration_seconds": (
+        "pursight.infrastructure.validation_duration",
+        "pursight/infrastructure/validation_duration",
+    ),
+    "pursight_infrastructure_terraform_apply_duration_seconds": (
+        "pursight.infrastructure.terraform_apply_duration",
+        "pursight/infrastructure/terraform_apply_duration",
+    ),
+}
 
 SPANS: dict[str, str] = {
     "send <topic>": "producer: from the transaction's emit to Kafka's acknowledgement",

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
 
 from services.tagger.commands.job import run
 from services.tagger.domain.checks import Wanted
 from services.tagger.gateway.aws_checks import Around, AwsChecks
+from services.tagger.gateway.measures import to_monitoring
+from services.tagger.gateway.rest import Edge
 from shared.cloud.aws import AwsSessions, AwsSignIn
-from shared.errors import Failed
+from shared.errors import Failed, PurSightError
 from tests.tagger.moto_server import ACCOUNT, NAMES, REGION, Line, client_of, line_to, make
 
 TAGS = {"TenantId": "acme", "ManagedBy": "pursight"}
@@ -155,9 +161,9 @@ def written(tmp_path: Any) -> Callable[..., str]:
 
 
 async def test_validate_shows_the_checks(
-    world: World, written: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, written: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Where the shell has credentials; exit code 3 where something is not as the job says."""
+    """Where the shell has credentials, and measured; exit code 3 where something is not as the job says."""
     import asyncio
 
     import typer
@@ -165,7 +171,15 @@ async def test_validate_shows_the_checks(
     for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_ENDPOINT_URL": world.line.behind}.items():
         monkeypatch.setenv(name, value)
     fine = written(platform="emr", region=REGION, storage={"bucket": f"s3://{world.ids['bucket']}/raw"})
+    monkeypatch.setenv("PURSIGHT_METRICS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("PURSIGHT_CLOUD_METRICS", "true")
     await asyncio.to_thread(run, fine, "validate", json_output=True)
+    text = next(tmp_path.glob("*.prom")).read_text()
+    assert 'pursight_infrastructure_validation_duration_seconds{job="acme/orders"} ' in text
+    async with client_of(world.line.behind, "cloudwatch") as cloudwatch:
+        known = (await cloudwatch.list_metrics(Namespace="PurSight"))["Metrics"]
+    assert [each["MetricName"] for each in known] == ["pursight.infrastructure.validation_duration"]
+    monkeypatch.delenv("PURSIGHT_CLOUD_METRICS")
     told = json.loads(capsys.readouterr().out)["infrastructure"]
     assert [(each["kind"], each["code"]) for each in told["checks"]] == [("bucket", "ok")]
     wrong = written(platform="emr", region=REGION, storage={"bucket": "no-such-bucket-of-ours"})
@@ -173,6 +187,30 @@ async def test_validate_shows_the_checks(
         await asyncio.to_thread(run, wrong, "validate")
     assert left.value.exit_code == 3
     assert "bucket_missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, ""), (403, "access_denied")])
+async def test_a_measure_at_google(status: int, code: str) -> None:
+    """Of a custom type under the global resource, at one moment."""
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(status, json={})
+
+    async def bearer(_: bool) -> str:
+        return "a-token"
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        edge, name = Edge(http, "https://monitoring", bearer, "it"), "pursight_infrastructure_terraform_apply_duration_seconds"
+        with pytest.raises(PurSightError) if code else nullcontext() as told:
+            await to_monitoring(edge, "shop-prod", name, {"job": "acme/orders"}, 1.5, datetime(2026, 11, 21, tzinfo=UTC))
+    assert asked[0].url.path == "/v3/projects/shop-prod/timeSeries"
+    series = json.loads(asked[0].content)["timeSeries"][0]
+    kind = "custom.googleapis.com/pursight/infrastructure/terraform_apply_duration"
+    assert series["metric"] == {"type": kind, "labels": {"job": "acme/orders"}}
+    assert series["points"] == [{"interval": {"endTime": "2026-11-21T00:00:00+00:00"}, "value": {"doubleValue": 1.5}}]
+    assert (told.value.code if told else "") == code
 
 
 @pytest.mark.parametrize(

@@ -468,15 +468,19 @@ def test_what_the_rules_refuse_needs_its_name(job: Job) -> None:
     assert job.run("apply", approve=digest, accept=("delete",))["state"] == "applied"
 
 
-def test_an_apply_that_failed_half_way_is_completed_by_the_next(job: Job) -> None:
-    """The failure is on record with its code, its plan serves no more, and a second run does the rest."""
+def test_an_apply_that_failed_half_way_is_completed_by_the_next(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is on record with its code, and measured; its plan serves no more, and a second run does the rest."""
+    monkeypatch.setenv("PURSIGHT_METRICS_FOLDER", str(job.folder))
     digest = job.plan()
     job.behave("if [ $step = apply ]; then echo 'Error: ExpiredToken' >&2; exit 1; fi")
     assert job.refused("apply", approve=digest) == "credentials_expired"
     assert (job.record.state, job.record.code) == ("failed", "credentials_expired")
+    measured = next(job.folder.glob("*.prom"))
+    assert 'terraform_apply_duration_seconds{job="acme/orders",outcome="credentials_expired"}' in measured.read_text()
     job.behave()
     assert job.refused("apply", approve=digest) == "no_plan"
     assert job.run("apply", approve=job.plan())["state"] == "applied"
+    assert 'outcome="applied"' in measured.read_text()
 
 
 @pytest.mark.parametrize(

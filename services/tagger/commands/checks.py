@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from services.tagger.commands.measured import tell
 from services.tagger.domain.checks import Looked, wanted_of
 from services.tagger.domain.job import DerivedJob
 from services.tagger.domain.variables import carried
@@ -42,7 +43,9 @@ def validate_infrastructure(job: JobConfig, derived: DerivedJob) -> dict[str, An
         found = asyncio.run(AwsChecks(AwsSessions(), AwsSignIn(region, ours=True)).look(wanted, around))
     except PurSightError as error:
         return {"checks": [], "skipped": f"nobody could sign in ({error.code}): {error.why}. {error.remedy}"}
-    return {"checks": [_as_dict(each) for each in found], "skipped": "", "validation_duration": round(monotonic() - started, 3)}
+    seconds = monotonic() - started
+    tell(job, "pursight_infrastructure_validation_duration_seconds", seconds)
+    return {"checks": [_as_dict(each) for each in found], "skipped": "", "validation_duration": round(seconds, 3)}
 
 
 def _signed_in(environment: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any
 
 from services.tagger.commands.documents import refused
+from services.tagger.commands.measured import tell
 from services.tagger.domain.declared import Where
 from services.tagger.domain.job import DerivedJob
 from services.tagger.domain.outputs import as_environment, outputs_of
@@ -35,6 +36,7 @@ from shared.errors import PurSightError, UsageError
 from shared.settings import default_home
 
 FORMS = {"json": ("pursight.auto.tfvars.json", as_json), "hcl": ("pursight.auto.tfvars", as_hcl)}
+APPLY_SECONDS = "pursight_infrastructure_terraform_apply_duration_seconds"
 OUTPUTS = ("outputs.json", "outputs.env")
 
 
@@ -173,12 +175,14 @@ def applied(given: Infrastructure, *, approve: str, accept: Sequence[str], out: 
         except BaseException as error:
             code = error.code if isinstance(error, PurSightError) else "interrupted"
             run.keep(begun.become("failed", _now(), code=code))
+            tell(given.job, APPLY_SECONDS, monotonic() - started, outcome=code)
             raise
         finally:
             file.unlink(missing_ok=True)
             run.forget_plan()
         seconds = monotonic() - started
         run.keep(begun.become("applied", _now()))
+    tell(given.job, APPLY_SECONDS, seconds, outcome="applied")
     told = _handed_over(given, run, outputs, out, json_output=json_output)
     return {"state": "applied", "digest": record.plan, "counts": record.counts, "terraform_apply_duration": round(seconds, 3), **told}
 
