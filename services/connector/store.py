@@ -63,7 +63,7 @@ class Row:
     def seen(self, now: datetime, why: Diagnosis | None) -> Seen:
         """What its health is judged by. `why`: what its code means."""
         checks = Checks(self.latencies, self.checks, self.failures, self.state == "connected")
-        return Seen(checks, self.past, self.known, self.circuit.state, now.timestamp(), why)
+        return Seen(checks, self.past, self.known, self.circuit.state, now.timestamp(), why, round(self.spec.slo_percent / 100, 6))
 
     def connected(self, sequence: int, plan: ConnectionPlan, probe: Probe) -> SourceConnected:
         """The event that says what a dial by `plan` found; `sequence` is its number among this source's."""

@@ -49,6 +49,10 @@ CAUTIONS: dict[str, tuple[str, str]] = {
     "slow": ("answers are slow", "Look at the server's load or the network between."),
     "shaky": ("checks fail now and then", "Look at connection limits and the network."),
     "worse": ("the last day was worse than the week before", "Look for what changed: load, network, release."),
+    "slo_missed": (
+        "fewer checks were answered in 30 days than slo_percent asks for",
+        "Look at what failed, or agree on another objective.",
+    ),
     "connections_scarce": ("the server's connections are nearly used up", "Raise max_connections, or pool them."),
     "grows_fast": ("the database grows by more than a twentieth a day", "Check its retention and its disk."),
 }

@@ -148,6 +148,10 @@ class SourceHealth(Contract):
     latency_p95_seconds: float | None = None
     error_rate: Ratio = 0.0
     uptime: Ratio = Field(default=1.0, description="share of the checks of the last 30 days that were answered")
+    slo: Ratio = Field(default=0.99, description="the share that should be, as the source says")
+    error_budget_left: float | None = Field(
+        default=None, description="of the failures that the objective allows in 30 days; below 0: it is missed. Unknown of few checks"
+    )
     trend: Known[Literal["better", "steady", "worse", "unknown"]] = Field(
         default="unknown", description="the last day beside the week before"
     )

@@ -102,6 +102,9 @@ class DataSource(Contract):
     )
     scan_budget: ScanBudget = ScanBudget()
     scope: Scope = Scope()
+    slo_percent: float = Field(
+        default=99.0, ge=50, lt=100, allow_inf_nan=False, description="how many of a hundred checks in 30 days should be answered"
+    )
     owner: str = Field(default="", max_length=255)
     description: str = Field(default="", max_length=2000)
     environment: str = Field(default="", max_length=63, examples=["prod"])

@@ -70,6 +70,9 @@ def test_the_budget_bounds_the_retries_whatever_the_dice_say(rolls: list[tuple[f
         (Seen(FINE, known=Known(certificate_ends=DAY_SECONDS), now=DAY_SECONDS), "degraded", {"tls_ends_soon"}),
         (Seen(FINE, known=Known(connections=90, max_connections=100)), "healthy", {"connections_scarce"}),
         (Seen(FINE, Past(all=Span(100, 0, 1.0, 100, 400, 3.0)), Known(database_bytes=400)), "healthy", {"grows_fast"}),
+        (Seen(FINE, Past(all=Span(1000, 11, 1.0))), "healthy", {"slo_missed"}),
+        (Seen(FINE, Past(all=Span(1000, 11, 1.0)), slo=0.98), "healthy", set()),
+        (Seen(FINE, Past(all=Span(10, 1, 1.0))), "healthy", set()),  # too few to say
     ],
 )
 def test_health_comes_with_what_to_do(seen: Seen, status: str, codes: set[str]) -> None:

@@ -119,6 +119,18 @@ class Seen:
     circuit: CircuitState = "closed"
     now: float = 0.0
     why: Diagnosis | None = None  # it does not answer
+    slo: float = 0.99  # the share of checks that should be answered
+
+    @property
+    def budget_left(self) -> float | None:
+        """Of the failures that the objective allows, what is left; None where too little is known.
+
+        >>> Seen(Checks([], 0, 0, True), Past(all=Span(checks=1000, failures=5)), slo=0.99).budget_left
+        0.5
+        """
+        if self.past.all.checks < _ENOUGH:
+            return None
+        return round(1.0 - (1.0 - self.past.all.uptime) / (1.0 - self.slo), 4)
 
 
 def health(source: str, sequence: int, found: Seen) -> SourceHealth:
@@ -135,6 +147,8 @@ def health(source: str, sequence: int, found: Seen) -> SourceHealth:
         latency_p95_seconds=p95,
         error_rate=round(errors, 4),
         uptime=round(past.all.uptime if past.all.checks else 1.0 - errors, 4),
+        slo=found.slo,
+        error_budget_left=found.budget_left,
         trend=past.trend,
         circuit=found.circuit,
         database_bytes=known.database_bytes,
@@ -164,6 +178,8 @@ def recommendations(all_seen: Seen) -> tuple[Diagnosis, ...]:
         found.append(caution("slow"))
     if seen.reachable and errors > _MANY_ERRORS:
         found.append(caution("shaky"))
+    if (all_seen.budget_left or 0.0) < 0.0:
+        found.append(caution("slo_missed"))
     if past.trend == "worse":
         found.append(caution("worse"))
     if (known.connections_used or 0.0) > _FULL:
