@@ -17,7 +17,7 @@ NAMESPACE = "PurSight"
 
 
 def to_textfile(folder: Path, name: str, labels: Mapping[str, str], seconds: float) -> Path:
-    """One file for each metric and job, whole or not at all, for the textfile collector of a Prometheus exporter. A gauge: the last run's."""
+    """One file for each metric and job, whole or not at all, for the textfile collector of Prometheus's exporter. The last run's."""
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
     registry, metric = CollectorRegistry(), BY_NAME[name]
