@@ -281,6 +281,20 @@ def test_inputs_and_outputs_are_documented(module: str) -> None:
         )
 
 
+@pytest.mark.parametrize("folder", [*(f"modules/{module}" for module in MODULES), *(f"examples/{cloud}" for cloud in CLOUDS)])
+def test_nothing_is_declared_for_nobody(folder: str) -> None:
+    """Every variable and local is used somewhere else than where it is declared."""
+    text = text_of(folder)
+    code = re.sub(r'^variable "\w+" \{.*?^\}', "", text, flags=re.DOTALL | re.MULTILINE)
+    assert not {name for name in re.findall(r'^variable "(\w+)"', text, re.M) if f"var.{name}" not in code}
+    made = {
+        name
+        for body in re.findall(r"^locals \{(.*?)^\}", text, re.DOTALL | re.MULTILINE)
+        for name in re.findall(r"^  (\w+)\s+= ", body, re.M)
+    }
+    assert not {name for name in made if not re.search(rf"local\.{name}\b", code)}
+
+
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_the_example_takes_what_pursight_writes_and_hands_it_on(cloud: str) -> None:
     told = variables(cloud)
