@@ -25,6 +25,7 @@ CANARY = "canary7f31b"
 _BIG_ROWS, _SCANS = 20_000, 5
 _ODD_VALUES = ("x\x1fy", "line\nend", 'it\'s \\ "q"', "äöü ✉", "", "w" * 5_000)
 _VALUE_CHARACTERS = 200
+_WIDE, _HUGE = 1_000, 10_000_000
 
 Kind = Literal["integer", "text"]
 
@@ -218,6 +219,25 @@ class Conformance:
         assert (sample.rows, sample.failure) == (len(_ODD_VALUES), None)
         assert sorted(sample.columns[1]) == sorted(value[:_VALUE_CHARACTERS] for value in _ODD_VALUES)
         assert list(sample.columns[2]) == []
+
+    async def test_a_hostile_table_is_read_or_says_why_not(self, ship: Ship) -> None:
+        """A thousand columns, a value of 10 MB, endless numbers, nulls alone, detectors' names: read or skipped, its neighbour read."""
+        numbers = {f"n{number}": "integer" for number in range(_WIDE - 5)}
+        columns: dict[str, Kind] = {ship.key: "integer", "email": "text", "card_pan": "text", "endless": "text", "nothing": "text"}
+        columns |= numbers  # type: ignore[arg-type]
+        rows = [(at, "w" * _HUGE if at == 1 else "word", f"word {at}", "9" * 3_000, None, *range(len(numbers))) for at in range(3)]
+        await ship.make("hostile", columns, rows)
+        await ship.make("tame", {ship.key: "integer", "word": "text"}, [(1, "a")])
+        marks, facts = await _marks(ship), {each.mark.table: each for chunk in await _described(ship) for each in chunk}
+        assert len(facts["hostile"].names) in (0, _WIDE)  # of a store whose head holds no whole row, nothing is told
+        hostile, tame = await _sample(
+            ship, _task(marks["hostile"], list(facts["hostile"].names)), _task(marks["tame"], [ship.key, "word"], token=1)
+        )
+        assert (tame.rows, tame.failure) == (1, None)
+        assert hostile.failure or hostile.rows == 3 or not facts["hostile"].names
+        told = {name: list(values) for name, values in zip(facts["hostile"].names, hostile.columns, strict=False)}
+        assert all(len(value) <= _VALUE_CHARACTERS for values in told.values() for value in values)
+        assert told.get("nothing", []) == []
 
     async def test_one_table_fails_alone(self, ship: Ship) -> None:
         """A table that went away and one that may not be read each say so; their neighbours are read."""

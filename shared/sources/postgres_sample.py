@@ -15,7 +15,7 @@ from shared.sources.base import Sample, SampleTask
 from shared.sources.failures import failure_of
 
 VALUE_CHARACTERS = 200
-_HUGE_BYTES = 65_536  # a value stored larger than this is not unpacked for a glance at its start
+_HUGE_BYTES = 65_536  # a value stored larger than this is not unpacked whole for a glance at its start
 _SMALL_PAGES = 16
 _BLOCKS = 64
 _STATEMENT_COLUMNS, _STATEMENT_TABLES = 480, 16
@@ -46,8 +46,10 @@ def statement(number: int, task: SampleTask, *, plain: bool = False) -> str:
 
 
 def _value(name: str) -> str:
+    """Of a text, however large, the server unpacks no more than the start."""
     column = quoted(name)
-    return f"case when pg_column_size({column}) >= {_HUGE_BYTES} then '' else left({column}::text, {VALUE_CHARACTERS}) end"
+    whole = f"pg_column_size({column}) >= {_HUGE_BYTES} and pg_typeof({column}) not in ('text', 'varchar')"
+    return f"case when {whole} then '' else left({column}::text, {VALUE_CHARACTERS}) end"
 
 
 def _choice(task: SampleTask) -> str:

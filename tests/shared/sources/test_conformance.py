@@ -150,7 +150,7 @@ class MysqlShip:
         return f"{self.schema}.{_back(table)}"
 
     async def make(self, table: str, columns: Mapping[str, Kind], rows: Sequence[Sequence[object]] = ()) -> None:
-        told = ", ".join(f"{_back(name)} {kind}" for name, kind in columns.items())
+        told = ", ".join(f"{_back(name)} {'longtext' if kind == 'text' else kind}" for name, kind in columns.items())
         grant = f"grant select, show view on {self._name(table)} to {self.user}"
         self._run(f"create table {self._name(table)} ({told}, primary key ({_back(next(iter(columns)))}))", grant)
         if rows:
