@@ -9,7 +9,7 @@ import yaml
 
 from shared.contracts.topics import SERVICES, TOPICS, Topic, group_of, retry_topic_of
 
-API = "kafka.strimzi.io/v1beta2"
+API = "kafka.strimzi.io/v1"  # since Strimzi 0.49; the only one since 1.0
 CLUSTER = {"strimzi.io/cluster": "pursight"}
 
 
