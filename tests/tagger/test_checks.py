@@ -217,7 +217,8 @@ async def test_a_measure_at_google(status: int, code: str) -> None:
     ("runtime", "why"),
     [
         ({"platform": "emr", "region": "eu-central-1", "storage": {"bucket": "b"}}, "no credentials"),
-        ({"platform": "gke", "storage": {"bucket": "b"}}, "only AWS"),
+        ({"platform": "gke", "region": "europe-west3", "storage": {"bucket": "b"}}, "no credentials of Google"),
+        ({"platform": "aks", "storage": {"bucket": "b"}}, "only AWS and Google"),
         ({"platform": "emr"}, "names nothing"),
     ],
 )
@@ -232,7 +233,7 @@ def test_why_there_was_no_look(
     """Told, never taken for fine."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     run(written(**runtime), "validate")
     assert why in capsys.readouterr().out
