@@ -19,6 +19,7 @@ import asyncpg
 import httpx
 
 from shared.local.stack import Running, Stack
+from tests.journeys import warm
 
 PURSIGHT = Path(sys.executable).with_name("pursight")
 # Tells what is slow from what hangs, on a machine of any speed; speed has its bars in the benchmarks.
@@ -47,9 +48,7 @@ class Line:
     def shell(self, *arguments: str, timeout: float = PATIENCE_SECONDS, **more: str) -> subprocess.CompletedProcess[str]:
         """Run `pursight …` against this stack."""
         environment = {**os.environ, **self.environment, "PURSIGHT_HOME": str(self.home), "NO_COLOR": "1", **more}
-        return subprocess.run(
-            [PURSIGHT, *arguments], env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
-        )
+        return warm.pursight(arguments, environment, timeout)
 
     def database(self, name: str) -> str:
         """The address of another database in the stack's PostgreSQL."""
