@@ -1,23 +1,25 @@
-"""`make quality`: how right the shipped rules are on the quality set, as it is, with columns renamed, and on empty tables.
+"""`make quality`: how right the shipped rules and model are on the quality set, as it is, with columns renamed, and on empty tables.
 
-Presidio judges the same values. `python -m bench.quality.run --alone` leaves it out; `--misses` also prints every wrong answer of
-`schemas`, with `--renamed` or `--empty` those of that way of looking; those of `blind` are never shown.
+Others judge the same values beside them. `python -m bench.quality.run --alone` leaves these out, `--rules` tier 2; `--misses` also prints
+every wrong answer of `schemas`, with `--renamed` or `--empty` those of that way of looking; those of `blind` are never shown.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from bench.bars import say
 from bench.evidence.run import presidio_python
 from bench.quality.beside import presidio_answers
 from bench.quality.figures import Answer, Figures, figures
 from bench.quality.gold import Gold, gold, tables
-from services.classifier.app import load_ruleset
+from services.classifier.app import load_model, load_ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
 from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict
 
+HERE = Path(__file__).parent  # no rules of one's own
 PARTS = ("schemas", "blind")
 WAYS = {"as they are": (True, True), "renamed c1 to cn": (False, True), "empty tables": (True, False)}
 BARS = (("sensitive or not, F1", 0.95), ("exact class, macro F1", 0.85), ("expected calibration error", 0.05))
@@ -81,7 +83,7 @@ def show_misses(judge: Judge, named: bool, sampled: bool) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    judge = Judge(load_ruleset(), Thresholds())
+    judge = Judge(load_ruleset(), Thresholds(), None if "--rules" in arguments else load_model(HERE))
     if "--misses" in arguments:
         show_misses(judge, "--renamed" not in arguments, "--empty" not in arguments)
     found = measure(judge)

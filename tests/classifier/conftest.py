@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from services.classifier import app
-from services.classifier.app import load_ruleset
+from services.classifier.app import load_model, load_ruleset
+from services.classifier.domain.model import Model
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
@@ -27,6 +29,20 @@ def ruleset() -> Ruleset:
 def judge(ruleset: Ruleset) -> Judge:
     """A judge with the shipped rules and thresholds."""
     return Judge(ruleset, Thresholds())
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The model as it ships."""
+    found = load_model(Path("/nowhere"))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def both(judge: Judge, model: Model) -> Judge:
+    """Tiers 1 and 2."""
+    return Judge(judge.ruleset, Thresholds(), model)
 
 
 @pytest.fixture

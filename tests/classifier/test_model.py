@@ -36,20 +36,6 @@ PEOPLE = {
 }
 
 
-@pytest.fixture(scope="session")
-def model() -> Model:
-    """The model as it ships."""
-    found = load_model(Path("/nowhere"))
-    assert found is not None
-    return found
-
-
-@pytest.fixture(scope="session")
-def both(judge: Judge, model: Model) -> Judge:
-    """Tiers 1 and 2."""
-    return Judge(judge.ruleset, Thresholds(), model)
-
-
 def numbered(*kinds: str) -> SchemaDiscovered:
     """A table whose columns are called c1 to cn."""
     return table(

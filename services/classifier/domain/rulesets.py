@@ -51,7 +51,8 @@ class Ruleset:
     elsewhere: Elsewhere
     lists: ColumnLists
     thresholds: Mapping[str, float]
-    telling: frozenset[str]  # detectors whose hits count without a name beside them
+    speaking: frozenset[str]  # detectors that stand for a class
+    telling: frozenset[str]  # those of them whose hits count without a name beside them
 
     @property
     def label(self) -> str:
@@ -92,6 +93,7 @@ def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
         elsewhere=names_from(documents["taxonomy"], taxonomy),
         lists=_lists(documents["taxonomy"].get("columns", {}), taxonomy),
         thresholds=documents["taxonomy"].get("thresholds", {}),
+        speaking=frozenset(name for name, entry in detections.items() if entry.class_name),
         telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
     )
 

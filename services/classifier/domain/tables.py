@@ -124,7 +124,7 @@ class Judge:
     ) -> tuple[ColumnVerdict, Sight | None, Sequence[Candidate]]:
         """The rules' verdict, and what it rests on where there was anything to look at."""
         evidence = column.evidence
-        told = evidence is not None and (reading.mute or reading.unknown or self._tells(evidence))
+        told = evidence is not None and (reading.mute or self._tells(evidence, reading.unknown))
         if reading.silent and not told and not column.comment and family not in TELLING:
             return ColumnVerdict(name=column.name, type=column.type), None, ()  # by far the most frequent case, so it is the first
         sight = self._sight(column, reading, family, context.around(groups) | reading.tags)
@@ -146,9 +146,10 @@ class Judge:
             mute=reading.mute,
         )
 
-    def _tells(self, evidence: ColumnEvidence) -> bool:
-        """Is there a hit that counts without a name beside it?"""
-        return any(match.detector in self.ruleset.telling for match in evidence.matches)
+    def _tells(self, evidence: ColumnEvidence, unknown: bool) -> bool:
+        """Is there a hit that counts without a name beside it? Beside an `unknown` name any hit does that stands for a class."""
+        counting = self.ruleset.speaking if unknown else self.ruleset.telling
+        return any(match.detector in counting for match in evidence.matches)
 
     def _hints(self, name: str, reading: NameReading, tags: frozenset[str]) -> tuple[Hint, ...]:
         key = (name, tags & reading.needs)
