@@ -105,6 +105,18 @@ PLACES: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [
         {"runtime.network.vpc_id": "not_taggable"},
     ),
     (
+        "the module makes the namespace, too",
+        {
+            **JOB,
+            "infrastructure": {
+                "terraform": {"module_source": "modules/azure-aks"},
+                "runtime": {"platform": "aks", "namespace": "orders", "workloads": ["cronjobs/load"], "compute": {"cluster_id": "main"}},
+            },
+        },
+        ["kubernetes://main/namespaces/orders/cronjobs/load"],
+        {"runtime.compute.cluster_id": "group_missing", "runtime.namespace": "terraform_writes"},
+    ),
+    (
         "AKS",
         {
             **JOB,

@@ -27,6 +27,11 @@ from shared.settings import BusSettings
 from tests.tagger.examples import make_evaluated, make_source
 from tests.tagger.moto_server import client_of, make
 
+CLOUDS = """
+acme:
+  aws: {{access_key_id: testing, secret_access_key_ref: "env:TAGGER_TEST_SECRET", endpoint_url: "{}"}}
+"""
+
 
 @contextmanager
 def running(home: Path, bootstrap: str, database_url: str, moto: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -38,6 +43,7 @@ def running(home: Path, bootstrap: str, database_url: str, moto: str) -> Iterato
         "PURSIGHT_HOME": str(home),
         "PURSIGHT_MODE": "local",
         "PURSIGHT_AWS_ENDPOINTS": moto,
+        "PURSIGHT_JOB_CLOUDS": str(home / "clouds.yaml"),
         "TAGGER_TEST_SECRET": "a-planted-secret",
     }
     with (home / "tagger.log").open("wb") as log:
@@ -89,14 +95,24 @@ async def test_events_in_tags_on_the_resource(tmp_path: Path, kafka_bootstrap: s
             "compliance": {"regulations": ["GDPR"], "retention_days": 90},
         }
     )
+    bucket = await make(moto, "bucket")
+    job = JobSubmitted.model_validate(
+        {
+            **{"tenant_id": "acme", "asset": f"job-of-{spec.name}", "source_connector": "postgres", "target_connector": "iceberg"},
+            "infrastructure": {"runtime": {"platform": "emr", "storage": {"bucket": bucket[13:]}}},
+        }
+    )
+    (tmp_path / "clouds.yaml").write_text(CLOUDS.format(moto))
     wrong = JobSubmitted.model_validate({"tenant_id": "acme", "asset": spec.name, "infrastructure": {"runtime": {"platform": "emrr"}}})
     await topics.apply(BusSettings(bootstrap_servers=kafka_bootstrap), ["tagger"])
     with running(tmp_path, kafka_bootstrap, fresh_database_url, moto):
-        await publish(kafka_bootstrap, (contract, f"acme/{spec.name}"), (wrong, f"acme/{spec.name}"))
+        await publish(kafka_bootstrap, (contract, f"acme/{spec.name}"), (wrong, f"acme/{spec.name}"), (job, f"acme/job-of-{spec.name}"))
         rejected, _ = await heard(kafka_bootstrap, "job.rejected", f"acme/{spec.name}")
         await publish(kafka_bootstrap, (event, event.asset), (scan, spec.key))
+        of_job, _ = await heard(kafka_bootstrap, "tags.applied", f"acme/resource:{bucket}")
         compared, _ = await heard(kafka_bootstrap, "contract.compared", event.asset)
         applied, headers = await heard(kafka_bootstrap, "tags.applied", f"acme/resource:{arn}", "scan-1")
+    assert (of_job["outcome"], of_job["job"]) == ("applied", f"acme/job-of-{spec.name}")
     assert applied["outcome"] in ("applied", "unchanged")  # the contract may have been first to have them written
     assert headers["traceparent"].decode()[3:35] == "cd" * 16
     async with client_of(moto, "rds") as rds:

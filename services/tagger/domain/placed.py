@@ -38,6 +38,9 @@ _WHY = {
 }
 
 
+_MADE = frozenset({"runtime.compute.cluster_id", "runtime.namespace"})
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """Something that a job names and we do not write to. `path` is where the job names it."""
@@ -90,10 +93,9 @@ def _usable(named: _Named) -> bool:
 
 
 def _terraforms(job: JobConfig, named: _Named) -> str:
-    """The cluster is what a module makes; buckets, networks and databases that a job names were there before."""
+    """The cluster and its namespace are what a module makes; buckets, networks and databases that a job names were there before."""
     block = job.infrastructure
-    made = block.provider == "terraform" and block.terraform.module_source and named.path == "runtime.compute.cluster_id"
-    return "terraform_writes" if made and not named.id.startswith("kubernetes://") else ""
+    return "terraform_writes" if block.provider == "terraform" and block.terraform.module_source and named.path in _MADE else ""
 
 
 def _named(job: JobConfig) -> Iterator[_Named]:

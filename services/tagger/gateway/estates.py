@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.contracts.cloud import AwsConfig, AzureConfig, GcpConfig
+from shared.contracts.cloud import CLOUDS, AwsConfig, AzureConfig, GcpConfig
 from shared.errors import UsageError
 
 EVERYBODY = "*"
@@ -52,15 +52,14 @@ class Estate(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:
-        """Each block's place says its provider."""
+        """Each block's place says its provider. On the wire unknown fields are passed over; in the operator's file they are mistakes."""
         if not isinstance(given, dict):
             return given
-        return {
-            name: {**block, "provider": name} if name in _CLOUDS and isinstance(block, dict) else block for name, block in given.items()
-        }
-
-
-_CLOUDS = ("aws", "gcp", "azure")
+        clouds = {name: block for name, block in given.items() if name in CLOUDS and isinstance(block, dict)}
+        for name, block in clouds.items():
+            if unknown := sorted(map(str, block.keys() - CLOUDS[name].model_fields.keys())):
+                raise ValueError(f"{name} has no field {', '.join(unknown)}")
+        return given | {name: {**block, "provider": name} for name, block in clouds.items()}
 
 
 class Estates:
