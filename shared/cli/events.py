@@ -20,6 +20,7 @@ from shared.bus.received import Received
 from shared.cli.output import as_json, plain, stdout
 from shared.cli.parts import bus_settings
 from shared.contracts.base import Contract
+from shared.contracts.judging.wording import in_words
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.topics import BY_NAME, Topic
 from shared.errors import UsageError
@@ -103,7 +104,10 @@ def _event(topic: Topic, document: dict[str, Any]) -> Contract:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"this is no {topic.name}", why=f"{where}: {first['msg']}", remedy="See docs/topics.gen.md for an example.", code="bad_event"
+            f"this is no {topic.name}",
+            why=f"{where or 'it'} {in_words(first)}",
+            remedy="See docs/topics.gen.md for an example.",
+            code="bad_event",
         ) from None
 
 

@@ -14,7 +14,7 @@ SENSITIVITIES = ("restricted", "confidential", "internal", "public")
 COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 CONTROLS, TABLES, CLASSES, PLACES = 8, 5, 12, 3  # what fits on one screen; the pages have the rest
 LEFT_OUT = {
-    "no_privilege": "could not be read by this role, so they are judged by names alone. Give it the right to read them (GRANT SELECT) to see more",
+    "no_privilege": "could not be read by this role, so they are judged by names alone. Let it read them (GRANT SELECT) to see more",
     "unreadable_file": "cannot be read as the files they seem to be (damaged, encrypted, another format): nobody knows what is in them",
     "archived": "lie in an archive, so nobody looked into them. Restore them to see more",
     "mass_removal": "went away at once and are kept until a person asks: more likely a lost privilege than a drop",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ def contract_from(which: str, *, json_output: bool, name: str = "") -> tuple[Nor
 def refused(given: Written, problems: Sequence[Problem], kind: str, *, json_output: bool) -> UsageError:
     """Every problem with its line: all as JSON, or a line each where there are several."""
     listed = [{**problem.model_dump(), "line": given.line_of(problem.field)} for problem in problems]
+    listed.sort(key=lambda problem: problem["line"] or math.inf)
     told = [_told(problem) for problem in listed]
     if json_output:
         as_json({"problems": listed})

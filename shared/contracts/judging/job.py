@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from shared.contracts.job import RUNTIMES, JobConfig, Runtime
 from shared.contracts.judging import hostile, secrecy
 from shared.contracts.judging.variables import replaced
+from shared.contracts.judging.wording import HELPS, in_words
 from shared.contracts.names import DEFAULT_TENANT, encode
 from shared.contracts.source import Problem
 
@@ -79,7 +80,8 @@ def _told(found: Any) -> Problem:
     if found["type"] in ("union_tag_invalid", "union_tag_not_found"):
         message = f"is not one of: {', '.join(PLATFORMS)}" if found["type"] == "union_tag_invalid" else "is required"
         return Problem(field=f"{field}.platform", code="invalid", message=message, remedy=f"Use one of {', '.join(PLATFORMS)}.")
-    return Problem(field=field, code="invalid", message=found["msg"].removeprefix("Value error, ").lower())
+    message = in_words(found)
+    return Problem(field=field, code="invalid", message=message, remedy=HELPS.get(message, ""))
 
 
 def _unknown(field: str, path: list[Any]) -> Problem:

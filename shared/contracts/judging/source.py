@@ -16,6 +16,7 @@ from shared.contracts.judging import hostile, rules, secrecy
 from shared.contracts.judging.allowed import ANY, Allowed
 from shared.contracts.judging.dialects import BLOCK_FIELDS, FIELDS, normalise, wrong_provider
 from shared.contracts.judging.schedule import next_after
+from shared.contracts.judging.wording import HELPS, in_words
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, SslConfig
 
@@ -24,36 +25,6 @@ WHENEVER = datetime(2024, 1, 1, tzinfo=UTC)  # any day does to see whether a sch
 STAND_IN = {"name": "unnamed", "database": "unnamed"}  # for looking at the rest of a source that lacks them
 
 PLAIN_NAME = re.compile(r"(?=.*[^ .])[\w .:+@-]+")
-_NOT = {  # by the beginning of pydantic's kind of finding
-    "int": "is not a whole number",
-    "float": "is not a number",
-    "finite": "is not a number",
-    "bool": "is neither true nor false",
-    "string_type": "is not text",
-    "string_sub": "is not text",
-    "string_unicode": "is not text",
-    "dict": "is not a block of fields",
-    "model": "is not a block of fields",
-    "mapping": "is not a block of fields",
-    "tuple": "is not a list",
-    "list": "is not a list",
-    "union": "is not a block of fields",
-}
-_BEYOND = {
-    "greater_than_equal": "is less than {:g}",
-    "greater_than": "is not more than {:g}",
-    "less_than_equal": "is more than {:g}",
-    "less_than": "is not less than {:g}",
-    "string_too_long": "is longer than {:g} characters",
-    "string_too_short": "is shorter than {:g} characters",
-    "too_long": "has more than {:g} entries",
-}
-_HELPS = {
-    "is not text": "Put it in quotes.",
-    "is neither true nor false": "Write true or false.",
-    "is not a list": "Write it in brackets, such as [a, b].",
-    "is not a block of fields": "Write fields below it, each on a line of its own.",
-}
 
 
 class Judged(NamedTuple):
@@ -228,15 +199,6 @@ def _typed(document: dict[str, Any]) -> tuple[DataSource | None, list[Problem]]:
         return None, list(_from_pydantic(error))
 
 
-def _in_words(kind: str, limits: dict[str, Any]) -> str:
-    """What a field is not, by pydantic's kind of finding."""
-    for begin, told in _NOT.items():
-        if kind.startswith(begin):
-            return told
-    bound = next((limits[name] for name in ("ge", "gt", "le", "lt", "max_length", "min_length") if name in limits), 0)
-    return _BEYOND.get(kind, "cannot be used here").format(bound)
-
-
 def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
     """pydantic's findings in our words; the input is left out."""
     for found in error.errors(include_input=False, include_url=False):
@@ -250,8 +212,8 @@ def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
         elif found["type"] == "missing":
             yield Problem(field=field, code="missing", message="is required", remedy=f"Give {field}.")
         else:
-            message = _in_words(found["type"], found.get("ctx", {}))
-            yield Problem(field=field, code="invalid", message=message, remedy=_HELPS.get(message, ""))
+            message = in_words(found)
+            yield Problem(field=field, code="invalid", message=message, remedy=HELPS.get(message, ""))
 
 
 def _without(document: dict[str, Any], wrong: list[Problem]) -> dict[str, Any]:

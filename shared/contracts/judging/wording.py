@@ -1,0 +1,56 @@
+"""What is wrong with a field, in our words: pydantic's findings by their kind. What was given is never repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NOT = {  # by the beginning of pydantic's kind of finding
+    "int": "is not a whole number",
+    "float": "is not a number",
+    "finite": "is not a number",
+    "bool": "is neither true nor false",
+    "string_type": "is not text",
+    "string_sub": "is not text",
+    "string_unicode": "is not text",
+    "dict": "is not a block of fields",
+    "model": "is not a block of fields",
+    "mapping": "is not a block of fields",
+    "tuple": "is not a list",
+    "list": "is not a list",
+    "union": "is not a block of fields",
+}
+_BEYOND = {
+    "greater_than_equal": "is less than {:g}",
+    "greater_than": "is not more than {:g}",
+    "less_than_equal": "is more than {:g}",
+    "less_than": "is not less than {:g}",
+    "string_too_long": "is longer than {:g} characters",
+    "string_too_short": "is shorter than {:g} characters",
+    "too_long": "has more than {:g} entries",
+}
+HELPS = {
+    "is not text": "Put it in quotes.",
+    "is neither true nor false": "Write true or false.",
+    "is not a list": "Write it in brackets, such as [a, b].",
+    "is not a block of fields": "Write fields below it, each on a line of its own.",
+}
+"""What helps, by what is wrong."""
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """What a field is not. `found` is one of `ValidationError.errors()`; what our own validators say stays as it is.
+
+    >>> in_words({"type": "int_parsing", "msg": "…"}), in_words({"type": "less_than_equal", "msg": "…", "ctx": {"le": 64}})
+    ('is not a whole number', 'is more than 64')
+    """
+    kind, limits = str(found["type"]), found.get("ctx", {})
+    if kind == "value_error":
+        return str(found["msg"]).removeprefix("Value error, ").lower()
+    if kind == "literal_error":
+        return f"is not one of: {limits['expected']}"
+    for begin, told in _NOT.items():
+        if kind.startswith(begin):
+            return told
+    bound = next((limits[name] for name in ("ge", "gt", "le", "lt", "max_length", "min_length") if name in limits), 0)
+    return _BEYOND.get(kind, "cannot be used here").format(bound)
