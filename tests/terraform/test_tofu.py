@@ -207,6 +207,7 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"admin_cidrs": {}}, "at least one entry"),
         ({"min_instances": 0, "max_instances": 0}, "max_instances must be at least 1"),
         ({"namespace": "kube-system"}, "none of Kubernetes' own"),
+        ({"bucket": 'gs://acme/a"b'}, "the prefix of letters, digits"),
         ({"kubernetes_labels": {"a": "-"}}, "a letter or digit at both ends"),
     ],
     "azure-aks": [
@@ -274,6 +275,14 @@ def test_a_network_that_exists_is_used(tofu: Tofu, example: Callable[[str], Path
     assert not {each["type"] for each in found} & {"aws_vpc", "aws_subnet", "aws_vpc_endpoint", "aws_flow_log", "aws_route_table"}
     (cluster,) = (each["values"] for each in found if each["type"] == "aws_emr_cluster")
     assert cluster["ec2_attributes"][0]["subnet_ids"] == ["subnet-0a", "subnet-0b"]
+
+
+def test_a_prefix_bounds_what_the_job_may_touch(tofu: Tofu, example: Callable[[str], Path]) -> None:
+    found = tofu.planned(example("gcp-gke"), bucket="gs://acme-data-lake/raw/orders/")
+    data, work = (each["values"] for each in found if each["type"] == "google_storage_bucket_iam_member" and ".job[" in each["address"])
+    assert data["bucket"] == "acme-data-lake"
+    assert 'startsWith("projects/_/buckets/acme-data-lake/objects/raw/orders/")' in data["condition"][0]["expression"]
+    assert work["condition"] == []
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

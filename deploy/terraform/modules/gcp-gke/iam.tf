@@ -20,13 +20,26 @@ resource "google_service_account" "job" {
   display_name = "Jobs of ${local.name}"
 }
 
-# Objects of these two buckets, and nothing of the project.
+# Objects of these two buckets, of the data's below its prefix, and nothing of the project. Listing is a right on the bucket as a whole.
 resource "google_storage_bucket_iam_member" "job" {
-  for_each = { data = local.bucket_name, work = google_storage_bucket.work.name }
+  for_each = {
+    data = { bucket = local.bucket_name, prefix = local.data_prefix }
+    work = { bucket = google_storage_bucket.work.name, prefix = "" }
+  }
 
-  bucket = each.value
+  bucket = each.value.bucket
   role   = "roles/storage.objectUser"
   member = google_service_account.job.member
+
+  dynamic "condition" {
+    for_each = each.value.prefix == "" ? [] : [each.value.prefix]
+    content {
+      title      = "below-the-prefix"
+      expression = <<-CEL
+        resource.type != "storage.googleapis.com/Object" || resource.name.startsWith("projects/_/buckets/${each.value.bucket}/objects/${condition.value}/")
+      CEL
+    }
+  }
 }
 
 # One account of Kubernetes may act as the job's, no other.

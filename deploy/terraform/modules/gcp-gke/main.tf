@@ -13,7 +13,9 @@ locals {
   labels = var.labels
 
   namespace   = var.namespace == "" ? local.name : var.namespace
-  bucket_name = trimsuffix(trimprefix(var.bucket, "gs://"), "/")
+  bucket_path = trimsuffix(trimprefix(var.bucket, "gs://"), "/")
+  bucket_name = split("/", local.bucket_path)[0]
+  data_prefix = trimprefix(trimprefix(local.bucket_path, local.bucket_name), "/")
   fewest      = coalesce(var.min_instances, var.instance_count)
   most        = coalesce(var.max_instances, max(1, local.fewest))
 }

@@ -66,11 +66,11 @@ variable "kubernetes_annotations" {
 }
 
 variable "bucket" {
-  description = "The data bucket, which exists: its name, or gs://NAME. The job may read and write its objects."
+  description = "The data bucket, which exists: its name, or gs://NAME/PREFIX. The job may read and write objects below the prefix, nothing else."
   type        = string
   validation {
-    condition     = can(regex("^(gs://)?[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/?$", var.bucket))
-    error_message = "bucket must be a bucket's name or gs://NAME."
+    condition     = can(regex("^(gs://)?[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9._/=-]*)?$", var.bucket))
+    error_message = "bucket must be a bucket's name or gs://NAME/PREFIX, the prefix of letters, digits and ._/=-."
   }
 }
 
