@@ -321,6 +321,7 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
         key=next((key.columns for key in facts.keys if key.kind == "primary_key"), ()),
         part=place.part,
         estimated=mark.rows,
+        lists=frozenset(name for name, type_ in zip(facts.names, facts.types, strict=True) if type_.endswith("[]")),
     )
 
 

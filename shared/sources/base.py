@@ -137,7 +137,7 @@ class SampleTask(NamedTuple):
     """Read about `rows` rows of these columns, the same ones each time while the data stays. `token` comes back with the result.
 
     `key` names the columns of the primary key, in its order; `part` a part of the table to read alone; `estimated` rows as the server
-    thinks; `plain` a table of few partitions.
+    thinks; `plain` a table of few partitions; `lists` columns of which each value is a list.
     """
 
     token: int
@@ -151,6 +151,7 @@ class SampleTask(NamedTuple):
     key: tuple[str, ...] = ()
     part: str = ""
     estimated: int | None = None
+    lists: frozenset[str] = frozenset()
 
 
 class Sample(NamedTuple):

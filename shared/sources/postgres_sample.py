@@ -38,16 +38,19 @@ def statement(number: int, task: SampleTask, *, plain: bool = False) -> str:
     counts = ",".join(f"count(c{each})::int4" for each in at)
     form = "array_agg(c{0}) filter (where c{0} is not null)" if plain else "string_agg(c{0}, e'\\x1f')"
     values = f"array[{','.join(form.format(each) for each in at)}]" if not plain else ",".join(form.format(each) for each in at)
-    inner = ",".join(f"{_value(name)} c{each}" for each, name in enumerate(task.columns))
+    inner = ",".join(f"{_value(name, name in task.lists)} c{each}" for each, name in enumerate(task.columns))
     table = f"{quoted(task.schema)}.{quoted(task.table)}"
     return (
         f"select {number}, count(*)::int4, array[{counts}], {values} from (select {inner} from {table}{_choice(task)} limit {task.rows}) s"
     )
 
 
-def _value(name: str) -> str:
-    """Of a text, however large, the server unpacks no more than the start."""
+def _value(name: str, is_list: bool) -> str:
+    """Of a text, however large, the server unpacks no more than the start; of a list, one item stands for it."""
     column = quoted(name)
+    if is_list:
+        column = f"(select e from unnest({column}) e where e is not null order by hashtext(e::text) limit 1)"
+        return f"left({column}::text, {VALUE_CHARACTERS})"
     whole = f"pg_column_size({column}) >= {_HUGE_BYTES} and pg_typeof({column}) not in ('text', 'varchar')"
     return f"case when {whole} then '' else left({column}::text, {VALUE_CHARACTERS}) end"
 
