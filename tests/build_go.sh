@@ -11,7 +11,7 @@ module=$package
 case $package in */cmd/*) module=${package%/cmd/*} ;; esac
 cd "$folder"
 {
-  echo "module purtest/build"
+  echo "module pursight/tests/build"
   echo "go 1.24"
   echo "require $module $version"
   for each in "$@"; do echo "replace $each"; done

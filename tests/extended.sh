@@ -15,14 +15,16 @@ tofu() {
     echo "no OpenTofu: its tests will fail"
 }
 
-# The tests' own provider, and the bindings that hold the real ones' schemas.
-terraform_provider() {
-  out="$PWD/.venv/extended/terraform-provider"
-  [ "$out" -nt tests/terraform/provider/main.go ] && return
-  folder=$(mktemp -d)
-  cp tests/terraform/provider/* "$folder"
-  (cd "$folder" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=mod go build -p 2 -o "$out" .) || echo "no provider for Terraform's tests: they will fail"
-  rm -rf "$folder"
+# The tests' own providers, and the bindings that hold the real ones' schemas.
+terraform_providers() {
+  for each in tests/terraform/provider=terraform-provider tests/tagger/bucket_provider=bucket-provider; do
+    from=${each%=*} out="$PWD/.venv/extended/${each#*=}"
+    [ "$out" -nt "$from/main.go" ] && continue
+    folder=$(mktemp -d)
+    cp "$from"/* "$folder"
+    (cd "$folder" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=mod go build -p 2 -o "$out" .) || echo "no $from: Terraform's tests will fail"
+    rm -rf "$folder"
+  done
 }
 
 terraform_bindings() {
@@ -59,7 +61,7 @@ keycloak() {
 { keycloak; terraform_bindings; checkov; } &
 fake_gcs_server
 tofu
-terraform_provider
+terraform_providers
 kube_apiserver
 wait
 exit 0

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from services.tagger.domain.surroundings import environment
 from services.tagger.domain.variables import as_hcl, as_json
 from services.tagger.gateway.terraform import Limits, Terraform
 from shared.errors import Failed, PurSightError
+from tests.tagger.moto_server import client_of
 
 pytestmark = pytest.mark.extended
 PROGRAM = Path(sys.prefix) / "extended" / "tofu"
@@ -187,6 +189,86 @@ def test_a_job_from_plan_to_outputs(job: Path, capsys: pytest.CaptureFixture[str
     assert does("outputs")["outputs"] == done["outputs"]
     module.write_text('variable "tags" {}\n')
     assert does("plan")["terraform"]["refused"] == ["delete"]
+
+
+BUCKETS = """
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "9.0.0"
+    }
+  }
+}
+variable "tags" { type = map(string) }
+variable "bucket" { type = string }
+"""
+ONE = """
+resource "aws_s3_bucket" "data" {
+  bucket = var.bucket
+  tags = var.tags
+}
+output "data_bucket" { value = aws_s3_bucket.data.bucket }
+"""
+
+
+@pytest.fixture
+def buckets(job: Path, moto: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The job's module makes a bucket, by a provider that speaks to moto."""
+    place = job.parent / "mirror" / "registry.opentofu.org" / "hashicorp" / "aws" / "9.0.0" / "linux_amd64"
+    place.mkdir(parents=True)
+    shutil.copy(PROGRAM.with_name("bucket-provider"), place / "terraform-provider-aws")
+    settings = f'provider_installation {{\n  filesystem_mirror {{\n    path = "{job.parent / "mirror"}"\n  }}\n}}\n'
+    (job.parent / "rc").write_text(settings)
+    document = json.loads(job.read_text())
+    document["infrastructure"]["runtime"]["storage"] = {"bucket": f"made-by-terraform-{random.randrange(10**9)}"}
+    job.write_text(json.dumps(document))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    (job.parent / "module" / "main.tf").write_text(BUCKETS + ONE)
+    return job
+
+
+async def tags_at(moto: str, name: str) -> dict[str, str]:
+    async with client_of(moto, "s3") as s3:
+        return {each["Key"]: each["Value"] for each in (await s3.get_bucket_tagging(Bucket=name))["TagSet"]}
+
+
+async def tagged_by_another(moto: str, name: str) -> None:
+    async with client_of(moto, "s3") as s3:
+        await s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [{"Key": "TenantId", "Value": "other"}]})
+
+
+async def names_at(moto: str) -> set[str]:
+    async with client_of(moto, "s3") as s3:
+        return {each["Name"] for each in (await s3.list_buckets())["Buckets"]}
+
+
+def test_a_bucket_with_its_whole_tag_set(buckets: Path, moto: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Made, found changed by somebody, brought back; without our tags refused; taken away only where that is accepted."""
+    module = buckets.parent / "module" / "main.tf"
+
+    def does(mode: str, **given: Any) -> dict[str, Any]:
+        run(str(buckets), mode, json_output=True, **given)
+        return dict(json.loads(capsys.readouterr().out))
+
+    plan = does("plan")["terraform"]
+    assert (plan["counts"], plan["refused"]) == ({"create": 1}, [])
+    name = does("apply", approve=plan["digest"])["outputs"]["data_bucket"]
+    tags = asyncio.run(tags_at(moto, name))
+    assert (tags["TenantId"], tags["ManagedBy"], tags["Platform"]) == ("acme", "pursight", "emr")
+    assert does("plan")["terraform"]["state"] == "unchanged"
+    asyncio.run(tagged_by_another(moto, name))
+    plan = does("plan")["terraform"]
+    assert {finding["code"] for finding in plan["findings"]} == {"drift"}
+    does("apply", approve=plan["digest"])
+    assert asyncio.run(tags_at(moto, name)) == tags
+    module.write_text(BUCKETS + ONE.replace("tags = var.tags", 'tags = { TenantId = "acme" }'))
+    assert does("plan")["terraform"]["refused"] == ["tags_missing"]
+    module.write_text(BUCKETS)
+    plan = does("plan")["terraform"]
+    assert plan["refused"] == ["delete"]
+    does("apply", approve=plan["digest"], accept=("delete",))
+    assert name not in asyncio.run(names_at(moto))
 
 
 def test_our_sudden_death_ends_no_apply(job: Path) -> None:
