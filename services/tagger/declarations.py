@@ -192,6 +192,8 @@ async def keep_job(
 async def derive_jobs(unit: TaggerUnit, causes: Mapping[str, AnyCause], house: House) -> list[str]:
     """Derive the jobs of these keys anew, because their contract or what scans found has changed; returns the resources to look at."""
     targets: list[str] = []
+    if not causes:
+        return targets
     for key in await unit.declarations.known_jobs(causes):
         before, cause = await unit.declarations.job(key), causes[key]
         judged = judge_job(before.document) if before else None
