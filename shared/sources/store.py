@@ -105,9 +105,10 @@ class StoreSession:
         for entry in await anext(self._store.list(), []):
             assets.add(entry)
         seen = len(assets.all())
+        shut = len(self._store.shut) if isinstance(self._store, FolderStore) else 0
         facts, role = self._facts(), self._dial.username or self._spec.cloud_provider
         may_write = isinstance(self._store, FolderStore) and self._store.writable
-        privileges = Privileges(role=role, can_write=may_write, schemas_visible=1, tables_visible=seen, tables_readable=seen)
+        privileges = Privileges(role=role, can_write=may_write, schemas_visible=1, tables_visible=seen + shut, tables_readable=seen)
         local = isinstance(self._store, FolderStore)
         posture = Posture(
             tls_in_transit=None if local else bool(facts.tls_version),

@@ -25,6 +25,7 @@ class FolderStore:
     def __init__(self, path: str) -> None:
         """Raises Failed with `no_such_folder` or `no_privilege`."""
         self.statements = 0
+        self.shut = set[str]()  # folders below that were listed and may not be read
         try:
             self._root = os.open(path, _NO_LINK | os.O_DIRECTORY)
         except OSError as error:
@@ -60,7 +61,9 @@ class FolderStore:
                     yield Entry(key, about.st_size)
                 elif stat.S_ISDIR(about.st_mode) and depth < _MOST_DEPTH:
                     yield from self._below(folder, each.name, f"{key}/", depth)
-            except OSError:  # it went away, or is not ours to read
+            except PermissionError:
+                self.shut.add(key)
+            except OSError:  # it went away
                 continue
 
     def _below(self, folder: int, name: str, above: str, depth: int) -> Iterator[Entry]:

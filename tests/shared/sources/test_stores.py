@@ -208,6 +208,25 @@ async def test_nothing_outside_of_a_folder_is_read(tmp_path: Path) -> None:
         assert refused.value.code == code
 
 
+async def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are not seen, so a look says that not all is."""
+    for name in ("open", "shut"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "people.csv").write_text("id,name\n1,ann\n")
+    below = FolderStore._below
+
+    def refused(self: FolderStore, folder: int, name: str, above: str, depth: int) -> Any:
+        if name == "shut":  # root may read everything, so the system's refusal is played
+            raise PermissionError
+        return below(self, folder, name, above, depth)
+
+    monkeypatch.setattr(FolderStore, "_below", refused)
+    async with folder().open(Dial("", 0, "drop", "", spec=_spec(tmp_path))) as session:
+        found = await session.probe()
+    assert (found.privileges.tables_visible, found.privileges.tables_readable) == (2, 1)
+    assert [(note.code, note.cause) for note in found.warnings] == [("tables_unreadable", "1 of 2 tables cannot be read")]
+
+
 def test_a_stack_that_serves_others_reads_no_folder(tmp_path: Path) -> None:
     """Whoever may register sources must not thereby read the disk of the machine that serves them."""
     with pytest.raises(Failed) as refused:
