@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ from shared.sources.failures import BY_CODE, circuit_open, failure_of
 
 BY_TRANSACTION = ("transaction", "statement")
 CONFLICT = "recovery_conflict"
+_AFTER_REFUSAL_SECONDS = 0.1  # as if so long had been worked: at the slowest pace a rest of nearly a second
 _FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 
 
@@ -248,30 +249,32 @@ class Line:
 
         None where the budget was spent before.
 
-        What a replica cancelled for its primary's sake is read again: there, then at the active endpoint.
+        What the server refused for going too fast is read once more, slowly, after a rest. What a replica cancelled for its primary's
+        sake is read again: there, then at the active endpoint.
         """
         tasks = [_task(at, key, facts, rows) for at, (key, facts) in enumerate(wanted)]
         todo, samples = deque(tasks), dict[int, Sample]()
         async with self._alone():
             await self.pacer.look(self._samplers[0])
-            await asyncio.gather(*(self._share(number, todo, samples) for number in range(len(self._samplers))))
+            share = -(-len(tasks) // min(self.pacer.step.concurrency, len(self._samplers)))
+            await asyncio.gather(*(self._share(number, todo, samples, share) for number in range(len(self._samplers))))
+            if refused := _failed(samples, tasks, THROTTLED):
+                self.pacer.told(Signals(throttled=True))
+                await self.pacer.rest(_AFTER_REFUSAL_SECONDS)
+                await self._share(0, deque(refused), samples, len(refused))
             for reader in (self._samplers[0], None):
-                again = [tasks[token] for token, sample in samples.items() if sample.failure and sample.failure.code == CONFLICT]
-                if again:
+                if again := _failed(samples, tasks, {CONFLICT}):
                     session = reader or await self._elsewhere()
                     samples |= {sample.token: sample for sample in await session.sample(again)}
         self.pacer.bytes_read += sum(len(value) for sample in samples.values() for column in sample.columns for value in column)
-        if any(sample.failure and sample.failure.code in THROTTLED for sample in samples.values()):
-            self.pacer.told(Signals(throttled=True))
         return [samples.get(token) for token in range(len(tasks))]
 
-    async def _share(self, number: int, todo: deque[SampleTask], samples: dict[int, Sample]) -> None:
-        """One line's part: it stops where the pace has no room for it."""
+    async def _share(self, number: int, todo: deque[SampleTask], samples: dict[int, Sample], most: int) -> None:
+        """One line's part, at most so many tables at a time: it stops where the pace has no room for it."""
         session, pacer = self._samplers[number], self.pacer
         while todo and number < pacer.step.concurrency and not self.spent():
-            some = min(pacer.step.batch, -(-len(todo) // min(pacer.step.concurrency, len(self._samplers))))
             asked = monotonic()
-            for sample in await session.sample([todo.popleft() for _ in range(some)]):
+            for sample in await session.sample([todo.popleft() for _ in range(min(pacer.step.batch, most, len(todo)))]):
                 samples[sample.token] = sample
             await pacer.rest(monotonic() - asked)
             await pacer.look(session)
@@ -323,6 +326,10 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
         estimated=mark.rows,
         lists=frozenset(name for name, type_ in zip(facts.names, facts.types, strict=True) if type_.endswith("[]")),
     )
+
+
+def _failed(samples: Mapping[int, Sample], tasks: Sequence[SampleTask], codes: Container[str]) -> list[SampleTask]:
+    return [tasks[token] for token, sample in samples.items() if sample.failure and sample.failure.code in codes]
 
 
 def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:

@@ -17,7 +17,7 @@ from shared.sources.base import SourceSession, Watched
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
-THROTTLED = frozenset({"throttled", "too_many_connections", "server_out_of_memory", "lock_timeout"})
+THROTTLED = frozenset({"throttled", "too_many_connections", "server_out_of_memory"})
 _LONGEST_REST = 10.0
 _CHANGES = 100
 

@@ -1,0 +1,89 @@
+"""How a line reads samples at the pace of its scan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from services.discovery.domain.pace import LADDER
+from services.discovery.gateway import Line
+from services.discovery.members import Opened
+from services.discovery.pacing import Pacer
+from shared.contracts.connection import ConnectionPlan
+from shared.contracts.source import DataSource, ScanBudget
+from shared.sources.base import Load, Sample, SampleTask, TableFacts, TableMark
+from shared.sources.failures import BY_CODE
+
+
+def facts(table: str) -> TableFacts:
+    """Of one text column."""
+    mark = TableMark(1, "public", table, "table", 1, 1, 1, 0, readable=True, mark=1)
+    one = {"positions": (1,), "names": ("a",), "types": ("text",), "nullable": (True,), "generated": (False,), "sampled": (True,)}
+    keys = {"primary_key": frozenset[int](), "unique": frozenset[int](), "indexed": frozenset[int](), "keys": ()}
+    more: dict[str, Any] = one | keys
+    return TableFacts(mark, owner="", comment="", row_security=False, textual=(True,), defaults={}, comments={}, **more)
+
+
+class Server:
+    """A session that keeps what it is asked, and refuses its first `refusals` questions as a store does that is asked too much."""
+
+    def __init__(self, refusals: int = 0, active: int = 0) -> None:
+        self.asked: list[int] = []
+        self.statements, self._refusals, self._active = 0, refusals, active
+
+    async def load(self) -> Load:
+        return Load(self._active)
+
+    async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
+        await asyncio.sleep(0)
+        self.asked.append(len(tasks))
+        self.statements += len(tasks)
+        if len(self.asked) <= self._refusals:
+            return [Sample(task.token, 0, (), BY_CODE["throttled"].diagnosis()) for task in tasks]
+        return [Sample(task.token, 1, (("x",),)) for task in tasks]
+
+
+async def read(monkeypatch: pytest.MonkeyPatch, servers: Sequence[Server], tables: int, **spec: Any) -> tuple[Pacer, list[Sample | None]]:
+    """Samples of so many tables over these sessions; nobody rests in truth."""
+    rested: list[float] = []
+
+    async def rest(self: Pacer, worked: float) -> None:
+        rested.append(worked)
+
+    monkeypatch.setattr(Pacer, "rest", rest)
+    plan = ConnectionPlan(host="h", port=1, database="d", username="u", secret="", tls_mode="disable")
+    pacer = Pacer.of(DataSource(name="n", database="d", **spec))
+    async with AsyncExitStack() as stack:
+        line = Line(stack, Opened(servers[0], plan, stack), None, len(servers), None, pacer)  # type: ignore[arg-type]
+        line._samplers = list(servers)  # type: ignore[arg-type]
+        samples = await line.sample([(f"t{number}", facts(f"t{number}")) for number in range(tables)], 10)
+    return pacer, samples
+
+
+async def test_who_is_refused_reads_again_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refused samples come after all, a few at a time, and the pace is the slowest from then on."""
+    server = Server(refusals=1)
+    pacer, samples = await read(monkeypatch, [server], 6)
+    assert all(sample and sample.rows == 1 for sample in samples)
+    assert server.asked == [6, 2, 2, 2]
+    assert ([change.cause for change in pacer.changes], pacer.step) == (["throttled"], LADDER[0])
+
+
+async def test_a_line_that_the_pace_has_no_room_for_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quiet, both lines share the work; busy, one does it, in smaller parts, and no table is lost."""
+    for active, expected in ((0, [[20], [20]]), (9, [[16, 16, 8], []])):
+        servers = [Server(active=active), Server(active=active)]
+        _, samples = await read(monkeypatch, servers, 40)
+        assert [server.asked for server in servers] == expected
+        assert all(sample and sample.rows == 1 for sample in samples)
+
+
+async def test_what_the_budget_does_not_reach_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None for those tables, so that nothing is said of them."""
+    server = Server(active=9)
+    _, samples = await read(monkeypatch, [server], 40, scan_budget=ScanBudget(statements=20))
+    assert [bool(sample) for sample in samples] == [True] * 32 + [False] * 8
