@@ -187,7 +187,7 @@ async def measure(url: str, state: str, rate: float, rounds: int) -> None:
             "steps": [each["cause"] for each in manifest.get("pace", ())],
         }
         holds = found <= 1.1 if pace != "aggressive" else None
-        say(f"p95 of a load, with a {pace} scan beside it", found, "x", "<= 1.1 x" if holds is not None else "", holds, **told)
+        say(f"p95 of a load, beside a {pace} scan", found, "x", "<= 1.1 x" if holds is not None else "", holds, **told)
 
 
 async def quiet_p95(load: Load) -> float:
