@@ -78,8 +78,7 @@ def _parsed(path: Path) -> Any:
 
 def thresholds_of(ruleset: Ruleset, settings: ClassifierSettings) -> Thresholds:
     """Those of the settings, unless the rule set has its own."""
-    classify = ruleset.thresholds.get("classify", settings.classify_threshold)
-    return Thresholds(classify, min(ruleset.thresholds.get("abstain", settings.abstain_threshold), classify))
+    return Thresholds.by(ruleset.thresholds, Thresholds(settings.classify_threshold, settings.abstain_threshold))
 
 
 def load_model(folder: Path) -> Model | None:

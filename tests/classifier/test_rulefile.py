@@ -93,6 +93,25 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: s
     assert "\n" not in caught.value.line()
 
 
+def test_limits_hold_for_one_provider_only() -> None:
+    """Its thresholds and the classes that are not looked for there; sources of others are judged as before."""
+    limits = {"mongodb": {"thresholds": {"classify": 0.2, "abstain": 0.1}, "without": ["email"]}}
+    judge = Judge(load_ruleset(over=rules(providers=limits)), Thresholds())
+    here = table("people", ["email", "contact_number"])
+    there = here.model_copy(update={"spec": here.spec.model_copy(update={"engine": "mongodb"})})
+    one, other = judge.judge([here, there])
+    assert [column.class_name for column in one.columns] == ["email", "none"]
+    assert [column.class_name for column in other.columns] == ["none", "phone"]
+
+
+@pytest.mark.parametrize("wrong", [{"without": ["no_such_class"]}, {"thresholds": {"clasify": 0.2}}])
+def test_limits_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
+    """A class or a threshold that does not exist is told, with the provider."""
+    with pytest.raises(UsageError, match="provider s3: unknown") as told:
+        load_ruleset(over=rules(providers={"s3": wrong}))
+    assert told.value.code == "invalid_rules"
+
+
 async def test_diff_judges_what_the_last_scans_found(house: House, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read from what is stored, without a source; exit code 3 where something would change."""
     await house.discover(table("kunden", ["email", "treuestufe"]))

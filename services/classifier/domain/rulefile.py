@@ -26,6 +26,15 @@ class Example(BaseModel):
     columns: dict[str, str] = Field(min_length=1)
 
 
+class Limits(BaseModel):
+    """What holds only for sources of one provider."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    thresholds: dict[str, float] = Field(default={}, description="classify and abstain")
+    without: list[str] = Field(default=[], description="classes that are not looked for there")
+
+
 class RuleFile(BaseModel):
     """What a file may say. Words and phrases win over the shipped ones; a column on a list is judged by nothing else."""
 
@@ -41,6 +50,7 @@ class RuleFile(BaseModel):
     allow: list[str] = Field(default=[], description="schema.table.column, * for any: holds nothing, whatever it looks like")
     deny: dict[str, str] = Field(default={}, description="schema.table.column, * for any, to the class that it holds")
     thresholds: dict[str, float] = Field(default={}, description="classify and abstain")
+    providers: dict[str, Limits] = Field(default={}, description="engines, such as mongodb or s3, to what holds for their sources only")
     tests: list[Example] = []
 
 
@@ -51,6 +61,7 @@ def laid_over(documents: Mapping[str, Any], file: RuleFile) -> dict[str, Any]:
     lists = taxonomy.get("columns", {})
     taxonomy["columns"] = {"allow": [*lists.get("allow", ()), *file.allow], "deny": {**lists.get("deny", {}), **file.deny}}
     taxonomy["thresholds"] = {**taxonomy.get("thresholds", {}), **file.thresholds}
+    taxonomy["providers"] = {**taxonomy.get("providers", {}), **{name: limits.model_dump() for name, limits in file.providers.items()}}
     shipped = lexicon["terms"]
     first = {concept: [*words, *shipped.get(concept, ())] for concept, words in file.words.items()}
     lexicon["terms"] = {**first, **{concept: words for concept, words in shipped.items() if concept not in first}}

@@ -36,6 +36,13 @@ class ColumnLists(NamedTuple):
         return UNCLASSIFIED if any(pattern.match(column) for pattern in self.allow) else None
 
 
+class Limits(NamedTuple):
+    """What holds for sources of one provider only: thresholds, and classes that are not looked for."""
+
+    thresholds: Mapping[str, float]
+    without: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Ruleset:
     """What tier 1 knows. `digest` changes with any rule, word or weight."""
@@ -51,6 +58,7 @@ class Ruleset:
     elsewhere: Elsewhere
     lists: ColumnLists
     thresholds: Mapping[str, float]
+    providers: Mapping[str, Limits]
     speaking: frozenset[str]  # detectors that stand for a class
     telling: frozenset[str]  # those of them whose hits count without a name beside them
 
@@ -93,6 +101,7 @@ def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
         elsewhere=names_from(documents["taxonomy"], taxonomy),
         lists=_lists(documents["taxonomy"].get("columns", {}), taxonomy),
         thresholds=documents["taxonomy"].get("thresholds", {}),
+        providers=_providers(documents["taxonomy"].get("providers", {}), taxonomy),
         speaking=frozenset(name for name, entry in detections.items() if entry.class_name),
         telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
     )
@@ -103,6 +112,16 @@ def _lists(document: Mapping[str, Any], taxonomy: Taxonomy) -> ColumnLists:
     if unknown := sorted(set(deny.values()) - taxonomy.keys()):
         raise ValueError(f"a list names the unknown class {unknown[0]}")
     return ColumnLists(tuple(map(_glob, allow)), tuple((_glob(text), name) for text, name in deny.items()))
+
+
+def _providers(document: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, Limits]:
+    found = {name: Limits(fields.get("thresholds", {}), frozenset(fields.get("without", ()))) for name, fields in document.items()}
+    for name, limits in found.items():
+        if unknown := sorted(limits.without - taxonomy.keys()):
+            raise ValueError(f"provider {name}: unknown class {unknown[0]}")
+        if unknown := sorted(limits.thresholds.keys() - {"classify", "abstain"}):
+            raise ValueError(f"provider {name}: unknown threshold {unknown[0]}")
+    return found
 
 
 def _glob(text: str) -> re.Pattern[str]:

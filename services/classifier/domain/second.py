@@ -18,6 +18,13 @@ _SECOND = 0.05  # what is less probable is not told
 _OPEN = frozenset({"unclassified", "abstained"})
 
 
+class Bounds(NamedTuple):
+    """What holds for the provider of a table: thresholds, and classes that are not looked for."""
+
+    thresholds: Thresholds
+    without: frozenset[str]
+
+
 class Open(NamedTuple):
     """A column that the rules left open: where it stands in its table, what was seen of it, and what the rules said.
 
@@ -57,12 +64,11 @@ def table_of(verdicts: Sequence[ColumnVerdict], opens: Sequence[Open]) -> Table:
     return Table(classes, tuple(one.features() for one in opens))
 
 
-def judged_again(
-    verdict: ColumnVerdict, one: Open, row: Numbers, model: Model, taxonomy: Taxonomy, thresholds: Thresholds
-) -> ColumnVerdict:
+def judged_again(verdict: ColumnVerdict, one: Open, row: Numbers, model: Model, taxonomy: Taxonomy, bounds: Bounds) -> ColumnVerdict:
     """The verdict with the model's word: a class where it is sure of it, or of the category and it is likely; else a person is asked."""
     ordered = sorted(zip(row.tolist(), model.labels, strict=True), reverse=True)
-    known = [(share, name) for share, name in ordered if name in taxonomy and one.sight.family in taxonomy[name].families]
+    thresholds, looked_for = bounds.thresholds, taxonomy.keys() - bounds.without
+    known = [(share, name) for share, name in ordered if name in looked_for and one.sight.family in taxonomy[name].families]
     share, best = known[0] if known else (0.0, UNCLASSIFIED)
     nothing = float(row[model.label_of[UNCLASSIFIED]])
     if best == UNCLASSIFIED or share < thresholds.abstain:

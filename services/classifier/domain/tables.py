@@ -12,7 +12,7 @@ from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.score import TELLING, Candidate, Sight, candidates
-from services.classifier.domain.second import Open, is_open, judged_again, table_of
+from services.classifier.domain.second import Bounds, Open, is_open, judged_again, table_of
 from services.classifier.domain.taxonomy import Combination
 from services.classifier.domain.verdict import Thresholds, decide
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
@@ -55,7 +55,7 @@ class Judge:
 
     def judge(self, tables: Sequence[SchemaDiscovered], known: Known | None = None) -> list[TableVerdict]:
         """One verdict per table, in the order given. `known`: classes of columns of other tables that foreign keys may point to."""
-        judged = self._by_model([self.by_rules(table) for table in tables])
+        judged = self._by_model(tables, [self.by_rules(table) for table in tables])
         for _ in range(_LONGEST_CHAIN):
             classes = _referenced(tables, judged, known or {})
             followed = [self._inherit(table, verdicts, classes) for table, verdicts in zip(tables, judged, strict=True)]
@@ -77,26 +77,33 @@ class Judge:
         context = TableContext(self.about(table), count_groups(own), self._name(table.table).thing)
         verdicts: list[ColumnVerdict] = []
         opens: list[Open] = []
-        listed = any(self.ruleset.lists)
+        listed, limits = any(self.ruleset.lists), self._limits(table)
         understood = sum(not (reading.mute or (reading.silent and reading.unknown)) for reading in readings) / max(1, len(readings))
         for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True):
             verdict = self._listed(table, column) if listed else None
             if verdict is None:
-                verdict, sight, found = self._column(column, reading, family, context, groups)
+                verdict, sight, found = self._column(column, reading, family, context, groups, limits)
                 if sight is not None and is_open(verdict, sight, reading):
                     opens.append(Open(len(verdicts), sight, reading, found, understood))
             verdicts.append(verdict)
         return verdicts, opens
 
-    def _by_model(self, judged: Sequence[tuple[list[ColumnVerdict], list[Open]]]) -> list[list[ColumnVerdict]]:
+    def _by_model(
+        self, tables: Sequence[SchemaDiscovered], judged: Sequence[tuple[list[ColumnVerdict], list[Open]]]
+    ) -> list[list[ColumnVerdict]]:
         """Tier 2: the model's word on what is open, of all tables at once."""
         if self.model is not None and any(opens for _, opens in judged):
             rows = iter(self.model.judge([table_of(verdicts, opens) for verdicts, opens in judged if opens]))
-            for verdicts, opens in judged:
+            for table, (verdicts, opens) in zip(tables, judged, strict=True):
+                bounds = self._limits(table)
                 for one in opens:
-                    again = judged_again(verdicts[one.place], one, next(rows), self.model, self.ruleset.taxonomy, self.thresholds)
-                    verdicts[one.place] = again
+                    verdicts[one.place] = judged_again(verdicts[one.place], one, next(rows), self.model, self.ruleset.taxonomy, bounds)
         return [verdicts for verdicts, _ in judged]
+
+    def _limits(self, table: SchemaDiscovered) -> Bounds:
+        """What holds for the provider of this table's source."""
+        own = self.ruleset.providers.get(table.spec.engine)
+        return Bounds(Thresholds.by(own.thresholds, self.thresholds), own.without) if own else Bounds(self.thresholds, frozenset())
 
     def _listed(self, table: SchemaDiscovered, column: Column) -> ColumnVerdict | None:
         said = self.ruleset.lists.says(f"{table.schema_name}.{table.table}.{column.name}".lower())
@@ -120,7 +127,7 @@ class Judge:
         )
 
     def _column(
-        self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str]
+        self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str], limits: Bounds
     ) -> tuple[ColumnVerdict, Sight | None, Sequence[Candidate]]:
         """The rules' verdict, and what it rests on where there was anything to look at."""
         evidence = column.evidence
@@ -129,8 +136,8 @@ class Judge:
             return ColumnVerdict(name=column.name, type=column.type), None, ()  # by far the most frequent case, so it is the first
         sight = self._sight(column, reading, family, context.around(groups) | reading.tags)
         taxonomy = self.ruleset.taxonomy
-        found = candidates(sight, taxonomy)
-        return decide(sight, found, taxonomy, self.thresholds), sight, found
+        found = [one for one in candidates(sight, taxonomy) if one.class_name not in limits.without]
+        return decide(sight, found, taxonomy, limits.thresholds), sight, found
 
     def _sight(self, column: Column, reading: NameReading, family: str, tags: frozenset[str]) -> Sight:
         evidence = column.evidence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,12 @@ class Thresholds:
 
     classify: float = 0.7
     abstain: float = 0.45
+
+    @classmethod
+    def by(cls, told: Mapping[str, float], otherwise: Thresholds) -> Thresholds:
+        """Those that are told, for the rest the others; one never asks from above where it labels."""
+        classify = told.get("classify", otherwise.classify)
+        return cls(classify, min(told.get("abstain", otherwise.abstain), classify))
 
 
 def decide(sight: Sight, found: Sequence[Candidate], taxonomy: Taxonomy, thresholds: Thresholds) -> ColumnVerdict:
