@@ -70,6 +70,7 @@ def test_tags_come_from_one_place() -> None:
         *("local.tags", "local.key_tags", "local.labels", "local.annotations", "var.kubernetes_labels"),
         'merge(local.labels, { "pod-security.kubernetes.io/enforce" = "restricted" })',
         "merge(local.annotations, var.service_account.annotations)",
+        "merge(var.kubernetes_labels, local.spot_labels)",
     }
     for module in MODULES:
         bodies = re.findall(r'^resource "\w+" .*?^\}', text_of(f"modules/{module}"), re.DOTALL | re.MULTILINE)

@@ -277,6 +277,16 @@ def test_a_network_that_exists_is_used(tofu: Tofu, example: Callable[[str], Path
     assert cluster["ec2_attributes"][0]["subnet_ids"] == ["subnet-0a", "subnet-0b"]
 
 
+@pytest.mark.parametrize("spot", [True, False])
+def test_spot_nodes_are_as_azure_makes_them(tofu: Tofu, example: Callable[[str], Path], spot: bool) -> None:
+    """Azure's own label and taint are said, because a difference of them would replace the pool at each apply."""
+    found = tofu.planned(example("azure-aks"), enable_spot_instances=spot)
+    (pool,) = (each["values"] for each in found if each["type"] == "azurerm_kubernetes_cluster_node_pool")
+    assert (pool["priority"], pool.get("eviction_policy")) == (("Spot", "Delete") if spot else ("Regular", None))
+    assert pool["node_taints"] == (["kubernetes.azure.com/scalesetpriority=spot:NoSchedule"] if spot else [])
+    assert (pool["node_labels"].get("kubernetes.azure.com/scalesetpriority") == "spot") is spot
+
+
 def test_a_prefix_bounds_what_the_job_may_touch(tofu: Tofu, example: Callable[[str], Path]) -> None:
     found = tofu.planned(example("gcp-gke"), bucket="gs://acme-data-lake/raw/orders/")
     data, work = (each["values"] for each in found if each["type"] == "google_storage_bucket_iam_member" and ".job[" in each["address"])

@@ -24,6 +24,9 @@ locals {
   ranked   = concat([for key in local.importance : key if contains(keys(local.tags), key)], sort(setsubtract(keys(local.tags), local.importance)))
   key_tags = { for key in slice(local.ranked, 0, min(15, length(local.ranked))) : key => local.tags[key] }
 
+  # Azure puts them on spot nodes by itself; unsaid, each plan would make the pool anew.
+  spot_labels = var.enable_spot_instances ? { "kubernetes.azure.com/scalesetpriority" = "spot" } : {}
+
   namespace = var.namespace == "" ? local.name : var.namespace
   fewest    = coalesce(var.min_instances, var.instance_count)
   most      = coalesce(var.max_instances, max(1, local.fewest))
@@ -146,7 +149,8 @@ resource "azurerm_kubernetes_cluster_node_pool" "jobs" {
   host_encryption_enabled     = true
   node_public_ip_enabled      = false
   temporary_name_for_rotation = var.enable_spot_instances ? null : "jobstmp"
-  node_labels                 = var.kubernetes_labels
+  node_labels                 = merge(var.kubernetes_labels, local.spot_labels)
+  node_taints                 = [for key, value in local.spot_labels : "${key}=${value}:NoSchedule"]
   tags                        = local.tags
 
   lifecycle {
