@@ -67,8 +67,10 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     context.every(settings.overdue_check_seconds, partial(handlers.look_for_overdue, store=store, jobs=jobs))
     look = partial(handlers.look_for_drift, store=store, jobs=jobs, after_seconds=settings.drift_look_seconds)
     context.every(min(settings.drift_look_seconds, DRIFT_ROUND_SECONDS), look)
-    yield
-    await clouds.close()
+    try:
+        yield
+    finally:
+        await clouds.close()
 
 
 def _policy(context: ServiceContext[TaggerSettings]) -> EgressPolicy:

@@ -14,9 +14,11 @@ from services.tagger.domain.placed import placed
 from services.tagger.domain.privacy import holds_personal
 from services.tagger.domain.resource import DerivedResource, JobHere, ResourceState, derive_resource
 from services.tagger.domain.targets import Resource
+from services.tagger.gateway.estates import Estates
 from services.tagger.store import APPLY
 from shared.access.actor import Actor
 from shared.contracts.job import JobConfig
+from tests.tagger.conftest import estate
 from tests.tagger.examples import make_evaluated, make_source
 from tests.tagger.house import TRACE, House
 from tests.tagger.moto_server import ACCOUNT, REGION, Line, client_of, make
@@ -240,6 +242,17 @@ async def test_nobody_says_as_whom(house: House, line: Line) -> None:
     [failed] = await house.said("tags.failed")
     assert (failed["code"], failed.get("source", "")) == ("no_cloud", "")
     assert "PURSIGHT_JOB_CLOUDS" in failed["remedy"]
+
+
+async def test_only_what_the_operator_lists(house: House, line: Line) -> None:
+    """Where tenants share an account, a job cannot have another's bucket tagged."""
+    arn = await make(line.behind, "bucket")
+    house.clouds._estates = Estates({"acme": estate(line.address).model_copy(update={"only": ("arn:aws:s3:::acme-*",)})})
+    await house.submitted(job({"storage": {"bucket": arn[13:]}}), UPSTREAM)
+    await house.run_jobs()
+    [failed] = await house.said("tags.failed")
+    assert failed["code"] == "resource_not_allowed"
+    assert await on_bucket(line, arn) == {}
 
 
 async def test_a_look_for_drift_says_nothing_where_there_is_none(house: House, line: Line) -> None:

@@ -74,9 +74,18 @@ class Clouds:
     def _signed(self, wish: Wish) -> Wish:
         """The wish with who writes it."""
         resource = wish.resource
-        if wish.cloud is not None or resource.provider == "kubernetes":
+        if wish.cloud is not None:
             return wish
         estate: Estate = self._estates.of(resource.tenant)
+        if not estate.permits(resource.id):
+            raise Failed(
+                "jobs of this tenant may not have this resource tagged",
+                why="the operator's file of clouds does not list it",
+                remedy="Correct the job, or ask the operator to add it to `only`.",
+                code="resource_not_allowed",
+            )
+        if resource.provider == "kubernetes":
+            return wish
         cloud = {"aws": estate.aws, "gcp": estate.gcp, "azure": estate.azure}[resource.provider]
         if cloud is None:
             raise _no_cloud(resource.provider, resource.tenant)

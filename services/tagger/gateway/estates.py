@@ -4,12 +4,14 @@ acme:                                  # a tenant, or "*" for those that have no
   aws: {role_arn: arn:aws:iam::123456789012:role/tagging}
   gcp: {service_account_ref: file:/run/secrets/tagging.json}
   azure: {tenant_id: ..., client_id: ..., client_secret_ref: env:AZURE_SECRET}
+  only: ["arn:aws:s3:::acme-*"]        # where tenants share an account: what their jobs may have tagged
   kubernetes:
     main: {server: https://10.0.0.1:6443, ca_file: /etc/pursight/main.crt, token_ref: file:/run/secrets/main}
 """
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +50,17 @@ class Estate(BaseModel):
     gcp: GcpConfig | None = None
     azure: AzureConfig | None = None
     kubernetes: dict[str, Cluster] = Field(default_factory=dict)
+    only: tuple[str, ...] = Field(
+        default=(), description="patterns of the resources that jobs may have tagged; empty: all that the clouds allow"
+    )
+
+    def permits(self, resource: str) -> bool:
+        """Whether jobs of this tenant may have this resource tagged.
+
+        >>> Estate(only=("arn:aws:s3:::acme-*",)).permits("arn:aws:s3:::other"), Estate().permits("arn:aws:s3:::other")
+        (False, True)
+        """
+        return not self.only or any(fnmatchcase(resource, pattern) for pattern in self.only)
 
     @model_validator(mode="before")
     @classmethod

@@ -100,7 +100,7 @@ def refused(code: str, needs: str) -> PurSightError:
 
 
 def client(verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
-    """Follows no redirect and trusts no proxy of the environment with a token that is not the operator's."""
+    """Follows no redirect: the token goes to the provider's own address, and nowhere else."""
     return httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, verify=verify, headers={"Accept": "application/json"})
 
 
