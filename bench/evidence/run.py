@@ -13,15 +13,14 @@ import argparse
 import json
 import re
 import subprocess
-import sys
 import time
-import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from bench.bars import say
 from bench.evidence.make import columns
+from bench.venvs import python_of
 from shared.contracts.asset import ColumnEvidence
 from shared.evidence.count import count_columns
 from shared.evidence.detectors import DETECTORS
@@ -30,7 +29,6 @@ LOOP_ROUNDS = 2
 SHORT = 50
 PRESIDIO_COLUMNS = 40
 PRESIDIO = ("presidio-analyzer==2.2.366", "spacy==3.8.18")
-WORK = Path(__file__).parents[1] / ".work" / "presidio"
 
 Counts = list[dict[str, int]]
 T = TypeVar("T")
@@ -108,19 +106,8 @@ def presidio(python: Path, data: list[list[str]]) -> float:
 
 
 def presidio_python() -> Path | None:
-    """An environment with Presidio, made at the first run; None where it cannot be had."""
-    python, ready = WORK / "bin" / "python", WORK / "ready"
-    if ready.exists() and ready.read_text() == " ".join(PRESIDIO):
-        return python
-    print("bench.evidence: installing Presidio into bench/.work, once …", file=sys.stderr, flush=True)
-    try:
-        venv.create(WORK, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PRESIDIO], check=True, stdout=sys.stderr)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"bench.evidence: Presidio cannot be installed ({error}); its bar is not measured", file=sys.stderr, flush=True)
-        return None
-    ready.write_text(" ".join(PRESIDIO))
-    return python
+    """An environment with Presidio; None where it cannot be had."""
+    return python_of("presidio", *PRESIDIO)
 
 
 def against_presidio(bench: Bench, python: Path | None) -> None:

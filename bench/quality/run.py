@@ -1,7 +1,8 @@
 """`make quality`: how right the shipped rules and model are on the quality set, as it is, with columns renamed, and on empty tables.
 
-Others judge the same values beside them. `python -m bench.quality.run --alone` leaves these out, `--rules` tier 2; `--misses` also prints
-every wrong answer of `schemas`, with `--renamed` or `--empty` those of that way of looking; those of `blind` are never shown.
+Others judge the same values beside them. `python -m bench.quality.run --alone` leaves these out, `--dataprofiler` adds DataProfiler (2 GB),
+`--rules` leaves tier 2 out. `--misses` prints every wrong answer of `schemas`, with `--renamed` or `--empty` those of that way of looking;
+those of `blind` are never shown.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from bench.bars import say
 from bench.evidence.run import presidio_python
-from bench.quality.beside import presidio_answers
+from bench.quality.beside import DATAPROFILER, LABELS, answers_of
 from bench.quality.figures import Answer, Figures, figures
 from bench.quality.gold import Gold, gold, tables
+from bench.venvs import python_of
 from services.classifier.app import load_model, load_ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
@@ -56,14 +58,19 @@ def measure(judge: Judge) -> dict[tuple[str, str], Figures]:
     return found
 
 
-def beside(judge: Judge) -> dict[tuple[str, str], Figures]:
-    """Presidio's figures on the same values; names of columns mean nothing to it. Nothing where it cannot be installed."""
-    python = presidio_python()
-    if python is None:
-        return {}
-    answers = {part: presidio_answers(python, gold(part), judge.ruleset) for part in PARTS}
-    answers["both"] = [answer for part in PARTS for answer in answers[part]]
-    return {("Presidio", part): figures(some, sensitive_classes(judge)) for part, some in answers.items()}
+def beside(judge: Judge, arguments: list[str]) -> dict[tuple[str, str], Figures]:
+    """Others' figures on the same values; names of columns mean nothing to them. Without those that cannot be installed."""
+    presidio = {theirs: name for name, several in judge.ruleset.elsewhere["presidio"].items() for theirs in several}
+    others = [("Presidio", presidio_python(), "presidio_labels.py", presidio)]
+    if "--dataprofiler" in arguments:
+        others.append(("DataProfiler", python_of("dataprofiler", *DATAPROFILER), "dataprofiler_labels.py", LABELS))
+    found: dict[tuple[str, str], Figures] = {}
+    for name, python, script, ours in others:
+        if python is not None:
+            answers = {part: answers_of(python, script, gold(part), ours) for part in PARTS}
+            answers["both"] = [answer for part in PARTS for answer in answers[part]]
+            found |= {(name, part): figures(some, sensitive_classes(judge)) for part, some in answers.items()}
+    return found
 
 
 def show(found: dict[tuple[str, str], Figures]) -> None:
@@ -88,7 +95,7 @@ def main(arguments: list[str]) -> int:
         show_misses(judge, "--renamed" not in arguments, "--empty" not in arguments)
     found = measure(judge)
     if "--alone" not in arguments:
-        found |= beside(judge)
+        found |= beside(judge, arguments)
     show(found)
     both = found["as they are", "both"]
     values = (both.sensitive_f1, both.macro_f1, both.calibration)
