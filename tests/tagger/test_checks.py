@@ -20,10 +20,13 @@ from services.tagger.gateway.measures import to_monitoring
 from services.tagger.gateway.rest import Edge
 from shared.cloud.aws import AwsSessions, AwsSignIn
 from shared.errors import Failed, PurSightError
-from tests.tagger.moto_server import ACCOUNT, NAMES, REGION, Line, client_of, line_to, make
+from tests.tagger.moto_server import ACCOUNT, NAMES, REGION, Line, line_to, make
 
 TAGS = {"TenantId": "acme", "ManagedBy": "pursight"}
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
+
+
+SESSIONS = AwsSessions()  # to make a session anew for each test costs more than the tests
 
 
 class World:
@@ -32,16 +35,20 @@ class World:
     def __init__(self, line: Line) -> None:
         self.line, self.ids = line, dict[str, str]()
         self.around = Around("emr", REGION, "", ACCOUNT, TAGS)
+        self.sign_in = AwsSignIn(REGION, "", "", "testing", "testing", line.address, ours=True)
+
+    def client(self, api: str) -> Any:
+        return SESSIONS.client(self.sign_in, api)
 
     async def made(self) -> World:
-        self.ids["bucket"] = (await make(self.line.behind, "bucket")).rpartition(":")[2]
-        self.ids["cluster"] = (await make(self.line.behind, "cluster")).rpartition("/")[2]
-        async with client_of(self.line.behind, "ec2") as ec2:
+        self.ids["bucket"] = (await make(self.line.address, "bucket")).rpartition(":")[2]
+        self.ids["cluster"] = (await make(self.line.address, "cluster")).rpartition("/")[2]
+        async with self.client("ec2") as ec2:
             self.ids["network"] = (await ec2.create_vpc(CidrBlock="10.1.0.0/16"))["Vpc"]["VpcId"]
             self.ids["subnet"] = (await ec2.create_subnet(VpcId=self.ids["network"], CidrBlock="10.1.1.0/24"))["Subnet"]["SubnetId"]
             group = await ec2.create_security_group(GroupName=f"g{next(NAMES)}", Description="x", VpcId=self.ids["network"])
             self.ids["group"] = group["GroupId"]
-        async with client_of(self.line.behind, "iam") as iam:
+        async with self.client("iam") as iam:
             role = await iam.create_role(RoleName=f"checks-{next(NAMES)}", AssumeRolePolicyDocument=TRUST)
             self.ids["role"] = role["Role"]["Arn"]
         self.around = Around("emr", REGION, self.ids["network"], ACCOUNT, TAGS)
@@ -49,17 +56,13 @@ class World:
 
     async def look(self, *named: tuple[str, str], around: Around | None = None) -> list[tuple[str, str]]:
         """Kind and code of each of these."""
-        sign_in = AwsSignIn(REGION, "", "", "testing", "testing", self.line.address, ours=True)
         wanted = [Wanted(kind, name, f"runtime.{kind}") for kind, name in named]
-        found = await AwsChecks(SESSIONS, sign_in).look(wanted, around or self.around)
+        found = await AwsChecks(SESSIONS, self.sign_in).look(wanted, around or self.around)
         assert all(each.why and each.remedy for each in found if each.code)
         return [(each.wanted.kind, each.code) for each in found]
 
     def ids_of(self, *kinds: str) -> list[tuple[str, str]]:
         return [(kind, self.ids[kind]) for kind in kinds]
-
-
-SESSIONS = AwsSessions()  # to make a session anew for each test costs more than the tests
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ async def test_each_thing_is_there_or_told_to_be_missing(world: World) -> None:
     found = await world.look(*world.ids.items(), *gone.items())
     assert found == [*((kind, "") for kind in world.ids), *((kind, f"{kind}_missing") for kind in gone)]
     assert not [action for action in world.line.requests if action.startswith(("PUT", "DELETE", "Add", "Delete", "Put"))]
-    async with client_of(world.line.behind, "ec2") as ec2:
+    async with world.client("ec2") as ec2:
         assert not (await ec2.describe_vpcs(VpcIds=[world.ids["network"]]))["Vpcs"][0].get("Tags")
 
 
@@ -106,9 +109,9 @@ async def test_what_is_of_no_use(world: World) -> None:
         ("role", "role_elsewhere"),
     ]
     cluster, bucket = [(await make(world.line.behind, kind)).rpartition(mark)[2] for kind, mark in (("cluster", "/"), ("bucket", ":"))]
-    async with client_of(world.line.behind, "emr") as emr:
+    async with world.client("emr") as emr:
         await emr.terminate_job_flows(JobFlowIds=[cluster])
-    async with client_of(world.line.behind, "s3") as s3:
+    async with world.client("s3") as s3:
         full = [{"Key": f"k{number}", "Value": "x"} for number in range(49)]
         await s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": full})
     assert await world.look(("cluster", cluster), ("bucket", bucket)) == [("cluster", "cluster_ended"), ("bucket", "too_many_tags")]
@@ -116,7 +119,7 @@ async def test_what_is_of_no_use(world: World) -> None:
 
 async def test_a_cluster_of_tasks(world: World) -> None:
     """ECS and Fargate ask another service."""
-    async with client_of(world.line.behind, "ecs") as ecs:
+    async with world.client("ecs") as ecs:
         await ecs.create_cluster(clusterName="tasks")
     around = Around("fargate", REGION, "", "", TAGS)
     found = await world.look(("cluster", "tasks"), ("cluster", "other"), around=around)
@@ -176,7 +179,7 @@ async def test_validate_shows_the_checks(
     await asyncio.to_thread(run, fine, "validate", json_output=True)
     text = next(tmp_path.glob("*.prom")).read_text()
     assert 'pursight_infrastructure_validation_duration_seconds{job="acme/orders"} ' in text
-    async with client_of(world.line.behind, "cloudwatch") as cloudwatch:
+    async with world.client("cloudwatch") as cloudwatch:
         known = (await cloudwatch.list_metrics(Namespace="PurSight"))["Metrics"]
     assert [each["MetricName"] for each in known] == ["pursight.infrastructure.validation_duration"]
     monkeypatch.delenv("PURSIGHT_CLOUD_METRICS")
