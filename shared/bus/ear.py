@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from aiokafka import ConsumerRecord
 
 from shared.bus.consume import Turn
-from shared.bus.hear import Hearing
+from shared.bus.deadletters import ID_HEADER
+from shared.bus.hear import Hearing, text
 from shared.bus.meter import Traced, meter, observe, traced_of
 from shared.bus.outgoing import Composer
 from shared.bus.received import Received
@@ -106,15 +107,16 @@ class HopEar(Ear):
 
     def hear(self, records: Sequence[ConsumerRecord]) -> Packed:
         load, times, traced, recording = self.hop.sender.load(), [], [], tracing.recording()
-        composer, start = self.hop.composer(load), time_ns()
+        composer, read, start = self.hop.composer(load), self.hearing.read, time_ns()
         for record in () if self.topic.request else records:  # a request may have to wait behind another one
-            heard = self.hearing(record)
-            received = heard.received
-            if heard.code or heard.letter or not self._said(received, composer):
+            headers = dict(record.headers)
+            parent = text(headers.get("traceparent"))
+            received, code, _ = read(record, headers, parent)
+            if code or ID_HEADER in headers or not self._said(received, composer):
                 break
             times.append(received.time)
             if recording and tracing.sampled(received.traceparent):
-                traced.append(traced_of(heard))
+                traced.append(traced_of(received, parent))
         return Packed(records, start, load if len(times) == len(records) else None, times, traced)
 
     def _said(self, received: Received[Any], composer: Composer) -> bool:

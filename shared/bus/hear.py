@@ -78,10 +78,10 @@ def _parsed(stamp: bytes) -> datetime | None:
     return parsed if parsed.tzinfo else None
 
 
-def tenant_of(key: str, headers: dict[str, bytes | None]) -> str:
+@lru_cache(maxsize=4_096)
+def tenant_of(head: str, header: bytes | None) -> str:
     """The key's first part, because keys are what access is given by; the header where there is no key."""
-    head = key.partition("/")[0]
-    return (unquote(head) if "%" in head else head) or text(headers.get("ce_tenant")) or DEFAULT_TENANT
+    return unquote(head) or text(header) or DEFAULT_TENANT
 
 
 class Hearing:
@@ -99,32 +99,40 @@ class Hearing:
     def __call__(self, record: ConsumerRecord) -> Heard:
         """The envelope always, the event where there is one."""
         headers: dict[str, bytes | None] = dict(record.headers)
+        parent = text(headers.get("traceparent"))
+        received, code, why = self.read(record, headers, parent)
+        if ID_HEADER in headers:
+            return Heard(record, parent, text(headers.get(LINK_HEADER)), text(headers[ID_HEADER]), received, code, why)
+        return Heard(record, parent, "", "", received, code, why)
+
+    def read(self, record: ConsumerRecord, headers: dict[str, bytes | None], parent: str) -> tuple[Received[Any], str, str]:
+        """The same without the record: what was received, and a code and our words where that is no event."""
         get = headers.get
-        key, partition, offset = text(record.key), record.partition, record.offset
-        parent = text(get("traceparent"))
+        key, id, after = record.key, get("ce_id"), get("ce_causationid")
+        key = key.decode("utf-8", "backslashreplace") if key else ""
+        head = key.partition("/")[0]
         event, code, why = self._event(record, headers)
-        again = ID_HEADER in headers
         received: Received[Any] = _RECEIVED(
             Received,
             (
                 event,
-                text(get("ce_id")) or str(uuid5(NAMESPACE, f"{record.topic}/{partition}/{offset}")),
+                id.decode("utf-8", "backslashreplace")
+                if id
+                else str(uuid5(NAMESPACE, f"{record.topic}/{record.partition}/{record.offset}")),
                 key,
                 self._topic.name,
-                partition,
-                offset,
+                record.partition,
+                record.offset,
                 moment(get("ce_time"), record.timestamp),
-                tenant_of(key, headers),
-                text(get("ce_causationid")),
+                tenant_of(head, None if head else get("ce_tenant")),
+                after.decode("utf-8", "backslashreplace") if after else "",
                 tracing.child(parent),
-                _count(get(ATTEMPT_HEADER)) if again else 1,
+                _count(get(ATTEMPT_HEADER)) if ID_HEADER in headers else 1,
                 event is None and not code,
                 self._believe and self._believe(self._topic.name, record.key, headers, record.value),
             ),
         )
-        if again:
-            return Heard(record, parent, text(get(LINK_HEADER)), text(get(ID_HEADER)), received, code, why)
-        return Heard(record, parent, "", "", received, code, why)
+        return received, code, why
 
     def _event(self, record: ConsumerRecord, headers: dict[str, bytes | None]) -> tuple[Any, str, str]:
         if self._blank is not None:

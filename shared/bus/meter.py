@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry.trace import SpanKind
 
 from shared.bus.hear import Heard
+from shared.bus.received import Received
 from shared.observe import tracing
 from shared.observe.names import counter, observe_many
 from shared.observe.otlp import encoded
@@ -22,7 +24,8 @@ def meter(topic: str, group: str, batch: Sequence[Heard], seen: set[str], start_
         counter("pursight_events", topic, group, "ok").inc(fresh)
     if repeated:
         counter("pursight_events", topic, group, "duplicate").inc(repeated)
-    traced = [traced_of(heard) for heard in batch if tracing.sampled(heard.received.traceparent)] if tracing.recording() else ()
+    sampled = [heard for heard in batch if tracing.sampled(heard.received.traceparent)] if tracing.recording() else ()
+    traced = [traced_of(heard.received, heard.parent, heard.link, heard.code) for heard in sampled]
     observe(topic, group, [heard.received.time for heard in batch], traced, start_ns, end_ns)
 
 
@@ -36,9 +39,8 @@ class Traced(NamedTuple):
     attributes: bytes
 
 
-def traced_of(heard: Heard) -> Traced:
+def traced_of(received: Received[Any], parent: str, link: str = "", error: str = "") -> Traced:
     """What the event's span will be made of."""
-    received = heard.received
     attributes = encoded(
         {
             "messaging.destination.partition.id": str(received.partition),
@@ -48,15 +50,16 @@ def traced_of(heard: Heard) -> Traced:
             "pursight.tenant": received.tenant,
         }
     )
-    return Traced(received.traceparent, heard.parent, heard.link, heard.code, attributes)
+    return Traced(received.traceparent, parent, link, error, attributes)
 
 
 def observe(topic: str, group: str, times: Sequence[datetime], traced: Sequence[Traced], start_ns: int, end_ns: int) -> None:
     """Durations and ages of events that were true at `times`, and a consumer span of each that is traced."""
     now, labels = end_ns / 1e9, (topic, group)
     exemplar = tracing.trace_id(traced[-1].own) if traced else ""
-    observe_many("pursight_event_duration_seconds", labels, [(end_ns - start_ns) / 1e9] * len(times), exemplar)
-    observe_many("pursight_event_age_seconds", labels, [max(0.0, now - time.timestamp()) for time in times], exemplar)
+    observe_many("pursight_event_duration_seconds", labels, {(end_ns - start_ns) / 1e9: len(times)}, exemplar)
+    ages = {max(0.0, now - time.timestamp()): count for time, count in Counter(times).items()}
+    observe_many("pursight_event_age_seconds", labels, ages, exemplar)
     if not traced:
         return
     common = encoded(

@@ -131,7 +131,7 @@ class Composer:
         ordinal = self._ordinals.get(place, 0)
         self._ordinals[place] = ordinal + 1
         id = fast_event_id(self._service, cause, topic, key, ordinal)
-        trace = tracing.child(parent)
+        trace = tracing.below(parent)
         headers = headers_of(self._service, topic, id, self._time, tenant, after or cause, trace)
         span = parent if trace != parent and tracing.recording() else ""
         self._put(Outgoing(topic, key.encode(), body, headers, span, self._now_ns))

@@ -53,37 +53,52 @@ class Load:
     `counts` says how many partitions a topic has and until when that holds; what is of other topics waits for its place.
     """
 
+    __slots__ = ("_counts", "_now_ms", "_open", "places", "producer", "size", "traced", "unplaced")
+
     def __init__(self, counts: Mapping[str, tuple[int, float]], producer: Any) -> None:
         self.size = 0
         self.places: dict[Place, list[tuple[Any, list[int]]]] = {}
         self.unplaced: dict[str, list[tuple[int, Outgoing]]] = {}
         self.traced: list[Said] = []
-        self.producer, self._counts = producer, counts
+        self.producer, self._counts, self._now_ms = producer, counts, time_ns() // 1_000_000
+        self._open: dict[str, list[tuple[Any, Any] | None]] = {}  # of each topic, by partition: how to append to its last batch
 
     def put(self, record: Outgoing) -> None:
         """Add a record behind the others of its partition."""
-        index, self.size = self.size, self.size + 1
-        count = self._counts.get(record.topic, _UNKNOWN)[0]
-        if count and self.producer and record.topic not in self.unplaced:
-            self.append(index, record, count)
+        index = self.size
+        self.size = index + 1
+        if record.topic in self._open or self._known(record.topic):
+            self._append(index, record, self._open[record.topic])
         else:
             self.unplaced.setdefault(record.topic, []).append((index, record))
         if record.parent:
             self.traced.append(Said.of(index, record))
 
-    def append(self, index: int, record: Outgoing, count: int) -> None:
-        """Put it into the batch of its partition, one of `count`."""
-        key, body, headers = record.key, record.body, record.headers
-        partition = key_hash(key) % count if key else random.randrange(count)
-        queue = self.places.get((record.topic, partition))
-        if queue is None:
-            queue = self.places[record.topic, partition] = [(self.producer.create_batch(), [])]
-        builder, indices = queue[-1]
-        if builder.append(timestamp=None, key=key, value=body, headers=headers) is None:
-            builder, indices = self.producer.create_batch(), []
-            queue.append((builder, indices))
-            builder.append(timestamp=None, key=key, value=body, headers=headers)
-        indices.append(index)
+    def _known(self, topic: str) -> bool:
+        count = self._counts.get(topic, _UNKNOWN)[0]
+        if count and self.producer and topic not in self.unplaced:
+            self._open[topic] = [None] * count
+        return topic in self._open
+
+    def place(self, topic: str, count: int) -> None:
+        """The topic turned out to have `count` partitions: pack what waited for that."""
+        self._open[topic] = [None] * count
+        for index, record in self.unplaced.pop(topic):
+            self._append(index, record, self._open[topic])
+
+    def _append(self, index: int, record: Outgoing, by_partition: list[tuple[Any, Any] | None]) -> None:
+        key, body, headers, now = record.key, record.body, record.headers, self._now_ms
+        partition = (key_hash(key) if key else random.getrandbits(31)) % len(by_partition)
+        last = by_partition[partition]
+        if last is None or last[0](timestamp=now, key=key, value=body, headers=headers) is None:
+            last = by_partition[partition] = self._batch(record.topic, partition)
+            last[0](timestamp=now, key=key, value=body, headers=headers)
+        last[1](index)
+
+    def _batch(self, topic: str, partition: int) -> tuple[Any, Any]:
+        builder, indices = self.producer.create_batch(), list[int]()
+        self.places.setdefault((topic, partition), []).append((builder, indices))
+        return builder.append, indices.append
 
 
 class Sender:
@@ -151,11 +166,10 @@ class Sender:
         """Find the places of those whose topic was not known, and see that it is known still when the next load comes."""
         for topic in {topic for topic, _ in load.places} | load.unplaced.keys():
             count = await self._partitions(producer, topic)
-            for index, record in load.unplaced.pop(topic, ()):
-                if count:
-                    load.append(index, record, count)
-                else:
-                    results[index] = UnknownTopicOrPartitionError(topic)
+            if count and topic in load.unplaced:
+                load.place(topic, count)
+            for index, _ in load.unplaced.pop(topic, ()):
+                results[index] = UnknownTopicOrPartitionError(topic)
 
     async def _wave(
         self, producer: AIOKafkaProducer, places: dict[Place, list[tuple[Any, list[int]]]], results: list[Exception | None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as TallyOf
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -177,15 +177,18 @@ def forget(name: str, *labels: str) -> None:
         return
 
 
-def observe_many(name: str, labels: Sequence[str], values: Sequence[float], exemplar: str = "") -> None:
-    """Observe all values of a batch: one lock per bucket instead of per value. `exemplar` is the trace id of the last value."""
-    if not values:
-        return
+def observe_many(name: str, labels: Sequence[str], values: Mapping[float, int], exemplar: str = "") -> None:
+    """Observe values, each as often as is said: one lock per bucket instead of per value. `exemplar` is the trace id of the last one."""
     child = histogram(name, *labels)
-    if exemplar:
-        *values, last = values
-        child.observe(last, {"trace_id": exemplar})
     bounds: Sequence[float] = child._upper_bounds
-    for index, count in TallyOf(bisect_left(bounds, value) for value in values).items():
+    tally: TallyOf[int] = TallyOf()
+    for value, times in values.items():
+        tally[bisect_left(bounds, value)] += times
+    total = sum(value * times for value, times in values.items())
+    if exemplar:
+        child.observe(value, {"trace_id": exemplar})
+        tally[bisect_left(bounds, value)] -= 1
+        total -= value
+    for index, count in tally.items():
         child._buckets[index].inc(count)
-    child._sum.inc(sum(values))
+    child._sum.inc(total)

@@ -81,7 +81,12 @@ def root(name: str = "", trace: str = "") -> str:
 
 def child(parent: str) -> str:
     """The context of a new span below `parent`: unchanged where `parent` is not sampled or nothing is recorded, new where there is none."""
-    if not parent or not _W3C.fullmatch(parent):
+    return below(parent) if parent and _W3C.fullmatch(parent) else root()
+
+
+def below(parent: str) -> str:
+    """`child` of a context that is known to be valid, as that of everything received is."""
+    if not parent:
         return root()
     if _recorder.sink is None or not sampled(parent):
         return parent

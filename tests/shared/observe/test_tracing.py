@@ -158,7 +158,7 @@ def test_the_sampler_is_the_environments(monkeypatch: pytest.MonkeyPatch, name: 
 
 def test_observing_a_batch_equals_observing_each() -> None:
     """The short cut over the buckets counts what single observations would."""
-    observe_many("pursight_event_duration_seconds", ("t", "g"), [0.001, 0.3, 0.3, 1000.0], exemplar="ab")
+    observe_many("pursight_event_duration_seconds", ("t", "g"), {0.001: 1, 0.3: 2, 1000.0: 1}, exemplar="ab")
     labels = {"topic": "t", "group": "g"}
     assert REGISTRY.get_sample_value("pursight_event_duration_seconds_count", labels) == 4
     assert REGISTRY.get_sample_value("pursight_event_duration_seconds_sum", labels) == pytest.approx(1000.601)
