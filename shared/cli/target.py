@@ -67,7 +67,7 @@ def _parsed(url: str, name: str, tenant: str) -> Target:
 def _named(document: dict[str, Any], name: str, tenant: str) -> dict[str, Any]:
     """With a name of its own where none is given: short for what is on this machine, or has a name that is unique in the world."""
     engine, host = ENGINES[document["engine"]], str(document.get("host", ""))
-    usual = name or _plain(_name(host or "localhost", document.get("port", engine.port), _place_name(document), engine.port))
+    usual = name or _name(host or "localhost", document.get("port", engine.port), _place_name(document), engine.port)
     return {"name": usual, **({"tenant": tenant} if tenant else {}), "location": "on_prem", **document}
 
 
@@ -114,7 +114,7 @@ def _of_server(parts: SplitResult, name: str, tenant: str) -> Target:
 def _name(host: str, port: int, database: str, usual_port: int) -> str:
     """Short for this machine's usual port, unambiguous otherwise."""
     place = "" if host in ("localhost", "127.0.0.1", "::1") else f"{host}-"
-    return f"{place}{database}" + ("" if port == usual_port else f"-{port}")
+    return _plain(f"{place}{database}" + ("" if port == usual_port else f"-{port}"))
 
 
 def _place(host: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.cli.target import parse
+from shared.contracts.judging.source import judge
 from shared.errors import UsageError
 
 
@@ -161,3 +162,10 @@ def test_what_is_no_such_url_is_one_line(url: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse(url)
     assert "pw" not in refused.value.line()
+
+
+def test_a_name_that_nobody_chose_is_plain() -> None:
+    """Whatever the database or folder is called, its source has a name that can be registered."""
+    for url in ("postgresql://h/odd.d%2Fb%20%F0%9F%A6%8A", "file:///srv/my%20data%20(x)", "mongodb://h/..", "s3://lake/a%20b/$c"):
+        document = parse(url).document
+        assert not [problem for problem in judge(document).problems if problem.field == "name"], document["name"]
