@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from shared.contracts.cloud import CLOUDS
 from shared.contracts.engines import ENGINES, STORES, cloud_of, engine_of
-from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, SslConfig
+from shared.contracts.source import DataSource, Problem, ReplicaConfig, ScanBudget, Scope, SslConfig
 
 CONTAINERS = ("connection_properties", "additional_properties")  # their fields belong to the source itself
-BLOCKS = ("cloud_config", "ssl_config", "replica_config", "scope")
+BLOCKS = ("cloud_config", "ssl_config", "replica_config", "scan_budget", "scope")
 PROVIDERS = {"aws": "aws", "amazon": "aws", "azure": "azure", "microsoft": "azure", "gcp": "gcp", "google": "gcp", "google_cloud": "gcp"}
 PREFIXES = {f"{word}_": provider for word, provider in PROVIDERS.items()}
 
@@ -102,6 +102,7 @@ BLOCK_FIELDS: dict[str, dict[str, str]] = {
         "account_name": "storage_account",
         "instance_connection_name": "instance",
     },
+    "scan_budget": {"max_statements": "statements", "max_bytes": "bytes", "max_seconds": "seconds"},
     "scope": {},
 }
 VALUES: dict[str, dict[str, str]] = {
@@ -126,6 +127,7 @@ BLOCK_MODELS: dict[str, frozenset[str]] = {
     "cloud_config": frozenset(field for model in CLOUDS.values() for field in model.model_fields),
     "ssl_config": frozenset({*SslConfig.model_fields, "enabled", "check_hostname"}),
     "replica_config": frozenset(ReplicaConfig.model_fields),
+    "scan_budget": frozenset(ScanBudget.model_fields),
     "scope": frozenset(Scope.model_fields),
 }
 # A switch says a mode where nobody names one, and contradicts some that are named.

@@ -18,9 +18,14 @@ from shared.contracts.judging.dialects import BLOCK_FIELDS, FIELDS, normalise, w
 from shared.contracts.judging.schedule import next_after
 from shared.contracts.judging.wording import HELPS, in_words
 from shared.contracts.names import DEFAULT_TENANT, SourceName
-from shared.contracts.source import DataSource, Problem, ReplicaConfig, Scope, SslConfig
+from shared.contracts.source import DataSource, Problem, ReplicaConfig, ScanBudget, Scope, SslConfig
 
-BLOCKS: dict[str, type[BaseModel]] = {"ssl_config": SslConfig, "replica_config": ReplicaConfig, "scope": Scope}
+BLOCKS: dict[str, type[BaseModel]] = {
+    "ssl_config": SslConfig,
+    "replica_config": ReplicaConfig,
+    "scan_budget": ScanBudget,
+    "scope": Scope,
+}
 WHENEVER = datetime(2024, 1, 1, tzinfo=UTC)  # any day does to see whether a schedule ever comes
 STAND_IN = {"name": "unnamed", "database": "unnamed"}  # for looking at the rest of a source that lacks them
 

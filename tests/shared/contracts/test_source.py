@@ -34,6 +34,16 @@ def test_every_problem_is_told_at_once() -> None:
     } <= found
 
 
+def test_how_a_source_is_scanned_is_held_to_its_words() -> None:
+    """A misspelt limit would be none."""
+    assert codes({**GOOD, "pace": "fast", "scan_budget": {"secnds": 3, "bytes": -1}}) == {
+        ("pace", "invalid"),
+        ("scan_budget.secnds", "unknown_field"),
+        ("scan_budget.bytes", "invalid"),
+    }
+    assert codes({**GOOD, "pace": "conservative", "scan_budget": {"seconds": 3}}) == set()
+
+
 @pytest.mark.parametrize("field", ["name", "tenant", "host", "username"])
 def test_a_field_of_the_wrong_kind_is_one_problem(field: str) -> None:
     """Nothing is said of fields whose default waits for it."""
