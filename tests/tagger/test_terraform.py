@@ -444,6 +444,15 @@ def test_planned_approved_applied_handed_over(job: Job) -> None:
     assert job.run("outputs")["outputs"] == {"emr_cluster_id": "j-1"}
 
 
+def test_a_module_that_is_not_there(job: Job) -> None:
+    """Told with the line of the field; a remote one needs a folder that calls it."""
+    job.file.write_text(job.file.read_text().replace('"module_source": "."', '"module_source": "git::https://example.com/modules.git"'))
+    for mode in ("validate", "plan", "apply", "outputs"):
+        assert job.refused(mode) == "module_missing"
+    job.file.write_text(job.file.read_text().replace('"module_source": "git::https://example.com/modules.git", ', ""))
+    assert job.refused("apply") == job.refused("outputs") == "no_module"
+
+
 def test_nothing_is_applied_but_what_was_approved(job: Job) -> None:
     """No digest, another, too little of it, a plan or a job that changed since: nothing runs."""
     assert job.refused("apply") == "no_plan"
@@ -496,11 +505,12 @@ def test_wrong_variables_are_told_by_place_before_anything_runs(
 ) -> None:
     """Field, line, remedy; and nothing is written."""
     job.write(**variables)
-    with pytest.raises(UsageError):
-        run(str(job.file), "plan", json_output=True)
-    told = json.loads(capsys.readouterr().out)["problems"]
-    assert code in {problem["code"] for problem in told}
-    assert all(problem["line"] for problem in told)
+    for mode in ("validate", "plan"):
+        with pytest.raises(UsageError):
+            run(str(job.file), mode, json_output=True)
+        told = json.loads(capsys.readouterr().out)["problems"]
+        assert code in {problem["code"] for problem in told}
+        assert all(problem["line"] for problem in told)
     assert not (job.folder / "steps").exists()
     assert not (job.folder / "pursight.auto.tfvars.json").exists()
 

@@ -92,6 +92,12 @@ def needed(infrastructure: Infrastructure | None, mode: str) -> Infrastructure:
     return infrastructure
 
 
+def validated(given: Infrastructure | None, *, json_output: bool) -> None:
+    """Raises UsageError where the module's folder or what it would be told is not right; runs nothing."""
+    if given:
+        _variables(given, json_output=json_output)
+
+
 def planned(given: Infrastructure, *, form: str, json_output: bool) -> dict[str, Any]:
     """Write the variables, plan, judge, and keep the plan for an apply."""
     if form not in FORMS:
@@ -163,12 +169,14 @@ def show_plan(told: dict[str, Any]) -> None:
 def applied(given: Infrastructure, *, approve: str, accept: Sequence[str], out: str, json_output: bool) -> dict[str, Any]:
     """Apply the plan that waits, if its digest is the approved one and nothing else changed; then hand over its outputs."""
     if unknown := set(accept) - set(CODES):
-        raise UsageError(f"there is nothing like {', '.join(sorted(unknown))} to accept", remedy=f"Known are {', '.join(CODES)}.")
+        raise UsageError(
+            f"there is nothing like {', '.join(sorted(unknown))} to accept", remedy=f"Known are {', '.join(CODES)}.", code="unknown_code"
+        )
     variables = _variables(given, json_output=json_output)
     with _run(given, "apply") as run:
         record = _approved(run, variables, approve, accept)
         file = run.approved_plan(record, approve)
-        begun, started = record.become("applying", _now(), approved_by=getpass.getuser()), monotonic()
+        begun, started = record.become("applying", _now(), approved_by=_who()), monotonic()
         run.keep(begun)
         try:
             outputs = asyncio.run(_apply(given, run, variables, file, quiet=json_output))
@@ -348,6 +356,13 @@ def _run(given: Infrastructure, doing: str) -> AbstractContextManager[Run]:
 
 def _written(where: Where) -> Written:
     return Written(where.name, {}, dict(where.lines))
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"user {os.getuid()}"
 
 
 def _now() -> datetime:

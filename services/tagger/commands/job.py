@@ -14,6 +14,7 @@ from typing import Any
 import typer
 import yaml
 
+from services.tagger.commands import checks, infrastructure
 from services.tagger.commands.documents import contract_from, job_from
 from services.tagger.domain.declared import Where
 from services.tagger.domain.job import DerivedJob, derive_job
@@ -48,6 +49,7 @@ def run(config: str, mode: str, *, asset: str = "", json_output: bool = False, *
     contract = _contract(job, config, asset, json_output=json_output)
     derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", personal=holds_personal)
     if mode == "validate":
+        infrastructure.validated(infrastructure.of_job(job, where, derived, config), json_output=json_output)
         return _valid(job, contract, derived, json_output=json_output)
     if options.export:
         return _exported(job, derived, options)
@@ -57,8 +59,6 @@ def run(config: str, mode: str, *, asset: str = "", json_output: bool = False, *
 def _by_terraform(
     job: JobConfig, where: Where, derived: DerivedJob, config: str, mode: str, options: Options, *, json_output: bool
 ) -> None:
-    from services.tagger.commands import infrastructure
-
     found = infrastructure.of_job(job, where, derived, config)
     if mode == "plan":
         told = infrastructure.planned(found, form=options.form, json_output=json_output) if found else None
@@ -123,8 +123,6 @@ def _contract(job: JobConfig, config: str, asset: str, *, json_output: bool) -> 
 
 def _valid(job: JobConfig, contract: tuple[Normal, Where] | None, derived: DerivedJob, *, json_output: bool) -> None:
     """Raises typer.Exit with FOUND where the infrastructure is not as the job says."""
-    from services.tagger.commands import checks
-
     told = checks.validate_infrastructure(job, derived)
     if json_output:
         named = contract[1].name if contract else None

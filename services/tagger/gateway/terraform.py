@@ -215,7 +215,7 @@ async def _asked_to_stop() -> AsyncIterator[asyncio.Event]:
     finally:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 async def _gone(child: asyncio.subprocess.Process) -> None:
