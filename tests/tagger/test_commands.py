@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from services.tagger.commands import app
+from services.tagger.commands.contract import app
 from shared.cli.commands import app as shell
 from shared.errors import Failed, UsageError
 
