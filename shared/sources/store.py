@@ -154,6 +154,8 @@ class StoreSession:
             count += len(page)
             if count > _MOST_OBJECTS or assets.too_many:
                 raise refusal("too_many_objects")  # a list that was cut would look as if the rest were gone
+        for shut in self._store.shut if isinstance(self._store, FolderStore) else ():
+            assets.add_shut(shut)
         return Listing({(asset.schema, asset.table): asset for asset in assets.all()})
 
     async def _one(self, assets: Listing, task: SampleTask) -> Sample:
@@ -181,7 +183,7 @@ class StoreSnapshot:
         for number, asset in enumerate(each for each in self._assets.values() if _within(scope, each)):
             partitions = asset.files if asset.files > 1 else 0
             pages = -(-asset.bytes // PAGE_BYTES)
-            mark = TableMark(number, asset.schema, asset.table, "prefix", None, pages, asset.bytes, partitions, True, 0)
+            mark = TableMark(number, asset.schema, asset.table, "prefix", None, pages, asset.bytes, partitions, asset.readable, 0)
             found.append(replace(mark, mark=_digest(asset, await self._looked(asset))) if compare else mark)
         return found
 

@@ -90,7 +90,8 @@ def _pattern(part: str) -> str:
 
 @dataclass(slots=True)
 class Asset:
-    """Files that belong together. `sample` are those that are looked at: the same ones each time while the files stay."""
+    """Files that belong together, or a folder that may not be read. `sample` are those that are looked at: the same ones each time while
+    the files stay."""
 
     schema: str
     table: str
@@ -98,6 +99,7 @@ class Asset:
     files: int = 0
     bytes: int = 0
     partitions: dict[str, set[str]] = field(default_factory=dict)
+    readable: bool = True
     _heap: list[tuple[int, str, int]] = field(default_factory=list)
 
     def add(self, entry: Entry, partitions: tuple[tuple[str, str], ...]) -> None:
@@ -121,7 +123,15 @@ class Assets:
     def __init__(self) -> None:
         self._found: dict[tuple[tuple[str, ...], str, str], Asset] = {}
         self._varying: dict[tuple[tuple[str, ...], str, str], bool] = {}
+        self._shut: dict[tuple[str, str], Asset] = {}
         self.too_many = False
+
+    def add_shut(self, folder: str) -> None:
+        """A folder that nobody can look into: one asset, whatever it holds."""
+        *above, name = folder.split("/")
+        if not any(part.startswith(("_", ".")) for part in (*above, name)):
+            asset = Asset("/".join(map(_pattern, above)) or ROOT, _pattern(name), "", readable=False)
+            self._shut[asset.schema, asset.table] = asset
 
     def add(self, entry: Entry) -> None:
         """One more object."""
@@ -145,4 +155,5 @@ class Assets:
             alone = together[folders] == 1 and self._varying[key] and folders
             asset.schema = "/".join(folders[:-1] if alone else folders) or ROOT
             asset.table = folders[-1] if alone else pattern
-        return sorted(self._found.values(), key=lambda each: (each.schema, each.table))
+        every = self._shut | {(each.schema, each.table): each for each in self._found.values()}
+        return [every[name] for name in sorted(every)]

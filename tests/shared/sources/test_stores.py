@@ -225,6 +225,11 @@ async def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch
         found = await session.probe()
     assert (found.privileges.tables_visible, found.privileges.tables_readable) == (2, 1)
     assert [(note.code, note.cause) for note in found.warnings] == [("tables_unreadable", "1 of 2 tables cannot be read")]
+    tables = await _tables(tmp_path)
+    assert {name: (facts.mark.readable, list(facts.names)) for name, facts in tables.items()} == {
+        "people.csv": (True, ["id", "name"]),
+        "shut": (False, []),
+    }
 
 
 def test_a_stack_that_serves_others_reads_no_folder(tmp_path: Path) -> None:
