@@ -154,7 +154,7 @@ def test_a_contract_of_no_asset_is_told(job: Path, monkeypatch: pytest.MonkeyPat
         def send(self, *_: Any) -> dict[str, Any]:
             return {"assets": [], "findings": []}
 
-    monkeypatch.setattr("services.tagger.commands.edge", lambda: nullcontext(Nobody()))
+    monkeypatch.setattr("services.tagger.commands.contract.edge", lambda: nullcontext(Nobody()))
     with pytest.raises(Failed) as told:
         contract("diff", str(job.parent.parent / "contracts" / "postgres_orders.yaml"))
     assert (told.value.code, told.value.exit_code) == ("no_asset", 1)
