@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,12 +16,17 @@ from services.discovery.worker.scan import Scanner
 from shared.bus.jobs import work
 from shared.contracts.connection import SourceConnected, SourceFailedOver
 from shared.contracts.judging.allowed import Allowed
+from shared.contracts.rules import RulesetPublished
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
 from shared.db import circuits
 from shared.db.seats import Seats
 from shared.egress import GuardedLoop, Surroundings, surroundings
+from shared.evidence import own
 from shared.service import Service, ServiceContext
+
+PATTERNS_SECONDS = 5.0  # between looks for patterns of a new rule set
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -32,9 +38,11 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
     sources = Sources(home=settings.home, around=_around(context), patience=_patience(settings), seats=seats, pool=context.pool)
     scanner = Scanner(store, context.jobs, sources, tries=settings.scan_tries)
     context.bus.on(SourceConnected, partial(handlers.on_source_connected, store=store, jobs=context.jobs), batch=100)
+    context.bus.on(RulesetPublished, partial(handlers.on_ruleset_published, store=store))
     context.bus.on(SourceFailedOver, partial(handlers.on_source_failed_over, store=store), batch=100)
     context.bus.on(ScanRequested, partial(handlers.on_scan_requested, store=store, jobs=context.jobs, gate=context.gate), batch=100)
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, store=store, jobs=context.jobs), batch=100)
+    context.every(PATTERNS_SECONDS, partial(_take_up_patterns, store))
     context.routes += api.routes(store, context.jobs, sources)
     context.spawn(partial(work, context.jobs, SCAN, scanner.work, concurrency=settings.scans_at_once, fair=True))
     context.spawn(partial(work, context.jobs, SCAN, scanner.work, concurrency=1, fair=True, at_least=URGENT))
@@ -42,6 +50,14 @@ async def wire(context: ServiceContext[DiscoverySettings]) -> AsyncIterator[None
         yield
     finally:
         await seats.close()
+
+
+async def _take_up_patterns(store: Store) -> None:
+    """Those of the rule set in force. What cannot be looked for is told, and what was in use stays."""
+    try:
+        own.use(await store.patterns())
+    except ValueError as error:
+        log.error("patterns.refused", extra={"reason": str(error)})
 
 
 def _around(context: ServiceContext[DiscoverySettings]) -> Surroundings:

@@ -15,6 +15,7 @@ from shared.bus.received import Received
 from shared.contracts.connection import Diagnosis, SourceConnected, SourceFailedOver
 from shared.contracts.envelope import event_id
 from shared.contracts.names import SourceName
+from shared.contracts.rules import RulesetPublished
 from shared.contracts.scan import ScanFailed, ScanRequested
 from shared.contracts.source import Scope, SourceRemoved
 from shared.observe import tracing
@@ -29,6 +30,14 @@ async def on_source_connected(batch: Sequence[Received[SourceConnected]], *, sto
         for received in compress(batch, unit.bus.is_new):
             if not received.tombstone and await unit.connect(received.event):
                 await _ask(unit, jobs, _scan(received, received.event.source, reason="connected"))
+
+
+async def on_ruleset_published(batch: Sequence[Received[RulesetPublished]], *, store: Store) -> None:
+    """ruleset.published: the patterns of the newest are looked for from the next look on, by every instance."""
+    async with store.unit(batch) as unit:
+        fresh = [received.event for received in compress(batch, unit.bus.is_new) if not received.tombstone]
+        if fresh:
+            await unit.keep_patterns({told.name: told.pattern for told in fresh[-1].patterns})
 
 
 async def on_source_failed_over(batch: Sequence[Received[SourceFailedOver]], *, store: Store) -> None:

@@ -133,6 +133,12 @@ class Store:
         text = await self._pool.fetchval("select connected from source where key = $1 and version > removed_version", source)
         return SourceConnected.model_validate_json(text) if text else None
 
+    async def patterns(self) -> dict[str, str]:
+        """The patterns of the rule set in force, by name, in its order."""
+        text = await self._pool.fetchval("select told from pattern")
+        found: dict[str, str] = orjson.loads(text) if text else {}
+        return found
+
     async def is_there(self, key: str) -> bool:
         """Whether the last look at its source found this asset."""
         return bool(await self._pool.fetchval("select true from asset where key = $1 and not gone", key))
@@ -196,6 +202,11 @@ class DiscoveryUnit:
     def __init__(self, bus: Unit) -> None:
         self.bus = bus
         self._sql = bus.connection
+
+    async def keep_patterns(self, told: Mapping[str, str]) -> None:
+        """These, name to pattern, in place of those before."""
+        text = orjson.dumps(told).decode()
+        await self._sql.execute("insert into pattern (told) values ($1::json) on conflict (one) do update set told = excluded.told", text)
 
     async def connect(self, event: SourceConnected) -> bool:
         """Keep what the connector said. False where it is old, or the source was removed since."""

@@ -10,6 +10,13 @@ from shared.contracts.base import AssetKey, Contract, Name, SourceKey
 from shared.contracts.source import Problem
 
 
+class ValuePattern(Contract):
+    """A form of values that people wrote. `name` is how evidence tells of it."""
+
+    name: str = Field(pattern="^own_[a-z][a-z0-9_]*$", max_length=67)
+    pattern: str = Field(max_length=200)
+
+
 class RulesetPublished(Contract):
     """Rules of classification as they stand now."""
 
@@ -18,6 +25,7 @@ class RulesetPublished(Contract):
     digest: str
     rules: int = Field(ge=0)
     classes: tuple[str, ...] = ()
+    patterns: tuple[ValuePattern, ...] = Field(default=(), description="what discovery looks for in values besides its own detectors")
 
 
 class PolicyControl(Contract):

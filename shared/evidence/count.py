@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contracts.asset import ColumnEvidence, Lengths, Match
-from shared.evidence import profile
+from shared.evidence import own, profile
 from shared.evidence.automaton import Automaton
 from shared.evidence.detector import Detector, Found, Mask
 from shared.evidence.detectors import BY_NAME, DETECTORS
@@ -218,13 +218,14 @@ def _evidence(lines: Lines, nulls: Sequence[int]) -> Iterator[ColumnEvidence]:
     owners, ats = np.nonzero(tallies[0])
     matches = list(map(_match, ats.tolist(), *tallies[:, owners, ats].tolist()))
     firsts = np.searchsorted(owners, np.arange(len(lines.columns) + 1)).tolist()
+    others = own.matches(lines)
     for number, column in enumerate(lines.columns):
         sampled, distinct = len(column.values), lines.distinct[number]
         yield ColumnEvidence(
             sampled=sampled,
             nulls=nulls[number],
             distinct=distinct,
-            matches=tuple(matches[firsts[number] : firsts[number + 1]]),
+            matches=tuple(matches[firsts[number] : firsts[number + 1]] + list(others[number] if others else ())),
             lengths=lengths[number],
             shapes=shapes[number],
             entropy=entropy[number],

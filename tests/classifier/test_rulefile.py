@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from services.classifier.app import load_ruleset, read_rules
 from services.classifier.commands.rules import app
-from services.classifier.domain.rulefile import RuleFile, changes, failures
+from services.classifier.domain.rulefile import RuleFile, changes, failures, pattern_failures
 from services.classifier.domain.suggesting import suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
 from shared.errors import UsageError
 from tests.classifier.house import House
-from tests.classifier.tables import table
+from tests.classifier.tables import column, seen, table
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "acme.rules.yaml"
 
@@ -109,6 +109,39 @@ def test_limits_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
     """A class or a threshold that does not exist is told, with the provider."""
     with pytest.raises(UsageError, match="provider s3: unknown") as told:
         load_ruleset(over=rules(providers={"s3": wrong}))
+    assert told.value.code == "invalid_rules"
+
+
+LOYALTY = {
+    "classes": {"loyalty_no": {"category": "personal", "sensitivity": "internal", "shape": "code", "group": "person"}},
+    "patterns": {"loyalty": {"pattern": "LC-[0-9]{8}", "class": "loyalty_no", "fits": ["LC-00112233"], "fits_not": ["LC-1", "00112233"]}},
+}
+
+
+def test_a_pattern_of_ones_own_stands_for_its_class() -> None:
+    """It travels with the rule set, and what discovery counted by it labels columns whose names say nothing."""
+    ruleset = load_ruleset(over=rules(**LOYALTY))
+    (told,) = ruleset.published().patterns
+    assert (told.name, told.pattern) == ("own_loyalty", "LC-[0-9]{8}")
+    (found,) = Judge(ruleset, Thresholds()).judge([table("t", [column("c1", seen(200, own_loyalty=198))])])
+    assert found.columns[0].class_name == "loyalty_no"
+    assert not list(pattern_failures(rules(**LOYALTY)))
+
+
+def test_a_pattern_that_fits_what_it_must_not_fails_its_test() -> None:
+    """Both ways: what it must fit, and what it must not."""
+    wrong = {**LOYALTY, "patterns": {"loyalty": {"pattern": "LC-.*", "class": "loyalty_no", "fits": ["lc-1"], "fits_not": ["LC-1"]}}}
+    assert [(one.column, one.got) for one in pattern_failures(rules(**wrong))] == [
+        ("patterns.loyalty: lc-1", "fits not"),
+        ("patterns.loyalty: LC-1", "fits"),
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", "a*", "(a"])
+def test_a_pattern_that_cannot_be_read_is_refused(pattern: str) -> None:
+    """With its name, when the file is read; nothing of it is published."""
+    with pytest.raises(UsageError, match="pattern own_bad") as told:
+        load_ruleset(over=rules(patterns={"bad": {"pattern": pattern, "class": "email"}}))
     assert told.value.code == "invalid_rules"
 
 

@@ -13,6 +13,7 @@ from shared.access.actor import Actor
 from shared.access.gate import shipped
 from shared.bus.received import Received
 from shared.contracts.connection import SourceConnected
+from shared.contracts.rules import RulesetPublished
 from shared.contracts.scan import ScanRequested
 from shared.contracts.source import SourceRemoved
 from shared.observe import tracing
@@ -36,6 +37,19 @@ def test_connected_asks_for_a_scan_once(in_house: Any, connected: Callable[..., 
         await handlers.on_source_connected([older], store=house.store, jobs=house.jobs)
         assert [scan["state"] for scan in await house.store.scans()] == ["waiting"]
         assert await house.jobs.waiting("scan") == 1
+
+    in_house(work)
+
+
+def test_the_patterns_of_the_newest_rule_set_are_kept(in_house: Any) -> None:
+    """For every instance, in the order of the rule set; one without patterns ends them."""
+
+    async def work(house: Any, url: str) -> None:
+        told = [{"name": f"own_{name}", "pattern": f"{name}-[0-9]+"} for name in ("b", "a")]
+        for number, patterns in enumerate((told, told[:1], []), 1):
+            event = RulesetPublished.model_validate({"name": "acme", "version": "1", "digest": "d", "rules": 1, "patterns": patterns})
+            await handlers.on_ruleset_published([heard(event, "ruleset.published", "acme", number)], store=house.store)
+            assert list(await house.store.patterns()) == [each["name"] for each in patterns]
 
     in_house(work)
 

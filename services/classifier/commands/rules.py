@@ -12,7 +12,7 @@ import typer
 
 from services.classifier.app import RULES, read_rules
 from services.classifier.commands.stored import all_tables, in_force, open_store
-from services.classifier.domain.rulefile import Change, changes, failures
+from services.classifier.domain.rulefile import Change, changes, failures, pattern_failures
 from services.classifier.domain.suggesting import NAME, Suggestion, suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.settings import ClassifierSettings
@@ -33,7 +33,7 @@ def run_tests(file: File, json_output: Json = False) -> None:
     judge = in_force(rules)
     ruleset = judge.ruleset
     try:
-        found = list(failures(rules.tests, ruleset, judge.thresholds))
+        found = [*failures(rules.tests, ruleset, judge.thresholds), *pattern_failures(rules)]
     except ValueError as error:
         raise UsageError(f"{file.name} cannot be tested", why=str(error), code="invalid_rules") from error
     columns = sum(len(example.columns) for example in rules.tests)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
-from shared.contracts.asset import Column, SchemaDiscovered
+from shared.contracts.asset import Column, Match, SchemaDiscovered
 from shared.contracts.names import AssetName
 from shared.contracts.source import DataSource
+from shared.evidence.lines import Column as Text
+from shared.evidence.lines import lines_of
+from shared.evidence.own import patterns_of
 
 _TENANT, _SOURCE = "rules", "test"
 
@@ -35,6 +38,19 @@ class Limits(BaseModel):
     without: list[str] = Field(default=[], description="classes that are not looked for there")
 
 
+class Pattern(BaseModel):
+    """A form of values of one's own: literals, classes, groups, alternatives and counts; it is matched against whole values."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pattern: str = Field(examples=["LC-[0-9]{8}"])
+    class_name: str = Field(alias="class", description="the class that it stands for")
+    strength: Literal["certain", "strong", "medium", "weak"] = "strong"
+    rare: bool = Field(default=False, description="a single hit in a thousand values is worth telling")
+    fits: list[str] = Field(default=[], description="a test: made-up values that it must fit")
+    fits_not: list[str] = Field(default=[], description="a test: made-up values that it must not fit")
+
+
 class RuleFile(BaseModel):
     """What a file may say. Words and phrases win over the shipped ones; a column on a list is judged by nothing else."""
 
@@ -47,6 +63,9 @@ class RuleFile(BaseModel):
     things: list[str] = Field(default=[], description="words whose names are nobody's")
     names: dict[str, dict[str, list[str]]] = Field(default={}, description="classes to phrases by grade, as in names.yaml")
     detectors: dict[str, dict[str, Any]] = Field(default={}, description="as in detectors.yaml")
+    patterns: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)], Pattern] = Field(
+        default={}, description="forms of values that discovery looks for from its next look on"
+    )
     allow: list[str] = Field(default=[], description="schema.table.column, * for any: holds nothing, whatever it looks like")
     deny: dict[str, str] = Field(default={}, description="schema.table.column, * for any, to the class that it holds")
     thresholds: dict[str, float] = Field(default={}, description="classify and abstain")
@@ -66,7 +85,9 @@ def laid_over(documents: Mapping[str, Any], file: RuleFile) -> dict[str, Any]:
     first = {concept: [*words, *shipped.get(concept, ())] for concept, words in file.words.items()}
     lexicon["terms"] = {**first, **{concept: words for concept, words in shipped.items() if concept not in first}}
     lexicon["things"] = [*lexicon["things"], *file.things]
-    detectors = {**documents["detectors"], "detectors": {**documents["detectors"]["detectors"], **file.detectors}}
+    taxonomy["patterns"] = {**taxonomy.get("patterns", {}), **{f"own_{name}": own.pattern for name, own in file.patterns.items()}}
+    own = {f"own_{name}": {"class": own.class_name, "strength": own.strength, "rare": own.rare} for name, own in file.patterns.items()}
+    detectors = {**documents["detectors"], "detectors": {**documents["detectors"]["detectors"], **file.detectors, **own}}
     return {"taxonomy": taxonomy, "lexicon": lexicon, "names": _names(documents["names"], file), "detectors": detectors}
 
 
@@ -76,6 +97,21 @@ def _names(shipped: Mapping[str, Any], file: RuleFile) -> dict[str, Any]:
         old = merged.get(name, {})
         merged[name] = {**old, **{grade: [*old.get(grade, ()), *phrases] for grade, phrases in grades.items()}}
     return merged
+
+
+def pattern_failures(file: RuleFile) -> Iterator[Failure]:
+    """Values of the file's own tests that its patterns take otherwise."""
+    for name, own in file.patterns.items():
+        for values, wanted in ((own.fits, "fits"), (own.fits_not, "fits not")):
+            for value in values:
+                got = "fits" if any(match.detector == f"own_{name}" for match in _fitting(file, value)) else "fits not"
+                if got != wanted:
+                    yield Failure(f"patterns.{name}: {value}", wanted, got, own.pattern)
+
+
+def _fitting(file: RuleFile, value: str) -> list[Match]:
+    patterns = patterns_of({f"own_{name}": own.pattern for name, own in file.patterns.items()})
+    return patterns.matches(lines_of([Text([value])], len(value) + 1))[0] if patterns and value else []
 
 
 class Failure(NamedTuple):

@@ -16,7 +16,8 @@ from services.classifier.domain.lexicon import Lexicon, lexicon_from
 from services.classifier.domain.name_hints import PhraseBook, phrases_from
 from services.classifier.domain.taxonomy import Combination, Elsewhere, Taxonomy, combinations_from, names_from, taxonomy_from
 from shared.contracts.asset import UNCLASSIFIED
-from shared.contracts.rules import RulesetPublished
+from shared.contracts.rules import RulesetPublished, ValuePattern
+from shared.evidence.own import patterns_of
 
 PACKS = ("taxonomy", "lexicon", "names", "detectors")
 NAME = "pursight"
@@ -59,6 +60,7 @@ class Ruleset:
     lists: ColumnLists
     thresholds: Mapping[str, float]
     providers: Mapping[str, Limits]
+    patterns: tuple[ValuePattern, ...]
     speaking: frozenset[str]  # detectors that stand for a class
     telling: frozenset[str]  # those of them whose hits count without a name beside them
 
@@ -70,7 +72,10 @@ class Ruleset:
     def published(self) -> RulesetPublished:
         """The event that says these rules are in force."""
         rules = self.book.size + len(self.detections)
-        return RulesetPublished(name=self.name, version=self.version, digest=self.digest, rules=rules, classes=tuple(sorted(self.taxonomy)))
+        classes = tuple(sorted(self.taxonomy))
+        return RulesetPublished(
+            name=self.name, version=self.version, digest=self.digest, rules=rules, classes=classes, patterns=self.patterns
+        )
 
     def names_of(self, class_name: str) -> dict[str, str]:
         """What other systems call a class: system to its usual name there."""
@@ -101,6 +106,7 @@ def ruleset_from(documents: Mapping[str, Any], *, name: str = NAME) -> Ruleset:
         elsewhere=names_from(documents["taxonomy"], taxonomy),
         lists=_lists(documents["taxonomy"].get("columns", {}), taxonomy),
         thresholds=documents["taxonomy"].get("thresholds", {}),
+        patterns=_patterns(documents["taxonomy"].get("patterns", {})),
         providers=_providers(documents["taxonomy"].get("providers", {}), taxonomy),
         speaking=frozenset(name for name, entry in detections.items() if entry.class_name),
         telling=frozenset(name for name, entry in detections.items() if entry.strength != "weak" and entry.class_name),
@@ -112,6 +118,11 @@ def _lists(document: Mapping[str, Any], taxonomy: Taxonomy) -> ColumnLists:
     if unknown := sorted(set(deny.values()) - taxonomy.keys()):
         raise ValueError(f"a list names the unknown class {unknown[0]}")
     return ColumnLists(tuple(map(_glob, allow)), tuple((_glob(text), name) for text, name in deny.items()))
+
+
+def _patterns(document: Mapping[str, str]) -> tuple[ValuePattern, ...]:
+    patterns_of(document)
+    return tuple(ValuePattern(name=name, pattern=pattern) for name, pattern in document.items())
 
 
 def _providers(document: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, Limits]:
