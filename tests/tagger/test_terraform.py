@@ -451,6 +451,16 @@ def test_a_module_that_is_not_there(job: Job) -> None:
         assert job.refused(mode) == "module_missing"
     job.file.write_text(job.file.read_text().replace('"module_source": "git::https://example.com/modules.git", ', ""))
     assert job.refused("apply") == job.refused("outputs") == "no_module"
+    job.write()
+    job.file.write_text(job.file.read_text().replace('"workspace": "prod"', '"workspace": "-help"'))
+    assert job.refused("plan") == "bad_name"
+
+
+def test_what_is_kept_is_for_its_owner_alone(job: Job) -> None:
+    """Folders and files: a plan holds secrets."""
+    job.plan()
+    found = [*(job.home / "terraform").rglob("*"), job.home / "terraform", job.folder / "pursight.auto.tfvars.json"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o700, 0o600}
 
 
 def test_nothing_is_applied_but_what_was_approved(job: Job) -> None:

@@ -77,6 +77,9 @@ def of_job(job: JobConfig, where: Where, derived: DerivedJob, config: str) -> In
             remedy="Write a folder here that calls the remote module, and name that." if remote else "Correct it.",
             code="module_missing",
         )
+    if job.infrastructure.terraform.workspace.startswith("-"):  # it would be read as an option
+        place = where.of("infrastructure.terraform.workspace")
+        raise UsageError(f"{place} begins with a dash", remedy="Name it otherwise.", code="bad_name")
     return Infrastructure(job, where, derived, folder)
 
 

@@ -114,8 +114,9 @@ def run_of(home: Path, module: Path, job: str, doing: str) -> Iterator[Run]:
     try:
         name = sha256(str(module).encode()).hexdigest()[:16]
         path = home / "terraform" / name / sha256(job.encode()).hexdigest()[:16]
-        (path / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.chmod(0o700)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (path.parent.parent, path.parent, path, path / DATA):
+            folder.mkdir(exist_ok=True, mode=0o700)
         lock = os.open(path.parent / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise UsageError(f"{home} cannot be written", why=error.strerror or "", remedy="Set PURSIGHT_HOME.", code="not_writable") from None
