@@ -67,7 +67,7 @@ def test_a_person_pauses_and_resumes_a_scan(
     """It stops between two chunks and goes on there, each table said once; who may not decide is refused, who may not see sees none."""
 
     async def work(house: Any, url: str) -> None:
-        await tables(url, 250)
+        await tables(url, 130)
         await house.connect(connected(url, scope=SHOP))
         await house.ask()
         async with door(house) as ask:
@@ -83,12 +83,12 @@ def test_a_person_pauses_and_resumes_a_scan(
             assert (len(facts(first)), facts(first, "scan.completed"), facts(first, "scan.failed")) == (100, [], [])
             assert (await ask("POST", "/scan-jobs/scan-1/pause")).json()["code"] == "scan_not_open"
             shown = (await ask("GET", "/scan-jobs/scan-1")).json()
-            assert (shown["state"], shown["looked"], shown["tables"]) == ("paused", 100, 250)
+            assert (shown["state"], shown["looked"], shown["tables"]) == ("paused", 100, 130)
             assert await house.jobs.claim("scan") is None
             assert (await ask("POST", "/scan-jobs/scan-1/resume")).json()["state"] == "waiting"
         second = await worked(house)
-        assert len({body["asset"] for body in facts(first) + facts(second)}) == len(facts(first) + facts(second)) == 250
-        assert facts(second, "scan.completed")[0]["tables"] == 250
+        assert len({body["asset"] for body in facts(first) + facts(second)}) == len(facts(first) + facts(second)) == 130
+        assert facts(second, "scan.completed")[0]["tables"] == 130
         audited = [(each["action"], each["actor"], each["object"]) for each in facts(first + second, "audit.recorded")]
         assert audited == [(f"scan.{what}", "machine:steward", "default/shop") for what in ("pause", "resume")]
 
@@ -118,18 +118,18 @@ def test_a_persons_scan_overtakes_a_bulk_one(
     """Of the same source, asked for while the other runs: it is done first, then the rest of the other, and that has not lost a try."""
 
     async def work(house: Any, url: str) -> None:
-        await tables(url, 250)
+        await tables(url, 130)
         await house.connect(connected(url, scope=SHOP))
         await house.ask(priority="bulk")
 
         async def person_asks() -> None:
-            await house.ask(priority="person", scope=Scope(tables=("shop.t0", "shop.t249")))
+            await house.ask(priority="person", scope=Scope(tables=("shop.t0", "shop.t129")))
 
         after_first_chunk(monkeypatch, person_asks)
         said = await worked(house)
         done = facts(said, "scan.completed")
-        assert [(body["scan_id"], body["tables"], body["complete"]) for body in done] == [("scan-2", 2, False), ("scan-1", 250, True)]
-        assert len({body["asset"] for body in facts(said)}) == len(facts(said)) == 250
+        assert [(body["scan_id"], body["tables"], body["complete"]) for body in done] == [("scan-2", 2, False), ("scan-1", 130, True)]
+        assert len({body["asset"] for body in facts(said)}) == len(facts(said)) == 130
         assert await house.pool.fetchval("select tries from scan where id = 'scan-1'") == 1
 
     in_house(work)
@@ -141,7 +141,7 @@ def test_another_instance_goes_on_after_a_kill(
     """The job's lease runs out, another worker takes it over where it was, and the first one, were it to wake, is refused."""
 
     async def work(house: Any, url: str) -> None:
-        await tables(url, 250)
+        await tables(url, 130)
         await house.connect(connected(url, scope=SHOP))
         await house.ask()
 
@@ -161,9 +161,9 @@ def test_another_instance_goes_on_after_a_kill(
         with pytest.raises(LostLease):
             await house.jobs.finish(house.pool, killed)
         said = await house.said()
-        assert len({body["asset"] for body in facts(said)}) == len(facts(said)) == 250
+        assert len({body["asset"] for body in facts(said)}) == len(facts(said)) == 130
         assert {body["scan_id"] for body in facts(said)} == {"scan-1"}
-        assert facts(said, "scan.completed")[0]["changed"] == 250
+        assert facts(said, "scan.completed")[0]["changed"] == 130
 
     in_house(work)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -89,5 +91,24 @@ def test_who_may_not_see_or_what_may_not_be_shown_is_refused(in_house: Any, conn
                 assert (await ask("POST", path)).json()["code"] == "no_consent"
         audited = [body["detail"] for topic, body in await house.said() if topic == "audit.recorded"]
         assert audited == ["not_sampled", "unknown_asset", "no_consent", "no_consent"]
+
+    in_house(work)
+
+
+def test_files_are_previewed_alike(in_house: Any, connected: Callable[..., SourceConnected], door: Any, tmp_path: Path) -> None:
+    """A folder's CSV: its forms are shown, none of its words."""
+
+    async def work(house: Any, url: str) -> None:
+        (tmp_path / "people.csv").write_text("mail,note\n" + "".join(f"kanarie{n}@voliere.org,zwaluw\n" for n in range(10, 30)))
+        spec = {"engine": "folder", "path": str(tmp_path), "host": "", "port": 0, "database": "drop", "username": ""}
+        await house.connect(connected(url, **spec, secret=""))
+        (asset,) = (body["asset"] for topic, body in await house.scan() if topic == "schema.discovered")
+        async with door(house) as ask:
+            answer = await ask("POST", f"/previews/{quote(asset)}?rows=1")
+        assert [(column["name"], column["values"]) for column in answer.json()["columns"]] == [
+            ("mail", ["aaaaaaa99@aaaaaaa.aaa"]),
+            ("note", [HIDDEN]),
+        ]
+        assert not [canary for canary in CANARIES if canary in answer.text + str(await house.said())]
 
     in_house(work)
