@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -163,9 +164,10 @@ class _Parts:
         import aiobotocore.session
         import botocore.auth
         import botocore.awsrequest
+        import botocore.loaders
 
         self.config, self.credentials, self.session = aiobotocore.config, aiobotocore.credentials, aiobotocore.session
-        self.auth, self.awsrequest = botocore.auth, botocore.awsrequest
+        self.auth, self.awsrequest, self.loaders = botocore.auth, botocore.awsrequest, botocore.loaders
 
 
 def _library() -> Any:
@@ -190,12 +192,24 @@ def _config() -> Any:
 def _signed_in(sign_in: AwsSignIn) -> Any:
     library = _library()
     try:
-        session = library.session.AioSession(profile=sign_in.profile or None)
+        session = _session(library, sign_in.profile or None)
         if sign_in.access_key_id:
             session.set_credentials(sign_in.access_key_id, sign_in.secret_access_key, sign_in.session_token or None)
         return _in_role(session, sign_in, library) if sign_in.role_arn else session
     except Exception as error:
         raise diagnose(error) from None
+
+
+def _session(library: Any, profile: str | None = None) -> Any:
+    """A session that shares what is known of AWS's services with all others: reading it takes longer than a call."""
+    session = library.session.AioSession(profile=profile)
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@cache
+def _loader() -> Any:
+    return _library().loaders.create_loader()
 
 
 def _in_role(base: Any, sign_in: AwsSignIn, library: Any) -> Any:
@@ -218,7 +232,7 @@ def _in_role(base: Any, sign_in: AwsSignIn, library: Any) -> Any:
             "expiry_time": given["Expiration"].isoformat(),
         }
 
-    session = library.session.AioSession()
+    session = _session(library)
     session._credentials = library.credentials.AioDeferredRefreshableCredentials(method="assume-role", refresh_using=assume)
     return session
 

@@ -15,7 +15,7 @@ from shared.errors import UsageError
 from tests.tagger.test_worked_example import JOB
 
 TARGET = "acme/resource:arn:aws:s3:::lake"
-RESOURCE = {"target": TARGET, "outcome": "applied", "drifted": [], "problem": None}
+RESOURCE = {"target": TARGET, "outcome": "applied", "drifted": [], "problem": None, "gone": False}
 FAILED = RESOURCE | {"outcome": "failed", "drifted": ["Environment"], "problem": {"cause": "two writers", "remedy": "Let one write."}}
 SUBMITTED = {
     "resources": [TARGET],

@@ -107,7 +107,8 @@ def _applied(event: TagsApplied) -> str:
         return f"No tags on {event.resource}: {event.cause}"
     if event.outcome == "unchanged":
         return "The resource already carries the tags"
-    return f"{counted(len(event.written), 'tag')} written and read back, {event.kept} of others kept"
+    drifted = f", {_listed(list(event.drifted))} put back" if event.drifted else ""
+    return f"{counted(len(event.written), 'tag')} written and read back, {event.kept} of others kept{drifted}"
 
 
 def _completed(event: ScanCompleted) -> str:

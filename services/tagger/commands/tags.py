@@ -74,7 +74,9 @@ def list_(
     if json_output:
         as_json({"resources": found})
     else:
-        rows = [(each["target"], each["outcome"], ", ".join(each["drifted"]), _told(each)) for each in found]
+        rows = [
+            (each["target"], "taken back" if each["gone"] else each["outcome"], ", ".join(each["drifted"]), _told(each)) for each in found
+        ]
         table("Resources", ("target", "outcome", "drifted", "what helps"), rows)
     if any(each["problem"] for each in found):
         raise typer.Exit(FOUND)
