@@ -128,6 +128,7 @@ class PostgresSession:
     def __init__(self, connection: asyncpg.Connection, dial: Dial, dialled_seconds: float) -> None:
         self._connection, self._dial, self._dialled_seconds = connection, dial, dialled_seconds
         self.statements = 0
+        self._busy: postgres_standing.Busy | None = None
 
     async def verify(self) -> None:
         """Raises Failed where the server is too old or a transaction is not truly read-only."""
@@ -166,7 +167,8 @@ class PostgresSession:
         """Raises Failed with a code of `failures`."""
         self.statements += 1
         try:
-            return await postgres_standing.load(self._connection)
+            found, self._busy = await postgres_standing.load(self._connection, self._busy)
+            return found
         except _ERRORS as error:
             raise failed(error) from None
 

@@ -17,7 +17,9 @@ LAG = """case when not pg_is_in_recovery() then null
 # Whose sessions we may not look into have no state; with one of those we cannot tell how many are at work.
 _LOAD = f"""select case when bool_and(state is not null) then count(*) filter (where state = 'active') end,
     coalesce({LAG}, (select extract(epoch from max(replay_lag))::float8 from pg_stat_replication)),
-    extract(epoch from clock_timestamp() - statement_timestamp())::float8
+    extract(epoch from clock_timestamp() - statement_timestamp())::float8,
+    extract(epoch from clock_timestamp())::float8,
+    (select sum((to_jsonb(base) ->> 'active_time')::float8) / 1000 from pg_stat_database as base)
 from pg_stat_activity where pid <> pg_backend_pid() and datid is not null and application_name !~ '^pursight'"""
 _PROOF = "geqo_seed"  # a parameter that PgBouncer does not know and so refuses at the start of a connection
 _LOOKS = 3
@@ -39,10 +41,23 @@ async def standing(connection: asyncpg.Connection) -> Standing:
     return Standing(row[0], row[1])
 
 
-async def load(connection: asyncpg.Connection) -> Load:
-    """Raises the driver's errors."""
-    active, lag, seconds = await connection.fetchrow(_LOAD)
-    return Load(active, lag, seconds)
+class Busy(NamedTuple):
+    """What all sessions together have worked up to a time, both in seconds; since PostgreSQL 14."""
+
+    at: float
+    worked: float | None
+
+
+async def load(connection: asyncpg.Connection, before: Busy | None) -> tuple[Load, Busy]:
+    """And what to give the next time. Raises the driver's errors.
+
+    A moment misses statements that are short, and tells nothing to who may not look into others' sessions; so the mean number at work
+    since the last look counts too, which everybody may see, and of which we are a part.
+    """
+    active, lag, seconds, at, worked = await connection.fetchrow(_LOAD)
+    if before is not None and before.worked is not None and worked is not None and at > before.at:
+        active = max(active or 0, int((worked - before.worked) / (at - before.at)))
+    return Load(active, lag, seconds), Busy(at, worked)
 
 
 async def pooler(connection: asyncpg.Connection, dial: Dialled) -> Pooler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -186,6 +187,22 @@ async def test_one_bad_table_does_not_spoil_the_others(fresh_database_url: str, 
     await connection.close()
     reasons = {tasks[sample.token].table: sample.failure.code if sample.failure else "" for sample in samples}
     assert reasons == {"good": "", "dropped": "gone", "secret": "no_privilege", "late": "statement_timeout"}
+
+
+async def test_work_is_seen_by_who_may_not_look_into_sessions(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Not who works now, but how many did since the last look."""
+    admin = await asyncpg.connect(fresh_database_url)
+    await admin.execute("drop role if exists glancer; create role glancer login password 'pw'")
+    others = [await asyncpg.connect(fresh_database_url) for _ in range(8)]
+    async with PostgresDriver().open(dialled(fresh_database_url, username="glancer", password="pw")) as session:
+        assert (await session.load()).active is None
+        await asyncio.gather(*(each.execute("select pg_sleep(0.5), pg_stat_force_next_flush()") for each in others))
+        for each in others:
+            await each.close()
+        found = await session.load()
+    await admin.execute("drop owned by glancer; drop role glancer")
+    await admin.close()
+    assert (found.active or 0) >= 1
 
 
 async def test_the_same_table_gives_the_same_sample(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
