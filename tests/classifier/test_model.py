@@ -161,6 +161,21 @@ def test_a_model_is_rolled_back_to_the_one_before(tmp_path: Path, monkeypatch: p
     assert isinstance(CliRunner().invoke(models.app, ["rollback"]).exception, UsageError)
 
 
+async def test_what_people_decided_is_read_from_the_state(house: House, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels and rejections, table by table; where no state can be read, the reason why."""
+    people = table("kunden", ["vorname", "farbe", "x1"])
+    await house.discover(people, table("boats", ["x1"]))
+    await house.review(people.asset, "farbe", "relabel", "ethnicity")
+    await house.review(people.asset, "vorname", "reject")
+    monkeypatch.setenv("PURSIGHT_DATABASE_URL", fresh_database_url)
+    ((asked, classes),), note = await models._reviewed()
+    assert (asked.asset, classes, note) == (people.asset, {"farbe": "ethnicity", "vorname": "none"}, "")
+    monkeypatch.delenv("PURSIGHT_DATABASE_URL")
+    monkeypatch.setenv("PURSIGHT_HOME", "/nonexistent")
+    found, note = await models._reviewed()
+    assert (found, note.partition(".")[0]) == ([], "the stack is not running")
+
+
 async def test_rules_and_models_are_taken_up_without_a_restart(house: House, tmp_path: Path) -> None:
     """What comes into the folder holds at the next look, and what is known is judged again; what cannot be read changes nothing."""
     reload = Reload(house.classifier, ClassifierSettings(rule_packs=tmp_path))
