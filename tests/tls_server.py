@@ -73,9 +73,7 @@ create role limited login password 'right horse' connection limit 0;"""
 
 
 def missing(part: str) -> NoReturn:
-    """A part that cannot be had: a visible skip on a laptop, a failure where everything must be there."""
-    if os.environ.get("PURSIGHT_CI"):
-        pytest.fail(f"{part} is not installed: run `make setup`")
+    """A part that cannot be had: a visible skip on a laptop, where conftest does not make it a failure."""
     pytest.skip(f"{part} is not installed")
 
 
