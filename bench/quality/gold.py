@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.quality.values import Maker
-from shared.contracts.asset import Column, SchemaDiscovered
+from shared.contracts.asset import Column, ColumnEvidence, SchemaDiscovered
 from shared.contracts.names import AssetName, encode
 from shared.contracts.source import DataSource
-from shared.evidence.count import count_column
+from shared.evidence.count import count_columns
 
 HERE = Path(__file__).parent
 ROWS = 100
@@ -80,14 +80,22 @@ def _asset(table: str) -> str:
 
 def tables(columns: list[Gold], *, named: bool = True, sampled: bool = True) -> list[SchemaDiscovered]:
     """The tables that these columns make; `named` False: columns are c1 to cn; `sampled` False: the tables are empty."""
-    by_table: dict[str, list[Gold]] = {}
-    for one in columns:
-        by_table.setdefault(one.table, []).append(one)
-    return [_table(name, some, named, sampled) for name, some in by_table.items()]
+    by_table: dict[str, list[tuple[Gold, ColumnEvidence | None]]] = {}
+    for one, evidence in zip(columns, _evidence(columns, sampled), strict=True):
+        by_table.setdefault(one.table, []).append((one, evidence))
+    return [_table(name, some, named) for name, some in by_table.items()]
 
 
-def _table(name: str, columns: list[Gold], named: bool, sampled: bool) -> SchemaDiscovered:
-    made = tuple(_placed(one, place, named, sampled) for place, one in enumerate(columns, 1))
+def _evidence(columns: list[Gold], sampled: bool) -> Iterator[ColumnEvidence | None]:
+    """What discovery would count; of binary columns nothing."""
+    looked = [sampled and not one.column.type.startswith("bytea") for one in columns]
+    values = [[value for value in one.values if value is not None] for one in columns]
+    found = count_columns(values, [one.values.count(None) for one in columns])
+    return (evidence if look else None for look, evidence in zip(looked, found, strict=True))
+
+
+def _table(name: str, columns: list[tuple[Gold, ColumnEvidence | None]], named: bool) -> SchemaDiscovered:
+    made = tuple(_placed(one, evidence, place, named) for place, (one, evidence) in enumerate(columns, 1))
     schema, _, table = name.partition(".")
     return SchemaDiscovered(
         asset=_asset(name), source="acme/quality", sequence=1, scan_id="quality", database="db", schema_name=schema, table=table,
@@ -95,10 +103,7 @@ def _table(name: str, columns: list[Gold], named: bool, sampled: bool) -> Schema
     )  # fmt: skip
 
 
-def _placed(one: Gold, place: int, named: bool, sampled: bool) -> Column:
-    values = [value for value in one.values if value is not None]
-    looked = sampled and not one.column.type.startswith("bytea")
-    evidence = count_column(values, nulls=len(one.values) - len(values)) if looked else None
+def _placed(one: Gold, evidence: ColumnEvidence | None, place: int, named: bool) -> Column:
     name = one.column.name if named else f"c{place}"
     references = one.column.references if named else ""
     return one.column.model_copy(update={"name": name, "position": place, "references": references, "evidence": evidence})

@@ -140,7 +140,7 @@ def test_training_that_gives_no_better_model_changes_nothing(tmp_path: Path, mon
     """Of few tables little is learnt: the model in force stays, and both figures are told."""
     monkeypatch.setenv("PURSIGHT_RULE_PACKS", str(tmp_path))
     monkeypatch.setattr(fit, "_EPOCHS", 2)
-    done = CliRunner().invoke(models.app, ["train", "--tables", "200", "--no-reviews", "--json"])
+    done = CliRunner().invoke(models.app, ["train", "--tables", "60", "--no-reviews", "--json"])
     told = json.loads(done.stdout)
     assert (done.exit_code, told["in_force"], list(tmp_path.iterdir())) == (1, False, [])
     assert told["new"]["macro_f1"] < told["old"]["macro_f1"]

@@ -28,7 +28,7 @@ LEAST_F1, LEAST_RIGHT, MOST_OFF = -0.01, -0.005, 0.05  # how much worse a new mo
 
 @app.command()
 def train(
-    tables: Annotated[int, typer.Option(min=200, help="how many tables to make and learn from")] = TABLES,
+    tables: Annotated[int, typer.Option(min=60, help="how many tables to make and learn from")] = TABLES,
     seed: Annotated[int, typer.Option(help="another seed, other tables")] = 1,
     reviews: Annotated[bool, typer.Option(help="learn from what people decided, too")] = True,
     out: Annotated[str, typer.Option(metavar="FILE", help="write it there instead of taking it into force")] = "",
@@ -38,7 +38,7 @@ def train(
     fit, made = _training()
     judge, folder = in_force(), ClassifierSettings().rules_folder
     learnt = fit.lesson(judge, made.examples(tables, seed))
-    tune, test = fit.halves(fit.lesson(judge, made.examples(max(200, tables // SHARE), seed + 1)))
+    tune, test = fit.halves(fit.lesson(judge, made.examples(max(60, tables // SHARE), seed + 1)))
     decided, note = asyncio.run(_reviewed()) if reviews else ([], "")
     fit.learn_reviews(judge, decided, learnt, test)
     model = fit.fitted(learnt, tune, str(seed))
