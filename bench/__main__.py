@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PARTS = ("evidence", "classifier", "discovery", "discovery.mariadb", "discovery.beside", "bus", "tags", "tags.change", "health", "stack", "line")
+PARTS = (
+    *("evidence", "classifier", "discovery", "discovery.mariadb", "discovery.beside"),
+    *("bus", "tags", "tags.change", "health", "stack", "line"),
+)
 RESULTS = Path(__file__).with_name("results.md")
 
 
