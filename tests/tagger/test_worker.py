@@ -11,6 +11,7 @@ from services.tagger import worker
 from services.tagger.store import APPLY, views
 from shared.bus.jobs import LostLease
 from shared.contracts.source import AzureConfig, DataSource
+from shared.observe.names import counter
 from tests.tagger.examples import make_evaluated, make_source
 from tests.tagger.house import TRACE, House, tags_of
 from tests.tagger.moto_server import Line, client_of, make
@@ -52,8 +53,11 @@ async def cloud(house: House, line: Line) -> Cloud:
 
 
 async def test_a_scan_ends_in_tags_on_the_resource(cloud: Cloud) -> None:
-    """Derived, applied and audited, in one trace, numbered in order; what is on the resource is what was said."""
+    """Derived, applied, audited and counted, in one trace, numbered in order; what is on the resource is what was said."""
+    counted = counter("pursight_infrastructure_tags_applied", "aws")
+    before = counted._value.get()
     derived, applied, audit = await cloud.scan()
+    assert counted._value.get() - before == len(tags_of(derived))
     assert (derived["topic"], applied["topic"], audit["topic"]) == ("tags.derived", "tags.applied", "audit.recorded")
     assert {one["key"] for one in (derived, applied)} == {cloud.target}
     assert (derived["sequence"], applied["sequence"], applied["scan_id"]) == (1, 2, "scan-1")
