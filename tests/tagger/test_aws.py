@@ -294,6 +294,14 @@ async def test_credentials_that_end_half_way(world: World) -> None:
     assert (await world.tags.apply(world.wish(arn))).outcome == "applied"
 
 
+async def test_two_tenants_on_one_bucket_lose_nothing(world: World) -> None:
+    """A bucket's tags are written as a whole: two of our own writers take turns, so neither overwrites the other."""
+    arn = await world.make("bucket")
+    sets = [{f"Key{tenant}": "x"} for tenant in range(6)]
+    await asyncio.gather(*(world.tags.apply(world.wish(arn, tags)) for tags in sets))
+    assert await world.now(arn) == {key: value for tags in sets for key, value in tags.items()}
+
+
 async def test_one_client_serves_many(world: World) -> None:
     """A client of an API is made once for an identity and region, whoever needs it, and ended with the writer."""
     arns = [await world.make("bucket") for _ in range(3)]

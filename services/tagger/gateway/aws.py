@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from services.tagger.domain.diff import Diff
 from services.tagger.domain.targets import Arn
@@ -40,6 +42,7 @@ class AwsTags:
     ) -> None:
         self._resolve, self._endpoints, self._policy, self._allowed = resolve, endpoints, policy, allowed
         self._clients, self._bulk = _Clients(sessions), BulkTags()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def compare(self, wish: Wish) -> Diff:
         """What `apply` would change; writes nothing. Raises as `apply` does."""
@@ -52,8 +55,15 @@ class AwsTags:
         Raises Failed with a code and a remedy (see shared/cloud/failures, besides `not_an_arn`, `endpoint_not_allowed`,
         `wrong_region`), Transient where waiting may help (`throttled`, `unreachable`, `contended`, `read_back_differs`).
         """
-        async with self._opened(wish) as (service, client, arn):
+        async with self._turn(wish.resource.id), self._opened(wish) as (service, client, arn):
             return await bring(_Tags(service, client, arn), wish)
+
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        """One at a time for each resource, because S3 takes all tags at once: two tenants may share a bucket."""
+        turn = self._turns.setdefault(name, asyncio.Lock())
+        async with turn:
+            yield
 
     async def close(self) -> None:
         """End all connections."""
