@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time_ns
@@ -107,24 +108,19 @@ class HopEar(Ear):
 
     def hear(self, records: Sequence[ConsumerRecord]) -> Packed:
         load, times, traced, recording = self.hop.sender.load(), [], [], tracing.recording()
-        composer, read, start = self.hop.composer(load), self.hearing.read, time_ns()
-        for record in () if self.topic.request else records:  # a request may have to wait behind another one
-            headers = dict(record.headers)
-            parent = text(headers.get("traceparent"))
-            received, code, _ = read(record, headers, parent)
-            if code or ID_HEADER in headers or not self._said(received, composer):
-                break
-            times.append(received.time)
-            if recording and tracing.sampled(received.traceparent):
-                traced.append(traced_of(received, parent))
+        composer, read, say, start = self.hop.composer(load), self.hearing.read, self.hop.say, time_ns()
+        with suppress(Exception):  # whatever it was: `times` tells that not all is done
+            for record in () if self.topic.request else records:  # a request may have to wait behind another one
+                headers = dict(record.headers)
+                parent = text(headers.get("traceparent"))
+                received, code, _ = read(record, headers, parent)
+                if code or ID_HEADER in headers:
+                    break
+                say(received, composer)
+                times.append(received.time)
+                if recording and tracing.sampled(received.traceparent):
+                    traced.append(traced_of(received, parent))
         return Packed(records, start, load if len(times) == len(records) else None, times, traced)
-
-    def _said(self, received: Received[Any], composer: Composer) -> bool:
-        try:
-            self.hop.say(received, composer)
-        except Exception:
-            return False
-        return True
 
     async def handle(self, heard: Packed, turn: Turn) -> None:
         """Send what was packed and count it, or begin anew with care. Raises Abandoned."""
