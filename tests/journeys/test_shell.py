@@ -109,7 +109,9 @@ async def test_an_upstream_registers_and_a_downstream_hears(line: Line, tmp_path
     await send_unreadable(line, "asset.classified", "default/heard/heard.public.odd")
     with beside(tmp_path, sys.executable, "-u", EXAMPLES / "downstream.py", environment=environment(line)) as consumer:
         upstream(line)
-        shown = until(lambda: (d := line.shell("source", "show", "crm", "--json")).returncode == 0 and d.stdout, what="the upstream's source")
+        shown = until(
+            lambda: (d := line.shell("source", "show", "crm", "--json")).returncode == 0 and d.stdout, what="the upstream's source"
+        )
         assert json.loads(shown)["spec"]["password_secret"] == "env:CRM_PASSWORD"
         line.scan(url, "--name", "heard")
         row = consumer.row(lambda row: "heard_person" in row, "the downstream's row")
