@@ -35,8 +35,9 @@ down: .venv/.run ## stop it
 test: ## everything that CI runs
 	@$(MAKE) --no-print-directory --output-sync -j 2 setup check
 	@$(PY) -m pytest -n 3
+	@echo "Not in here: tests at OpenTofu, Keycloak, fake-gcs-server and Kubernetes' API server, which take minutes to build: make extended"
 
-extended: setup ## tests at servers that take minutes to build (OpenTofu, fake-gcs-server, Keycloak): not in `make test`
+extended: setup ## tests at servers that take minutes to build (OpenTofu, Keycloak, Kubernetes, fake-gcs-server): not in `make test`
 	@bash tests/extended.sh
 	@PURSIGHT_CI=1 $(PY) -m pytest -n 2 -m extended
 

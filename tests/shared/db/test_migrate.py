@@ -27,7 +27,7 @@ async def test_each_step_is_applied_once_also_by_two_at_once(fresh_database_url:
     steps = folder(tmp_path, "create table a (x int)", "insert into a values (1)")
     pools = [await open_pool(fresh_database_url, schema="thing", application_name="t") for _ in range(2)]
     applied = await asyncio.gather(*(migrate(pool, schema="thing", folders=[FOLDER, steps]) for pool in pools))
-    assert sorted(map(len, applied)) == [0, 3]
+    assert sorted(map(len, applied)) == [0, len(list(FOLDER.glob("*.sql"))) + 2]
     assert await pools[0].fetchval("select count(*) from a") == 1
     assert await migrate(pools[0], schema="thing", folders=[FOLDER, steps]) == []
     for pool in pools:
