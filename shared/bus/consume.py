@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -29,6 +30,7 @@ from shared.observe.names import counter, forget, gauge
 
 log = logging.getLogger(__name__)
 COMMIT_SECONDS = 0.02
+BUSY_WAIT_MS, IDLE_WAIT_MS = 50, 3_000  # for how long a broker may hold a request back that it has no records for
 HEAD_START_SECONDS = 0.001  # for the batch in flight to reach its first wait, before the next one is heard
 
 
@@ -236,12 +238,29 @@ def _ends(records: Iterable[ConsumerRecord]) -> dict[TopicPartition, int]:
     return {TopicPartition(*place): offset + 1 for place, offset in last.items()}
 
 
+class Patient(Fetcher):  # type: ignore[misc]
+    """aiokafka's fetcher, whose requests wait long where nothing is at hand, and hardly where something is.
+
+    It asks a broker one thing at a time, and only for partitions of which nothing is buffered. With one wait for all, a request for
+    partitions that are at their end keeps those from being asked for that are behind; a short one wakes idle services all the time.
+    """
+
+    @property
+    def _fetch_max_wait_ms(self) -> int:
+        return BUSY_WAIT_MS if self._records else IDLE_WAIT_MS
+
+    @_fetch_max_wait_ms.setter
+    def _fetch_max_wait_ms(self, _: int) -> None:
+        """Its constructor's word does not count."""
+
+
 class Poller(BatchSubscriber):
     """FastStream's batch subscriber without its second sleep after an empty poll, which costs latency."""
 
     __slots__ = ()
 
     async def get_msg(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        consumer._fetcher.__class__ = Patient  # the same object; aiokafka has no hook for it
         turn = _turn_of(self)
         turn.consumer = consumer
         found = await consumer.getmany(timeout_ms=int(turn.timing.poll * 1000), max_records=self.max_records)
@@ -278,7 +297,7 @@ def subscribe(broker: KafkaBroker, topics: Sequence[str], turn: Turn, work: Work
         parser=_as_it_is,
         decoder=_records,
         no_reply=True,
-        fetch_max_wait_ms=3000,  # data ends the wait; a longer one costs idle services less
+        fetch_max_wait_ms=BUSY_WAIT_MS,  # of the first request
         fetch_max_bytes=16 * 1024 * 1024,
         max_partition_fetch_bytes=1024 * 1024,
         session_timeout_ms=int(timing.session * 1000),
