@@ -136,14 +136,15 @@ def _to_judge(detection: Detection, accepted: Integers, kinds: int) -> Iterator[
 
 def _judge(judges: Sequence[tuple[int, Detector]], lines: Lines, places: Integers, tallies: Tallies) -> None:
     """Let the validators judge the lines at `places`, which fit their pattern."""
-    by_most: dict[int, tuple[Found, Integers, Integers, Integers]] = {}
+    by_most: dict[int, tuple[Found, Integers, Integers, Integers, Integers]] = {}
     for at, detector in judges:
         assert detector.validator is not None
         if detector.most not in by_most:
             chosen = places[_spread(lines.owner[places], detector.most)] if detector.most else places
-            by_most[detector.most] = (lines.found(chosen), *lines.owners(chosen), lines.weights[chosen])
-        found, columns, firsts, weights = by_most[detector.most]
-        tallies[1, columns, at] += np.add.reduceat(weights, firsts)
+            (columns, firsts), weights = lines.owners(chosen), lines.weights[chosen]
+            by_most[detector.most] = (lines.found(chosen), columns, firsts, weights, np.add.reduceat(weights, firsts))
+        found, columns, firsts, weights, checked = by_most[detector.most]
+        tallies[1, columns, at] += checked
         tallies[2, columns, at] += np.add.reduceat(weights * detector.validator(found), firsts)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,31 +70,47 @@ _ILLNESS = (
 )
 _DRUG_NAME, _ILLNESS_NAME, _FULL_NAME = 1 << 8, 1 << 9, 1 << 10
 _SHORTEST = 6
-_LAST = frozenset(ending[-3:] for ending in (*_DRUG, *_ILLNESS))
+_LAST = np.unique([int.from_bytes(ending[-3:], "big") for ending in (*_DRUG, *_ILLNESS)])
+
+
+def _folded(items: Sequence[bytes]) -> list[bytes]:
+    """`fold` of each; what is ASCII all at once."""
+    folded = b"\n".join(items).lower().replace(b".", b"").split(b"\n")
+    for place, item in enumerate(items):
+        if not item.isascii():
+            folded[place] = fold(item)
+    return folded
 
 
 def _read(found: Found) -> NDArray[np.uint16]:
     """What each value is: a bit for each list, and for what its words are."""
-    folded = [fold(item) for item in found.items]
+    folded = _folded(found.items)
     masks = lists_of(folded).astype(np.uint16)
-    several = [place for place, text in enumerate(folded) if b" " in text]
-    parts = [folded[place].replace(b",", b" ").split() for place in several]
-    ends = lists_of([word for words in parts for word in (words[0], words[-1])])
+    spaced = b"\n".join(folded).replace(b",", b" ")
+    several = [(place, text.split()) for place, text in enumerate(spaced.split(b"\n")) if b" " in folded[place]]
+    ends = lists_of([word for _, words in several for word in (words[0], words[-1])])
     given, family = ends & _BIT["given_name"] != 0, ends & _BIT["family_name"] != 0
     named = (given[::2] & family[1::2]) | (family[::2] & given[1::2])
-    masks[np.array(several, np.int64)[named]] |= _FULL_NAME
-    for place, text in enumerate(folded):
-        if len(text) >= _SHORTEST:
-            masks[place] |= _medical(text)
+    masks[np.array([place for place, _ in several], np.int64)[named]] |= _FULL_NAME
+    for place, word in _medical(spaced):
+        masks[place] |= (word.endswith(_DRUG) and _DRUG_NAME) | (word.endswith(_ILLNESS) and _ILLNESS_NAME)
     return masks
 
 
-def _medical(text: bytes) -> int:
-    said = 0
-    for word in text.replace(b",", b" ").split()[:_MOST_WORDS]:
-        if word[-3:] in _LAST and len(word) >= _SHORTEST:
-            said |= (word.endswith(_DRUG) and _DRUG_NAME) | (word.endswith(_ILLNESS) and _ILLNESS_NAME)
-    return said
+def _medical(lines: bytes) -> Iterator[tuple[int, bytes]]:
+    """Line and word of those among the first words of each line that end as medicines and illnesses may."""
+    text = np.frombuffer(lines + b"\n", np.uint8)
+    between = np.concatenate(([-1], np.flatnonzero((text == 32) | (text == 10))))
+    starts, ends = between[:-1] + 1, between[1:]
+    line = np.cumsum(text == 10)[starts - 1] * (starts > 0)
+    keep = ends > starts
+    starts, ends, line = starts[keep], ends[keep], line[keep]
+    rank = np.arange(len(line)) - np.searchsorted(line, line)
+    tail = text[ends - 3].astype(np.int64) << 16 | text[ends - 2].astype(np.int64) << 8 | text[ends - 1]
+    fits = (ends - starts >= _SHORTEST) & (rank < _MOST_WORDS)
+    fits &= _LAST[np.minimum(np.searchsorted(_LAST, tail), len(_LAST) - 1)] == tail
+    for place in np.flatnonzero(fits).tolist():
+        yield int(line[place]), lines[starts[place] : ends[place]]
 
 
 def _is(bit: int) -> Callable[[Found], Mask]:
