@@ -66,7 +66,7 @@ def read_rules(path: Path) -> RuleFile:
         first = error.errors()[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise UsageError(
-            f"{path.name} is no rule set", why=why, remedy="See the README, Rules of your own.", code="invalid_rules"
+            f"{path.name} is no rule set", why=why, remedy="See the README, Labels, and rules of your own.", code="invalid_rules"
         ) from error
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"{path.name} cannot be read", why=type(error).__name__, code="invalid_rules") from error

@@ -91,7 +91,8 @@ def store(url: str) -> Document:
 def _bucket(engine: str, provider: str) -> Callable[[SplitResult], Document]:
     def read(parts: SplitResult) -> Document:
         if not parts.netloc:
-            raise bad_url("the bucket is missing")
+            scheme = {"s3": "s3", "gcs": "gs"}.get(engine, engine)
+            raise bad_url("the bucket is missing", f"Write {scheme}://BUCKET/PREFIX.")
         document = {"engine": engine, "database": unquote(parts.netloc), "cloud_config": {"provider": provider}, "location": "cloud"}
         return document | _prefix(parts.path)
 

@@ -26,7 +26,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", folder], capture_output=True)
     if mounted.returncode:
-        pytest.skip("a small disk can only be mounted by root")
+        pytest.skip("needs root: to mount a small disk")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 

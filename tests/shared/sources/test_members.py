@@ -66,7 +66,7 @@ async def test_twenty_clients_to_few_server_connections(pg_pair: PgPair, size: i
         async with PostgresDriver().open(dial_to(pg_pair, port)) as session:
             async with session.snapshot() as snapshot:
                 marks = await snapshot.marks(Scope(schemas=("public",)), compare=True)
-                assert [mark.table for mark in marks] == ["crowd"]
+                assert "crowd" in {mark.table for mark in marks}
             for _ in range(3):
                 sample = (await session.sample([task]))[0]
             most = max(most, int(pg_pair.run("select count(*) from pg_stat_activity where usename = 'scan'")[0][0]))
