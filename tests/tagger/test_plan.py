@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.tagger.domain.claims import Claim, Strength, asset_claims, evidence_claims, source_claims
@@ -189,6 +189,7 @@ def test_digest_tells_sets_apart(pairs: list[tuple[str, str]]) -> None:
         assert digest([moved, *tags[1:]]) != digest(tags)
 
 
+@example("000000000@a.ad")
 @given(st.emails())
 def test_no_mail_survives_as_owner(mail: str) -> None:
     """An owner's address becomes a handle without an address in it."""

@@ -25,12 +25,12 @@ def holds_personal(text: str) -> bool:
 
 
 def handle_of(owner: str) -> str:
-    """The owner's handle: of a mail address, the part before the `@`; other text as it is.
+    """The owner's handle: of a mail address, the part before the `@`, or nothing where that is personal itself; other text as it is.
 
     >>> handle_of("data-team@acme.com"), handle_of("Data Team <data@acme.com>"), handle_of("data-team")
     ('data-team', 'data', 'data-team')
     """
     found = _MAIL.search(owner[:_MAX_SCANNED])
     if found:
-        return found.group(1)
+        return "" if holds_personal(found.group(1)) else found.group(1)
     return "".join(owner.partition("@")[0].split()[-1:]) if "@" in owner else owner
