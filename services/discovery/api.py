@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.discovery.gateway import Sources
-from services.discovery.store import Store
+from services.discovery.store import DiscoveryUnit, Store
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.connection import Diagnosis
@@ -23,6 +24,8 @@ from shared.web.problems import problem
 
 ROWS, MOST_ROWS = 10, 50
 PREVIEW_SECONDS, PREVIEWS_AT_ONCE = 30.0, 2
+_CANCELLED = Diagnosis(code="cancelled", cause="a person stopped the scan", remedy="Ask for a new one when it suits.")
+Act = Callable[[DiscoveryUnit, dict[str, Any], Cause], Awaitable[bool]]
 
 
 def routes(store: Store, jobs: Jobs, sources: Sources) -> list[Route]:
@@ -56,51 +59,53 @@ class ScanJobs:
 
     async def cancel(self, request: Request) -> Response:
         """Ends a scan that waits, runs or is paused; what it said so far stands, and nothing is removed."""
-        scan = await self._decided(request, "scan.cancel")
-        if scan is None:
-            return _no_such_scan()
-        id, source, cause = scan["scan_id"], scan["source"], _cause(scan)
-        diagnosis = Diagnosis(code="cancelled", cause="a person stopped the scan", remedy="Ask for a new one when it suits.")
-        async with self._store.unit(keys=[source]) as unit:
+
+        async def cancel(unit: DiscoveryUnit, scan: dict[str, Any], cause: Cause) -> bool:
+            id, source = scan["scan_id"], scan["source"]
             if not await unit.end(id, "cancelled", code="cancelled"):
-                return problem(409, "scan_over", "This scan is over")
-            failed = ScanFailed(source=source, scan_id=id, diagnosis=diagnosis, trace_id=scan["trace_id"], progress=await unit.share(id))
+                return False
+            failed = ScanFailed(source=source, scan_id=id, diagnosis=_CANCELLED, trace_id=scan["trace_id"], progress=await unit.share(id))
             unit.bus.emit(failed, key=source, cause=cause)
-            unit.bus.audit(cause.tenant, actor_of(request), "scan.cancel", source, cause)
-        return JSONResponse({"scan_id": id, "state": "cancelled"})
+            return True
+
+        return await self._decide(request, "cancel", cancel, "cancelled", ("scan_over", "This scan is over"))
 
     async def pause(self, request: Request) -> Response:
         """A scan that waits or runs stops where it is, after the tables that are being told, until somebody resumes it."""
-        scan = await self._decided(request, "scan.pause")
-        if scan is None:
-            return _no_such_scan()
-        async with self._store.unit(keys=[scan["source"]]) as unit:
-            if not await unit.pause(scan["scan_id"]):
-                return problem(409, "scan_not_open", "This scan is over, or paused already")
-            cause = _cause(scan)
-            unit.bus.audit(cause.tenant, actor_of(request), "scan.pause", scan["source"], cause)
-        return JSONResponse({"scan_id": scan["scan_id"], "state": "paused"})
+
+        async def pause(unit: DiscoveryUnit, scan: dict[str, Any], _: Cause) -> bool:
+            return await unit.pause(scan["scan_id"])
+
+        return await self._decide(request, "pause", pause, "paused", ("scan_not_open", "This scan is over, or paused already"))
 
     async def resume(self, request: Request) -> Response:
         """A paused scan goes on where it was."""
-        scan = await self._decided(request, "scan.resume")
-        if scan is None:
-            return _no_such_scan()
-        async with self._store.unit(keys=[scan["source"]]) as unit:
-            if not await unit.resume(scan["scan_id"]):
-                return problem(409, "scan_not_paused", "This scan is not paused")
-            cause = _cause(scan)
-            await unit.enqueue(self._jobs, scan["source"], scan["priority"], cause.traceparent)
-            unit.bus.audit(cause.tenant, actor_of(request), "scan.resume", scan["source"], cause)
-        return JSONResponse({"scan_id": scan["scan_id"], "state": "waiting"})
 
-    async def _decided(self, request: Request, action: str) -> dict[str, Any] | None:
-        """The scan that the path names; None where who asks may not even see it. Raises Denied where they may not do this to it."""
+        async def resume(unit: DiscoveryUnit, scan: dict[str, Any], cause: Cause) -> bool:
+            if not await unit.resume(scan["scan_id"]):
+                return False
+            await unit.enqueue(self._jobs, scan["source"], scan["priority"], cause.traceparent)
+            return True
+
+        return await self._decide(request, "resume", resume, "waiting", ("scan_not_paused", "This scan is not paused"))
+
+    async def _decide(self, request: Request, what: str, act: Act, state: str, refusal: tuple[str, str]) -> Response:
+        """Does `act` to the scan that the path names, and writes down who did; `refusal`, code and words, where it says that it cannot.
+
+        Who may not see the scan is told that there is none. Raises Denied where they may not do this to it.
+        """
         scan = await self._store.scan(request.path_params["id"])
         if scan is None or await _hidden(request, "scan.read", scan):
-            return None
-        check(request, action, SourceName.parse(scan["source"]).tenant, scan["source"])
-        return scan
+            return _no_such_scan()
+        source, action = scan["source"], f"scan.{what}"
+        tenant = SourceName.parse(source).tenant
+        check(request, action, tenant, source)
+        cause = Cause.new(tenant=tenant)
+        async with self._store.unit(keys=[source]) as unit:
+            if not await act(unit, scan, cause):
+                return problem(409, *refusal)
+            unit.bus.audit(tenant, actor_of(request), action, source, cause)
+        return JSONResponse({"scan_id": scan["scan_id"], "state": state})
 
 
 class Previews:
@@ -143,10 +148,6 @@ class Previews:
 
 def _no_such_asset() -> Response:
     return problem(404, "unknown_asset", "No such asset", "A scan finds assets: see `pursight scans list`.")
-
-
-def _cause(scan: dict[str, Any]) -> Cause:
-    return Cause.new(tenant=SourceName.parse(scan["source"]).tenant)
 
 
 async def _hidden(request: Request, action: str, scan: dict[str, Any]) -> bool:
