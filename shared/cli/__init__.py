@@ -1,15 +1,19 @@
 """`pursight`: everything that can be done from the shell.
 
 Progress goes to stderr and results to stdout; `--json` prints one object. Exit codes: 0 done, 1 failed or stuck, 2 wrong use,
-3 a threshold was met (`--fail-on`).
+3 a threshold was met (`--fail-on`), 130 Ctrl-C, 141 who read the output went away.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
 from shared.errors import PurSightError
+
+INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell reports what SIGINT and SIGPIPE end
+NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command, a third of our start: its import fails softly
 
@@ -17,18 +21,40 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's
 def main() -> None:
     """The console script. Errors are one line; PURSIGHT_DEBUG=1 shows where they came from."""
     try:
-        from shared.cli.commands import app
+        try:
+            from shared.cli.commands import app
 
-        app(standalone_mode=True)
-    except PurSightError as error:
-        if os.environ.get("PURSIGHT_DEBUG"):
-            raise
-        print(f"pursight: {error.line()}", file=sys.stderr)
-        sys.exit(error.exit_code)
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()  # here, where somebody can say that it failed, and not when the interpreter ends
     except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("PURSIGHT_DEBUG"):
+        sys.exit(INTERRUPTED)
+    except BaseException as error:
+        if _of_a_closed_pipe(error):
+            _leave_unsaid()
+            sys.exit(PIPE_CLOSED)
+        if isinstance(error, SystemExit) or os.environ.get("PURSIGHT_DEBUG"):
             raise
-        print(f"pursight: unexpected {type(error).__name__}. PURSIGHT_DEBUG=1 shows where it came from.", file=sys.stderr)
-        sys.exit(1)
+        print(f"pursight: {_line(error)}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, PurSightError) else 1)
+
+
+def _of_a_closed_pipe(error: BaseException) -> bool:
+    """Whoever read our output has enough of it. The libraries that write make an exit of their own of that, with another status each."""
+    return isinstance(error.__context__ if isinstance(error, SystemExit) else error, BrokenPipeError)
+
+
+def _leave_unsaid() -> None:
+    """What is not written yet goes nowhere: else the interpreter tries again at its end, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, PurSightError):
+        return error.line()
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be used: {error.strerror}. Run `pursight doctor`."
+    if isinstance(error, OSError) and error.errno in NOT_WRITTEN:
+        _leave_unsaid()
+        return f"the output cannot be written: {error.strerror}. Free some space, or write it elsewhere."
+    return f"unexpected {type(error).__name__}. PURSIGHT_DEBUG=1 shows where it came from."

@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
+from shared.cli import stack
 from shared.errors import UsageError
-from shared.local import cli as stack_commands
-from shared.local.stack import Running
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,12 +109,6 @@ def trace_(trace_id: Annotated[str, typer.Argument(help="as `scan` prints it")],
     trace.show(trace_id, json_output=json_output)
 
 
-def _page_link(running: Running) -> str:
-    from shared.web.seals import login_link
-
-    return login_link(running.door, running.token) if running.door else ""
-
-
 def _help_of(entry: EntryPoint) -> str:
     """What a group says it is for: `help` of its `typer.Typer(…)`, read from the module's text without running it."""
     found = find_spec(entry.module)
@@ -131,7 +124,7 @@ def _group(entry: EntryPoint) -> typer.Typer:
     return asked_for
 
 
-stack_commands.register(app, page_link=_page_link)
+app.add_typer(stack.app)
 for entry in entry_points(group="pursight.commands"):
     if sys.argv[1:2] in ([], ["--help"], [entry.name]):
         app.add_typer(_group(entry), name=entry.name)

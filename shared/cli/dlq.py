@@ -11,7 +11,7 @@ import typer
 
 from shared.bus.deadletters import DeadLetter, DeadLetters, Raw
 from shared.bus.seal import Seal
-from shared.cli.output import as_json, stdout, table
+from shared.cli.output import as_json, stdout, sure, table
 from shared.cli.parts import database_url, operator
 from shared.contracts.topics import SERVICES
 from shared.db.pool import open_pool
@@ -95,8 +95,7 @@ def replay(ids: Ids) -> None:
 @app.command()
 def drop(ids: Ids, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """Forget them for good. The ledger says who did."""
-    if not yes:
-        typer.confirm(f"Forget {len(ids)} dead letter(s) for good?", abort=True)
+    sure(f"Forget {len(ids)} dead letter(s) for good?", yes=yes)
     count = sum(asyncio.run(_with(owner(id), lambda d, id=id: d.drop([id]))) for id in ids)  # type: ignore[misc]
     stdout.print(f"{count} dropped.")
 

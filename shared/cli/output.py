@@ -8,15 +8,26 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from shared.contracts.names import DEFAULT_TENANT
+from shared.errors import UsageError
 
 WIDE = 1000  # a program reads lines: none is folded for it
 stdout = Console(width=None if sys.stdout.isatty() else WIDE)
 stderr = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+
+
+def sure(question: str, *, yes: bool) -> None:
+    """Ask before something goes for good, unless `yes`. Raises UsageError where nobody can be asked, typer.Abort where they say no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nobody can be asked here", remedy="Add --yes.", code="nobody_to_ask")
+    typer.confirm(question, abort=True, err=True)
 
 
 def as_json(value: Any) -> None:
@@ -27,7 +38,7 @@ def as_json(value: Any) -> None:
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; cells are text only, so that no name can style the terminal."""
     columns = (Column(name, overflow="fold") for name in head)  # an id that is cut cannot be given to the next command
-    made = Table(*columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    made = Table(*columns, title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
     stdout.print(made)

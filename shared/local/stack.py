@@ -158,7 +158,9 @@ class Stack:
         process = self._spawn_supervisor()
         try:
             self._wait(report, process)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                report("stack", "stopping what was started …")
             if process.poll() is None:
                 process.terminate()
                 process.wait(DOWN_SECONDS)

@@ -15,7 +15,7 @@ from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
 from services.registry.commands.showing import tell
 from shared.cli.connect import Edge, address, edge
-from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
+from shared.cli.output import as_json, plain, spoken, stderr, stdout, sure, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import published_schema
 from shared.contracts.judging.source import Judged, judge
@@ -239,8 +239,7 @@ def remove(name: Named, yes: Annotated[bool, typer.Option("--yes", help="do not 
     with edge() as line:
         path = _found(line, name)
         version = None if yes else line.get(path)["version"]
-        if not yes:
-            typer.confirm(f"Forget {name} and all that is known of it?", abort=True)
+        sure(f"Forget {name} and all that is known of it?", yes=yes)
         line.send("DELETE", path, version=version)
     stdout.print(plain(f"{name} is being removed."))
 

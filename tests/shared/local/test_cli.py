@@ -17,18 +17,16 @@ from shared.local.stack import Stack
 from tests.journeys.stack import heeds_interrupts
 from tests.shared.local.processes import PATIENCE_SECONDS, family, living, until
 
-PROGRAM = """\
-import typer
-from shared.local.cli import register
-app = typer.Typer()
-register(app, page_link=lambda running: f"{running.door}/login")
-app()
-"""
-
 
 def begin(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words], text=True, stdin=-3, stdout=-1, stderr=-1, env=os.environ, preexec_fn=heeds_interrupts
+        [sys.executable, "-c", "from shared.cli import main; main()", *words],
+        text=True,
+        stdin=-3,
+        stdout=-1,
+        stderr=-1,
+        env=os.environ,
+        preexec_fn=heeds_interrupts,
     )
 
 
@@ -48,7 +46,8 @@ def test_a_day_with_the_stack(light_stack: Stack) -> None:
     code, out, err = run("up")
     assert code == 0
     assert "alpha: ready" in err
-    assert "/login" in out
+    assert "pages" in out
+    assert "code=" not in out, "a link that signs in is in a pipe, which may be a log"
     assert run("up")[2].splitlines()[-1] == "Already up."
 
     code, out, _ = run("status", "--json")
@@ -90,7 +89,8 @@ def test_interrupted_half_way(kept_stack: Stack, started: int, number: signal.Si
     before = family(stack)
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, err.splitlines()[-1][:12]) == (130, "Interrupted.")
+    assert process.returncode == 130
+    assert "stopping what was started" in err.splitlines()[-1]
     assert not living(before)
     assert not stack.home.load().supervised()
 
