@@ -40,8 +40,19 @@ class Shape(Contract):
     count: int = Field(ge=5)
 
 
+class Estimates(Contract):
+    """What a server's own statistics, or a file's footer, say of one column, as old as they are. Nobody read a value for it."""
+
+    null_share: Ratio | None = Field(default=None, description="rows without a value")
+    distinct: int | None = Field(default=None, ge=0, description="different values, to two digits")
+    mean_bytes: float | None = Field(default=None, ge=0, description="stored size of a value")
+
+
 class ColumnEvidence(Contract):
-    """What discovery counted in one column of a sample. Counts only; no value can be read back from it."""
+    """What discovery counted in one column of a sample. Counts only; no value can be read back from it.
+
+    Where its owner has agreed to statistics alone, nothing is `sampled`, and `estimates` are all there is.
+    """
 
     sampled: int = Field(default=0, ge=0, description="non-null values looked at")
     nulls: int = Field(default=0, ge=0)
@@ -52,6 +63,7 @@ class ColumnEvidence(Contract):
     entropy: float = Field(default=0.0, ge=0, description="mean bits per character")
     words: float = Field(default=0.0, ge=0, description="mean words per value")
     free_text: bool = False
+    estimates: Estimates | None = None
 
 
 class Column(Contract):
@@ -137,6 +149,7 @@ class SchemaDiscovered(Contract):
     change: tuple[SchemaChange, ...] = ()
     compatibility: Compatibility = Field(default="full", description="what holds of all of `change` together")
     sampling: Known[Literal["none", "statistics", "sample"]] = "none"
+    left_out: str = Field(default="", description="code of what kept all of its data, or some of its files, from being looked into")
     aliases: tuple[str, ...] = Field(default=(), description="OpenLineage names")
     truncated: bool = False
     spec: DataSource = Field(description="the source, so that later stages need not ask")

@@ -101,6 +101,17 @@ class ReadFrom(NamedTuple):
     part: str = ""
 
 
+class Estimate(NamedTuple):
+    """What is known of a column without reading its values, from the server's own statistics; None where it has none.
+
+    `null_share`: of all rows, 0 to 1. `distinct`: how many different values. `mean_bytes`: the stored size of a value.
+    """
+
+    null_share: float | None = None
+    distinct: float | None = None
+    mean_bytes: float | None = None
+
+
 @dataclass(slots=True)
 class TableFacts:
     """The structure of one table. Column facts are parallel sequences, because a database has many columns.
@@ -108,6 +119,7 @@ class TableFacts:
     `positions`, `names`, `types`, `nullable`, `generated` and `sampled` have one item a column; `defaults` and `comments`
     hold only those that exist, by position. `sampled` says whether a column's kind of type can be looked at as text,
     `textual` whether it is text in itself. `numbered`: a position is never given to another column, so it proves a rename.
+    `estimates`, by name: what was counted already where the structure itself is inferred from rows.
     """
 
     mark: TableMark
@@ -131,6 +143,7 @@ class TableFacts:
     depends_on: Sequence[tuple[str, str]] = ()
     sample_from: ReadFrom | None = None
     numbered: bool = False
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 class SampleTask(NamedTuple):
@@ -187,6 +200,11 @@ class SourceSession(Protocol):
 
     async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
         """A result for each task. One table's failure is its own, and does not raise."""
+        ...
+
+    async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
+        """By column name for each table; empty for a table of which the server has counted nothing, or tells us nothing. Reads no row, and
+        no value that the server keeps among its statistics."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 from shared.contracts.engines import engine_of
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
-from shared.sources.base import Dial, Member, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark, Watched
+from shared.sources.base import Dial, Estimate, Member, Sample, SampleTask, SourceDriver, SourceSession, TableFacts, TableMark, Watched
 
 CANARY = "canary7f31b"
 _BIG_ROWS, _SCANS = 20_000, 5
@@ -210,6 +210,23 @@ class Conformance:
         assert numbers[0] < _BIG_ROWS / 4
         assert numbers[-1] > _BIG_ROWS * 3 / 4
         assert mark.rows is None or _BIG_ROWS / 2 < mark.rows < _BIG_ROWS * 2
+
+    async def test_statistics_are_shares_and_counts(self, ship: Ship) -> None:
+        """As far as the server keeps some and this user may know them; of a table that went away, none."""
+        rows = [(number, f"word {number % 4}" if number % 2 else None) for number in range(400)]
+        for name in ("counted", "dropped"):
+            await ship.make(name, {ship.key: "integer", "half": "text"}, rows)
+        facts = sorted((each for chunk in await _described(ship) for each in chunk), key=lambda each: each.mark.table)
+        await ship.drop("dropped")
+        async with ship.driver.open(ship.dial()) as session:
+            counted, dropped = await session.estimates(facts)
+        assert set(counted) <= set(facts[0].names)
+        half = counted.get("half", Estimate())
+        assert half.null_share is None or abs(half.null_share - 0.5) < 0.02
+        assert half.distinct in (None, 2)
+        key = counted.get(ship.key, Estimate())
+        assert key.distinct is None or abs(key.distinct - 400) < 8
+        assert all(part is None or isinstance(part, int | float) for each in (*counted.values(), *dropped.values()) for part in each)
 
     async def test_any_value_is_one_value(self, ship: Ship) -> None:
         """Nulls are counted, not told; separators, line ends, quotes and letters arrive; a huge value is cut."""

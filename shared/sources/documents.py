@@ -59,32 +59,41 @@ def type_of(kind: Hashable) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column. `type` names every type that was seen, in alphabetical order; `always`: each document has it, and never null."""
+    """One column. `type` names every type that was seen, in alphabetical order; `always`: each document has it, and never null.
+
+    `null_share`: documents in which it is missing or null, None where no document was looked at.
+    """
 
     path: str
     type: str
     always: bool
     textual: bool
+    null_share: float | None = None
 
 
 @dataclass(slots=True)
 class _Place:
-    """One place in the tree of all documents seen. `documents`: how many have it; `nulls`: whether it was null somewhere."""
+    """One place in the tree of all documents seen. `documents`: how many have it; `filled`: how many of these have more than null there."""
 
     types: set[str] = field(default_factory=set)
     below: dict[str, _Place] = field(default_factory=dict)
     documents: int = 0
     last: int = -1
+    filled: int = 0
+    last_filled: int = -1
 
-    def has(self, document: int) -> None:
+    def has(self, document: int, value: object) -> None:
         if self.last != document:
             self.last = document
             self.documents += 1
+        if value is not None and self.last_filled != document:
+            self.last_filled = document
+            self.filled += 1
 
     def join(self, other: _Place) -> None:
         """Take in what was seen at another place."""
         self.types |= other.types
-        self.documents = max(self.documents, other.documents)
+        self.documents, self.filled = max(self.documents, other.documents), max(self.filled, other.filled)
         for key, place in other.below.items():
             self.below.setdefault(key, _Place()).join(place)
 
@@ -117,7 +126,7 @@ class Outline:
         return found[:MOST_COLUMNS]
 
     def _look(self, value: Any, place: _Place, depth: int) -> None:
-        place.has(self.documents)
+        place.has(self.documents, value)
         if isinstance(value, Mapping) and value and depth < MOST_DEPTH:
             for key, each in value.items():
                 self._look(each, place.below.setdefault(told(key), _Place()), depth + 1)
@@ -144,15 +153,16 @@ class Outline:
             below = {ANY: one}
         types = place.types - ({"object", "array"} if below else set())
         if types - {"null"} or (types and not below):
-            yield _field(path, types, always=always and "null" not in types and not below)
+            null_share = 1 - place.filled / self.documents
+            yield _field(path, types, always=always and "null" not in types and not below, null_share=null_share)
         for key, inner in below.items():
             whole = always and key not in (ANY, EACH) and inner.documents == place.documents and not types
             yield from self._fields(inner, _joined(path, key), always=whole)
 
 
-def _field(path: str, types: set[str], *, always: bool) -> Field:
+def _field(path: str, types: set[str], *, always: bool, null_share: float) -> Field:
     known = sorted(types - {"null"}) or ["null"]
-    return Field(path, " | ".join(known), always, known == ["string"])
+    return Field(path, " | ".join(known), always, known == ["string"], null_share)
 
 
 def _joined(path: str, key: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.sources import mongo_facts, mongo_sample
-from shared.sources.base import Dial, Load, Probe, Sample, SampleTask, Standing
+from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask, Standing, TableFacts
 from shared.sources.dialling import signed_in
 from shared.sources.mongo_catalog import PAGE_BYTES, MongoSnapshot
 from shared.sources.mongo_failures import refusal
@@ -92,6 +92,10 @@ class MongoSession:
 
     async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
         return [await self._one(task) for task in tasks]
+
+    async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
+        """Such a server keeps no statistics of fields; the look at the structure has counted in how many documents each is."""
+        return [facts.estimates for facts in tables]
 
     async def _one(self, task: SampleTask) -> Sample:
         try:

@@ -19,7 +19,7 @@ from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.evidence.scrub import scrub
 from shared.sources import mongo_sample
-from shared.sources.base import Key, TableFacts, TableMark
+from shared.sources.base import Estimate, Key, TableFacts, TableMark
 from shared.sources.documents import EACH, MOST_DEPTH, Field, Outline, told
 from shared.sources.mongo_facts import Grants
 from shared.sources.mongo_line import Line
@@ -171,6 +171,7 @@ def _facts(mark: TableMark, outline: Outline, options: Mapping[str, Any], indexe
         unique=frozenset(names.index(key.columns[0]) + 1 for key in keys if len(key.columns) == 1),
         indexed=frozenset(at[path] for each in indexes for path in each["key"] if path in at),
         keys=[*keys, *_check(options)],
+        estimates={each.path: Estimate(each.null_share) for each in fields if each.null_share is not None},
     )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from asyncmy.errors import MySQLError
 
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
-from shared.sources import mysql_facts, mysql_sample
-from shared.sources.base import Dial, Load, Probe, Sample, SampleTask, Standing
+from shared.sources import mysql_facts, mysql_sample, mysql_statistics
+from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask, Standing, TableFacts
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.mysql_catalog import MysqlSnapshot
 from shared.sources.mysql_failures import mysql_failed
@@ -159,6 +159,16 @@ class MysqlSession:
             if self._line.broken:
                 raise
             found, asked = mysql_sample.refused(task, error), 1
+        self.statements += asked
+        return found
+
+    async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
+        """Raises Failed with a code of `failures`."""
+        try:
+            async with self._reading():
+                found, asked = await mysql_statistics.estimates(self._line, self._release, tables)
+        except _ERRORS as error:
+            raise mysql_failed(error) from None
         self.statements += asked
         return found
 

@@ -16,8 +16,8 @@ import asyncpg
 
 from shared.contracts.source import Scope
 from shared.errors import Failed, PurSightError
-from shared.sources import postgres_facts, postgres_sample, postgres_standing
-from shared.sources.base import Dial, Load, Probe, Sample, SampleTask, Standing
+from shared.sources import postgres_facts, postgres_sample, postgres_standing, postgres_statistics
+from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask, Standing, TableFacts
 from shared.sources.cleartext import WatchedLoop
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.failures import BY_CODE, failed
@@ -220,6 +220,15 @@ class PostgresSession:
         except (asyncpg.PostgresError, UnicodeError) as error:
             return postgres_sample.refused(task, error)
         except _LINE as error:
+            raise failed(error) from None
+
+    async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
+        """Raises Failed with a code of `failures`."""
+        try:
+            async with self._reading("read_committed"):
+                self.statements += 1
+                return await postgres_statistics.estimates(self._connection, tables)
+        except _ERRORS as error:
             raise failed(error) from None
 
     @asynccontextmanager

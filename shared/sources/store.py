@@ -14,9 +14,9 @@ from shared.cloud.failures import missing_extra
 from shared.contracts.connection import Posture, Privileges, ServerFacts
 from shared.contracts.source import DataSource, Scope
 from shared.errors import PurSightError
-from shared.sources import store_files
+from shared.sources import store_files, store_statistics
 from shared.sources.advice import warnings
-from shared.sources.base import Dial, Probe, Sample, SampleTask, TableFacts, TableMark
+from shared.sources.base import Dial, Estimate, Probe, Sample, SampleTask, TableFacts, TableMark
 from shared.sources.documents import MOST_COLUMNS, Field
 from shared.sources.store_assets import Asset, Assets
 from shared.sources.store_failures import refusal, words
@@ -145,6 +145,11 @@ class StoreSession:
     async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
         assets = self._assets = self._assets or _LISTED.get(id(self._spec)) or await self._listed()
         return [await self._one(assets, task) for task in tasks]
+
+    async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
+        assets = self._assets = self._assets or _LISTED.get(id(self._spec)) or await self._listed()
+        found = [assets.get((facts.mark.schema, facts.mark.table)) for facts in tables]
+        return [await store_statistics.estimates(self._store, each) if each else {} for each in found]
 
     async def _listed(self) -> Listing:
         assets, count = Assets(), 0

@@ -35,7 +35,7 @@ _JSON_TYPES = {int: "integer", float: "number", bool: "boolean"}
 async def fields(store: Store, entry: Entry, format_: str) -> Sequence[Field]:
     """The columns of a file. Raises Failed with a code of `failures`: `unreadable_file`, `gone`, `no_privilege`, …"""
     if format_ == "parquet":
-        return await _parquet(store, entry, _parquet_fields)
+        return await with_parquet(store, entry, _parquet_fields)
     head = await _head(store, entry)
     if format_ == "csv":
         return _csv_fields(_Csv(head, entry.key))
@@ -48,7 +48,7 @@ async def fields(store: Store, entry: Entry, format_: str) -> Sequence[Field]:
 async def rows(store: Store, entry: Entry, format_: str, columns: Sequence[str], most: int, seed: int) -> tuple[int, list[list[str]]]:
     """About `most` rows from all over the file, the same ones each time: how many, and by column the values that are not null."""
     if format_ == "parquet":
-        return await _parquet(store, entry, lambda file: _parquet_rows(file, columns, most, seed))
+        return await with_parquet(store, entry, lambda file: _parquet_rows(file, columns, most, seed))
     pieces = await _pieces(store, entry, most, seed)
     if format_ == "json":
         return Picker(columns).rows(each for piece, count in pieces for each in _some(_json(piece, whole=False), count, seed))
@@ -315,7 +315,7 @@ class _Ranges(io.RawIOBase):
         raise OSError("the object cannot be read")
 
 
-async def _parquet(store: Store, entry: Entry, work: Callable[[Any], T]) -> T:
+async def with_parquet(store: Store, entry: Entry, work: Callable[[Any], T]) -> T:
     """Do this with a file of Parquet. Raises Failed: the store's, or `unreadable_file`."""
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
