@@ -96,6 +96,8 @@ class AwsSessions:
             async with session.create_client(
                 service, region_name=where, endpoint_url=sign_in.endpoint_url or None, config=_config()
             ) as client:
+                if sign_in.endpoint_url and service == "s3control":
+                    client.meta.events.register("before-call.s3-control", _at_one_name)
                 yield client
         except Exception as error:
             raise diagnose(error) from None
@@ -178,6 +180,11 @@ def _library() -> Any:
         raise missing_extra("AWS", "aws") from None
     hush("botocore", "aiobotocore")
     return parts
+
+
+def _at_one_name(params: dict[str, Any], **_: Any) -> None:
+    """S3 Control has a host for each account; an address that an operator names is one host."""
+    params["url"] = params["url"].replace(f"//{params['headers']['x-amz-account-id']}.", "//", 1)
 
 
 def _config() -> Any:

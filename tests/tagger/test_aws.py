@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import count
 from typing import Any
 
 import pytest
 from aiohttp import web
+from botocore.exceptions import EndpointConnectionError
 
 from services.tagger.domain.targets import Arn, Resource
 from services.tagger.domain.wish import Wish
@@ -63,7 +64,7 @@ async def world(line: Line) -> AsyncIterator[World]:
 
 
 KINDS = ["bucket", "database", "cluster", "table"]
-WRITES = ("PUT", "DELETE", "AddTags", "RemoveTags", "TagResources", "UntagResources")
+WRITES = ("PUT", "POST /v20180820", "DELETE", "AddTags", "RemoveTags", "TagResources", "UntagResources")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -286,26 +287,72 @@ async def test_who_writes_at_the_same_moment_shares_a_call(world: World) -> None
 async def test_credentials_that_end_half_way(world: World) -> None:
     """Read, then refused at the write: told with what helps; once they are renewed, a second run completes it."""
     arn = await world.make("bucket")
-    ended = "<Error><Code>ExpiredToken</Code></Error>"
-    world.line.refuse = lambda action: web.Response(status=400, content_type="application/xml", text=ended) if "PUT" in action else None
+    world.line.refuse = _refusing(400, "ExpiredToken", "PUT", "POST")
     error = await failure_of(world, world.wish(arn))
     assert (error.code, type(error)) == ("credentials_expired", Failed)
     world.line.refuse = lambda action: None
     assert (await world.tags.apply(world.wish(arn))).outcome == "applied"
 
 
-async def test_two_tenants_on_one_bucket_lose_nothing(world: World) -> None:
-    """A bucket's tags are written as a whole: two of our own writers take turns, so neither overwrites the other."""
-    arn = await world.make("bucket")
+def _refusing(status: int, code: str, *beginnings: str) -> Callable[[str], web.Response | None]:
+    text = f"<Error><Code>{code}</Code></Error>"
+    return lambda action: web.Response(status=status, content_type="application/xml", text=text) if action.startswith(beginnings) else None
+
+
+@pytest.mark.parametrize("closed", [(), ("POST /v20180820", "DELETE /v20180820")], ids=["merged by S3 Control", "replaced as a whole"])
+async def test_two_processes_and_six_tenants_on_one_bucket_lose_nothing(
+    world: World, closed: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where S3 Control is closed to us the whole set is replaced: our own writers take turns, and what another process, which read
+    before we wrote, overwrites is seen and made again."""
+    monkeypatch.setattr("services.tagger.gateway.place.SETTLE_SECONDS", 0.3)
+    arn, other = await world.make("bucket"), World(world.line)
+    if closed:
+        world.line.refuse = _refusing(403, "AccessDenied", *closed)
     sets = [{f"Key{tenant}": "x"} for tenant in range(6)]
-    await asyncio.gather(*(world.tags.apply(world.wish(arn, tags)) for tags in sets))
+    writers = [each.tags.apply(each.wish(arn, tags)) for each, part in ((world, sets[:3]), (other, sets[3:])) for tags in part]
+    assert {done.outcome for done in await asyncio.gather(*writers)} == {"applied"}
     assert await world.now(arn) == {key: value for tags in sets for key, value in tags.items()}
+    await other.tags.close()
+
+
+async def test_a_bucket_whose_tags_decide_who_may_use_it(world: World) -> None:
+    """With ABAC on, S3 refuses to have the set replaced: S3 Control writes it; where that is not granted, this is what is told."""
+    arn = await world.make("bucket")
+    world.line.refuse = _refusing(405, "MethodNotAllowed", "PUT", "DELETE /tagger")
+    first = await world.tags.apply(world.wish(arn))
+    assert await world.now(arn) == TAGS
+    assert (await world.tags.apply(world.wish(arn, {}, ours=first.own))).outcome == "applied"
+    assert await world.now(arn) == {}
+    closed, no_whole_set = _refusing(403, "AccessDenied", "POST"), world.line.refuse
+    world.line.refuse = lambda action: closed(action) or no_whole_set(action)
+    error = await failure_of(world, world.wish(arn))
+    assert error.code == "access_denied"
+    assert "s3:TagResource" in error.remedy
+
+
+async def test_a_network_that_leads_to_s3_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beside S3 is looked for once, not before each bucket."""
+    arns = [await world.make("bucket") for _ in range(2)]
+    asked = list[str]()
+
+    async def nowhere(**_: Any) -> None:
+        asked.append("sts")
+        raise EndpointConnectionError(endpoint_url="https://sts")
+
+    async with world.tags._opened(world.wish(arns[0])) as (_, (_, _, sts), _arn):
+        monkeypatch.setattr(sts, "get_caller_identity", nowhere)
+    monkeypatch.setattr("services.tagger.gateway.place.SETTLE_SECONDS", 0.0)
+    for arn in arns:
+        await world.tags.apply(world.wish(arn))
+        assert await world.now(arn) == TAGS
+    assert asked == ["sts"]
 
 
 async def test_one_client_serves_many(world: World) -> None:
     """A client of an API is made once for an identity and region, whoever needs it, and ended with the writer."""
     arns = [await world.make("bucket") for _ in range(3)]
     await asyncio.gather(*(world.tags.apply(world.wish(arn)) for arn in arns))
-    assert len(world.tags._clients._kept) == 1
+    assert sorted(api for _, api, _ in world.tags._clients._kept) == ["s3", "s3control", "sts"]
     await world.tags.close()
     assert len(world.tags._clients._kept) == 0

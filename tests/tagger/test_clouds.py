@@ -97,6 +97,7 @@ async def _token(reference: str) -> str:
 async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     kind = KINDS[request.param]
     monkeypatch.setattr("services.tagger.gateway.place.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("services.tagger.gateway.place.SETTLE_SECONDS", 0.001)
     monkeypatch.setattr("services.tagger.gateway.rest.OPERATION_WAITS", (0.0,) * 4)
     doubles: dict[str, Any] = {"gcp": Google, "azure": Azure, "kubernetes": Kubernetes}
     async with double_of(doubles[kind.provider]) as double:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -60,7 +60,7 @@ class AwsTags:
 
     @asynccontextmanager
     async def _turn(self, name: str) -> AsyncIterator[None]:
-        """One at a time for each resource, because S3 takes all tags at once: two tenants may share a bucket."""
+        """One at a time for each resource, because two tenants may share a bucket, whose tags may have to be replaced as a whole."""
         turn = self._turns.setdefault(name, asyncio.Lock())
         async with turn:
             yield
@@ -77,8 +77,9 @@ class AwsTags:
         region = arn.region or sign_in.region
         try:
             with guarded(_with_identity(self._policy, sign_in, wish.operators)) if self._policy else nullcontext():
-                async with self._clients.client(sign_in, service.api, region) as client:
-                    yield service, client, arn
+                async with AsyncExitStack() as open_:
+                    clients = [await open_.enter_async_context(self._clients.client(sign_in, api, region)) for api in service.apis]
+                    yield service, clients if len(clients) > 1 else clients[0], arn
         except PurSightError as error:
             if error.code == "egress_denied" and not sign_in.access_key_id and not _aws(wish).endpoint_url:
                 raise no_token("own_identity_denied") from None
@@ -105,13 +106,14 @@ class _Tags:
     def __init__(self, service: TagService, client: Any, arn: Arn) -> None:
         self._service, self._client, self._arn = service, client, arn
         self._current: Mapping[str, str] = {}
+        self.blind = False
 
     async def read(self) -> dict[str, str]:
         self._current = await self._service.read(self._client, self._arn)
         return {key: value for key, value in self._current.items() if not key.lower().startswith("aws:")}
 
     async def change(self, write: Mapping[str, str], remove: Collection[str]) -> None:
-        await self._service.change(self._client, self._arn, self._current, write, remove)
+        self.blind = bool(await self._service.change(self._client, self._arn, self._current, write, remove))
 
 
 Key = tuple[AwsSignIn, str, str]

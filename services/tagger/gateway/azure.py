@@ -28,6 +28,8 @@ def scope_of(name: str) -> str:
 class ScopeTags:
     """The tags at one scope. Names are the same in any case: one that is there already keeps its case, and is told in that of `ours`."""
 
+    blind = False
+
     def __init__(self, edge: Edge, scope: str, ours: Collection[str]) -> None:
         self._edge, self._path = edge, f"{quote(scope, safe='/()')}/providers/Microsoft.Resources/tags/default"
         self._ours = {key.casefold(): key for key in ours}

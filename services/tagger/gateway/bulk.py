@@ -22,7 +22,7 @@ GATHER_SECONDS = 0.02  # how long a call waits for others with the same tags
 class BulkTags:
     """Everything that the tagging API knows and that has no class of its own."""
 
-    api = "resourcegroupstaggingapi"
+    apis: tuple[str, ...] = ("resourcegroupstaggingapi",)
     reads = "tag:GetResources"
     writes = "tag:TagResources, tag:UntagResources and the service's own tagging permission"
 

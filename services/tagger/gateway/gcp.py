@@ -80,6 +80,8 @@ def place_of(edge: Edge, service: str, path: str) -> Place:
 class _Labels:
     """What all have in common: the document that holds the labels is read, and kept for the change that is based on it."""
 
+    blind = False
+
     def __init__(self, edge: Edge, path: str) -> None:
         self._edge, self._name = edge, path
         self._document: Mapping[str, Any] = {}
@@ -178,6 +180,8 @@ class _Cluster(_Labels):
 
 
 class _Dataproc(_Labels):
+    blind = True
+
     @property
     def _path(self) -> str:
         return f"/v1/{self._name}"

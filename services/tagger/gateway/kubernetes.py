@@ -37,6 +37,8 @@ def object_of(name: str) -> tuple[str, str]:
 class ObjectTags:
     """One object's, each key behind `labels/` or `annotations/`."""
 
+    blind = False
+
     def __init__(self, edge: Edge, path: str) -> None:
         self._edge, self._path, self._version = edge, path, ""
 

@@ -13,6 +13,7 @@ from shared.errors import Transient
 
 ATTEMPTS = 6
 FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0  # seconds
+SETTLE_SECONDS = 1.0  # after that nobody writes what he read before our change
 
 
 class Stale(Exception):
@@ -20,7 +21,12 @@ class Stale(Exception):
 
 
 class Place(Protocol):
-    """The tags of one resource. What goes wrong is raised as PurSightError with a remedy."""
+    """The tags of one resource. What goes wrong is raised as PurSightError with a remedy.
+
+    `blind`: the last change replaced all tags, and so does anybody else's; neither is refused for the other's sake.
+    """
+
+    blind: bool
 
     async def read(self) -> dict[str, str]:
         """All tags that are there, but those that belong to the provider itself."""
@@ -32,20 +38,28 @@ class Place(Protocol):
 async def bring(place: Place, wish: Wish) -> Applied:
     """Bring the place to the wish. Doing it again changes nothing.
 
+    A change that somebody overwrote with what he had read before it is made again.
     Raises Transient `contended` where somebody else is faster each time, `read_back_differs` where the change does not show.
     """
+    done: Applied | None = None
     for wait in waits():
         current = await place.read()
         change = wish.diff(current)
         if change.empty:
-            return wish.applied(current, change)
+            return done or wish.applied(current, change)
         try:
             await place.change(change.write, change.remove)
         except Stale:
             await asyncio.sleep(wait)
             continue
-        await _read_back(place, change)
-        return wish.applied(current, change)
+        done = wish.applied(current, change)
+        if not place.blind:
+            await _read_back(place, change)
+            return done
+        await asyncio.sleep(SETTLE_SECONDS)
+        if _stands(change, await place.read()):
+            return done
+        await asyncio.sleep(wait)
     raise Transient(
         "the tags could not be written",
         why="somebody else changes this resource all the time",
@@ -56,8 +70,7 @@ async def bring(place: Place, wish: Wish) -> Applied:
 
 async def _read_back(place: Place, change: Diff) -> None:
     for wait in waits():
-        now = await place.read()
-        if change.write.items() <= now.items() and not set(change.remove) & now.keys():
+        if _stands(change, await place.read()):
             return
         await asyncio.sleep(wait)
     raise Transient(
@@ -66,6 +79,10 @@ async def _read_back(place: Place, change: Diff) -> None:
         remedy="Check the resource's name in the source or job; it is tried again.",
         code="read_back_differs",
     )
+
+
+def _stands(change: Diff, now: Mapping[str, str]) -> bool:
+    return change.write.items() <= now.items() and not set(change.remove) & now.keys()
 
 
 def waits() -> Iterator[float]:

@@ -4,51 +4,98 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 from services.tagger.domain.targets import Arn
+from shared.cloud.failures import diagnose, failure
+from shared.errors import PurSightError
 
 
 class TagService(Protocol):
-    """Reads and changes the tags of one resource by one API. Errors of the library are translated by the caller."""
+    """Reads and changes the tags of one resource by one API. Errors of the library are translated by the caller.
 
-    api: str
+    `client` is that of the API in `apis`; where there are several, a list of them in this order.
+    """
+
+    apis: tuple[str, ...]
     reads: str  # the permission that reading needs
     writes: str  # the permissions that changing needs
 
     async def read(self, client: Any, arn: Arn) -> dict[str, str]: ...
 
-    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
-        """`current` is what was read just before."""
+    async def change(
+        self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]
+    ) -> bool | None:
+        """`current` is what was read just before. True where all tags were replaced, whatever others wrote meanwhile."""
 
 
 class S3Tags:
-    """Buckets. Writing replaces the whole set, so everything of others that was read just before goes back in."""
+    """Buckets. S3 Control merges, and is the only way where a bucket's tags decide who may use it (ABAC). Where it is closed to us the
+    whole set is replaced: everything of others that was read just before goes back in."""
 
-    api = "s3"
+    apis: tuple[str, ...] = ("s3", "s3control", "sts")
     reads = "s3:GetBucketTagging"
-    writes = "s3:GetBucketTagging, s3:PutBucketTagging"
+    writes = "s3:TagResource and s3:UntagResource, or s3:PutBucketTagging where a bucket has no ABAC"
+
+    def __init__(self) -> None:
+        self._accounts: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # by client of STS
+        self._unreachable: WeakSet[Any] = WeakSet()  # clients of S3 Control that no network leads to
 
     async def read(self, client: Any, arn: Arn) -> dict[str, str]:
+        s3, _, _ = client
         try:
-            answer = await client.get_bucket_tagging(Bucket=_bucket(arn))
-        except client.exceptions.ClientError as error:
+            answer = await s3.get_bucket_tagging(Bucket=_bucket(arn))
+        except s3.exceptions.ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchTagSet":
                 return {}
             raise
         return _pairs(answer["TagSet"])
 
-    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
-        kept = {key: value for key, value in (dict(current) | dict(write)).items() if key not in remove}
-        if kept:
-            await client.put_bucket_tagging(Bucket=_bucket(arn), Tagging={"TagSet": _list(kept)})
-        else:
-            await client.delete_bucket_tagging(Bucket=_bucket(arn))
+    async def change(self, client: Any, arn: Arn, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> bool:
+        s3, control, sts = client
+        refused = await self._merged(control, sts, arn, write, remove)
+        if refused is None:
+            return False
+        try:
+            await _replace(s3, _bucket(arn), current, write, remove)
+        except s3.exceptions.ClientError as error:
+            raise refused if refused.code == "access_denied" else error from None
+        return True
+
+    async def _merged(self, control: Any, sts: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> PurSightError | None:
+        """None once S3 Control has made the change, else why it is closed to us. Raises where it only asks us to slow down."""
+        if control in self._unreachable:
+            return failure("unreachable")
+        try:
+            if sts not in self._accounts:
+                self._accounts[sts] = (await sts.get_caller_identity())["Account"]
+            which = {"AccountId": self._accounts[sts], "ResourceArn": arn.text.partition("/")[0]}
+            if write:
+                await control.tag_resource(**which, Tags=_list(write))
+            if remove:
+                await control.untag_resource(**which, TagKeys=sorted(remove))
+        except Exception as error:
+            told = diagnose(error)
+            if not isinstance(told, PurSightError) or told.code == "throttled":
+                raise
+            if told.code == "unreachable" and not hasattr(error, "response"):
+                self._unreachable.add(control)
+            return told
+        return None
+
+
+async def _replace(s3: Any, bucket: str, current: Mapping[str, str], write: Mapping[str, str], remove: Collection[str]) -> None:
+    kept = {key: value for key, value in (dict(current) | dict(write)).items() if key not in remove}
+    if kept:
+        await s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": _list(kept)})
+    else:
+        await s3.delete_bucket_tagging(Bucket=bucket)
 
 
 class RdsTags:
     """Instances, clusters and what else RDS names."""
 
-    api = "rds"
+    apis: tuple[str, ...] = ("rds",)
     reads = "rds:ListTagsForResource"
     writes = "rds:AddTagsToResource, rds:RemoveTagsFromResource"
 
@@ -65,7 +112,7 @@ class RdsTags:
 class EmrTags:
     """Clusters of EMR on EC2."""
 
-    api = "emr"
+    apis: tuple[str, ...] = ("emr",)
     reads = "elasticmapreduce:DescribeCluster"
     writes = "elasticmapreduce:AddTags, elasticmapreduce:RemoveTags"
 
@@ -82,7 +129,7 @@ class EmrTags:
 class Ec2Tags:
     """Instances, volumes, networks, subnets, security groups and what else EC2 names. A tag is removed only with the value it has."""
 
-    api = "ec2"
+    apis: tuple[str, ...] = ("ec2",)
     reads = "ec2:DescribeTags"
     writes = "ec2:CreateTags, ec2:DeleteTags"
 
@@ -101,7 +148,7 @@ class Ec2Tags:
 class IamTags:
     """Roles and instance profiles, which the bulk API does not know."""
 
-    api = "iam"
+    apis: tuple[str, ...] = ("iam",)
     reads = "iam:ListRoleTags, iam:ListInstanceProfileTags"
     writes = "iam:TagRole, iam:UntagRole, iam:TagInstanceProfile, iam:UntagInstanceProfile"
 
@@ -127,7 +174,7 @@ class IamTags:
 class GlueTags:
     """Databases, crawlers, jobs and what else Glue names."""
 
-    api = "glue"
+    apis: tuple[str, ...] = ("glue",)
     reads = "glue:GetTags"
     writes = "glue:TagResource, glue:UntagResource"
 
