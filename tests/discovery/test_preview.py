@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from services.discovery.domain.mask import HIDDEN, form, masked
 from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
+from tests.mongo_server import SET
+from tests.mysql_server import PASSWORD
 
 SHOP = Scope(schemas=("shop",))
 CUSTOMER = "/previews/default/shop/{database}.shop.customer"
@@ -93,6 +96,50 @@ def test_who_may_not_see_or_what_may_not_be_shown_is_refused(in_house: Any, conn
         assert audited == ["not_sampled", "unknown_asset", "no_consent", "no_consent"]
 
     in_house(work)
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mongodb"])
+def test_other_servers_are_previewed_alike(
+    in_house: Any, connected: Callable[..., SourceConnected], door: Any, engine: str, request: pytest.FixtureRequest, monkeypatch: Any
+) -> None:
+    """Tables and collections: their forms are shown, none of their words, and who asked is in the ledger."""
+    name = f"kijk_{secrets.token_hex(4)}"
+    spec = made(engine, request, name)
+    monkeypatch.setenv("TEST_OTHER_PASSWORD", PASSWORD)
+
+    async def work(house: Any, url: str) -> None:
+        event = connected(url, **spec, engine=engine, host="127.0.0.1", database=name, secret="env:TEST_OTHER_PASSWORD")
+        await house.connect(event.model_copy(update={"plan": event.plan.model_copy(update={"tls_mode": "verify-full"})}))
+        (asset,) = (body["asset"] for topic, body in await house.scan() if topic == "schema.discovered")
+        async with door(house) as ask:
+            answer = await ask("POST", f"/previews/{quote(asset)}?rows=1")
+        shown = {column["name"]: column["values"] for column in answer.json()["columns"]}
+        assert (shown["mail"], shown["note"]) == (["aaaaaaa99@aaaaaaa.aaa"], [HIDDEN])
+        said = await house.said()
+        assert [(topic, body["action"], body["result"]) for topic, body in said] == [("audit.recorded", "data.preview", "allowed")]
+        assert not [canary for canary in CANARIES if canary in answer.text + str(said)]
+
+    in_house(work)
+
+
+def made(engine: str, request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
+    """Twenty people on the session's server of this engine, gone after the test; how to reach them."""
+    rows = [(f"kanarie{number}@voliere.org", "zwaluw") for number in range(10, 30)]
+    if engine == "mongodb":
+        mongo = request.getfixturevalue("mongo")
+        mongo.admin[name].people.insert_many([{"mail": mail, "note": note} for mail, note in rows])
+        mongo.user(name, database=name)
+        request.addfinalizer(lambda: mongo.admin.drop_database(name))
+        request.addfinalizer(lambda: mongo.test("forget", user=name))
+        config = {"replica_set": SET, "replica_members": [f"127.0.0.1:{port}" for port in mongo.ports[1:]]}
+        return {"port": mongo.ports[0], "username": name, "ssl_config": {"ca": mongo.ca}, "replica_config": config}
+    mariadb = request.getfixturevalue("mariadb")
+    values = ",".join(f"('{mail}', '{note}')" for mail, note in rows)
+    mariadb.run(
+        f"create database {name}", f"use {name}", "create table people (mail text, note text)", f"insert into people values {values}"
+    )
+    request.addfinalizer(lambda: mariadb.run(f"drop database {name}"))
+    return {"port": mariadb.port, "username": "root", "ssl_config": {"ca": mariadb.ca}}
 
 
 def test_files_are_previewed_alike(in_house: Any, connected: Callable[..., SourceConnected], door: Any, tmp_path: Path) -> None:

@@ -272,6 +272,31 @@ async def test_a_table_without_a_number_as_its_key_is_read_fairly(shop: tuple[My
     assert max(first) > "w02000"
 
 
+async def test_histograms_are_counts(shop: tuple[MysqlServer, str]) -> None:
+    """Where somebody had one made, nulls and distinct values are known; the values of its parts stay at the server."""
+    server, name = shop
+    kept = {
+        "mariadb": "analyze table counted persistent for all",
+        "mysql": "analyze table counted update histogram on few, many with 20 buckets",
+    }
+    numbers = "select 0 n union select 1 union select 2 union select 3 union select 4 union select 5 union select 6 union select 7"
+    server.run(
+        f"use {name}",
+        "create table counted (few varchar(20), many varchar(20))",
+        f"""insert into counted select nullif(concat('canary', a.n div 2), 'canary0'), concat('canary', a.n + 8 * b.n)
+        from ({numbers}) a, ({numbers}) b""",
+        "analyze table counted",
+        kept[server.engine],
+    )
+    found, _ = await described(server, name, ("counted",))
+    async with MysqlDriver().open(server.dial("root", database=name)) as session:
+        (counted,) = await session.estimates([found["counted"]])
+    assert counted["few"].null_share == pytest.approx(0.25)
+    assert [round(counted[column].distinct or 0) for column in ("few", "many")] == [3, 64]
+    assert (counted["few"].mean_bytes is not None) is (server.engine == "mariadb")
+    assert "canary" not in repr(counted)
+
+
 async def test_a_slow_table_is_given_up_alone(mariadb: MysqlServer) -> None:
     """The server ends what takes too long, and the next table is read."""
     name = f"slow_{secrets.token_hex(4)}"
