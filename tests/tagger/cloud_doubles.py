@@ -49,6 +49,7 @@ class Double:
     address: str = ""
     resources: dict[str, Kept] = field(default_factory=dict)
     accepted: int = 1
+    knows: Callable[[str], bool] | None = None  # whether a token is somebody's, in place of `accepted`
     denied: bool = False
     first: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     before_write: list[Callable[[Kept], None]] = field(default_factory=list)
@@ -57,7 +58,8 @@ class Double:
 
     @web.middleware
     async def gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer token-{self.accepted}":
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Bearer" or not (self.knows(token) if self.knows else token == f"token-{self.accepted}"):
             return refusal(401, "UNAUTHENTICATED")
         if self.first:
             status, body = self.first.pop(0)

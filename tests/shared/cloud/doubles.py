@@ -38,11 +38,13 @@ class Double:
     first: list[int] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
+    scopes: dict[str, str] = field(default_factory=dict)  # of each token that was given, what for
     ledger: Path | None = None  # where a database looks up which tokens live until when
     clock: Callable[[], float] = time.time
 
-    def token(self, whose: str) -> str:
+    def token(self, whose: str, scope: str = "") -> str:
         self.given.append(f"token-canary-{whose}-{len(self.given) + 1}")
+        self.scopes[self.given[-1]] = scope
         if self.ledger:
             with self.ledger.open("a") as file:
                 file.write(f"{self.given[-1]} {self.clock() + self.life_seconds:.0f}\n")
@@ -99,8 +101,8 @@ class Entra(Double):
                 return self._refuse("invalid_client", 70021, f"No matching federated identity record for {form['client_assertion']}.")
         elif form.get("client_secret") != self.secret:
             return self._refuse("invalid_client", 7000215, f"Invalid client secret provided: {form.get('client_secret')}.", 401)
-        assert str(form["scope"]).endswith("/.default")
-        return web.json_response({"token_type": "Bearer", "expires_in": self.life_seconds, "access_token": self.token("entra")})
+        scope = next(each for each in str(form["scope"]).split() if each.endswith("/.default"))
+        return web.json_response({"token_type": "Bearer", "expires_in": self.life_seconds, "access_token": self.token("entra", scope)})
 
     def _refuse(self, error: str, number: int, text: str, status: int = 400) -> web.Response:
         body = {"error": error, "error_description": f"AADSTS{number}: {text}", "error_codes": [number], "trace_id": "t"}
@@ -181,7 +183,7 @@ class Google(Double):
             return web.json_response({"error": "invalid_grant", "error_description": f"Invalid JWT: {form.get('assertion')}"}, status=400)
         if claims["iss"] != ACCOUNT or claims["aud"] != "https://oauth2.googleapis.com/token":
             return web.json_response({"error": "invalid_grant", "error_description": "account not found"}, status=400)
-        return self._bearer("key")
+        return self._bearer("key", claims.get("scope", ""))
 
     async def sts(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -211,8 +213,8 @@ class Google(Double):
         body = {"access_token": self.token("metadata"), "expires_in": self.life_seconds, "token_type": "Bearer"}
         return web.json_response(body, headers={"Metadata-Flavor": "Google"})
 
-    def _bearer(self, whose: str, **more: str) -> web.Response:
-        body = {"access_token": self.token(whose), "expires_in": self.life_seconds, "token_type": "Bearer"}
+    def _bearer(self, whose: str, scope: str = "", **more: str) -> web.Response:
+        body = {"access_token": self.token(whose, scope), "expires_in": self.life_seconds, "token_type": "Bearer"}
         return web.json_response(body | more)
 
 
