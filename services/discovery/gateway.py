@@ -53,13 +53,19 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The evidence of one table in wire form, by column index, or why there is none. `rows`: how many were looked at."""
+    """The evidence of one table in wire form, by column index. `rows`: how many were looked at; `left_out`: why none, or not of all
+    parts."""
 
     evidence: Mapping[int, bytes]
     rows: int
     values: int
     whole: bool
     left_out: str = ""
+
+    @property
+    def unread(self) -> bool:
+        """Nothing of it could be read."""
+        return bool(self.left_out) and not self.rows
 
 
 class Sources:
@@ -119,7 +125,7 @@ class Sources:
             facts = await _facts_of(line, connected.spec.scope, schema, table)
             await line.prepare()
             sample = (await line.sample([(f"{schema}.{table}", facts)], connected.spec.sample_rows))[0]
-        if sample is None or sample.failure:
+        if sample is None or (sample.failure and not sample.rows):
             code = sample.failure.code if sample and sample.failure else "statement_timeout"
             raise BY_CODE.get(code, BY_CODE["server_error"]).error()
         sampled = compress(zip(facts.names, facts.types, strict=True), facts.sampled)
@@ -340,9 +346,8 @@ def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int
 
 
 def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: int) -> Counted:
-    if sample.failure:
-        return Counted({}, 0, 0, whole=False, left_out=sample.failure.code)
+    left_out = sample.failure.code if sample.failure else ""
     places = [at for at, sampled in enumerate(facts.sampled) if sampled]
     told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
-    whole = sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
-    return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole)
+    whole = not left_out and sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
+    return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole, left_out=left_out)

@@ -20,6 +20,7 @@ from shared.contracts.connection import SourceConnected
 from shared.contracts.source import Scope
 from shared.db.scope import in_scope
 from shared.observe import tracing
+from shared.sources.base import TableMark
 
 SERVICE, SCAN = "discovery", "scan"
 URGENT = 10
@@ -353,6 +354,15 @@ class DiscoveryUnit:
             """update asset set mark = seen.mark from unnest($2::text[], $3::text[], $4::bigint[]) as seen(schema_name, table_name, mark)
             where asset.source = $1 and not gone and (asset.schema_name, asset.table_name) = (seen.schema_name, seen.table_name)""",
             *(source, [mark[0] for mark in marks], [mark[1] for mark in marks], [mark[2] for mark in marks]),
+        )
+
+    async def unread(self, source: str, marks: Sequence[TableMark]) -> None:
+        """Remember why nobody could look into these this time; what was said of them stands."""
+        await self._sql.execute(
+            """update asset set left_out = seen.why, sampled = false
+            from unnest($2::text[], $3::text[], $4::text[]) as seen(schema_name, table_name, why)
+            where asset.source = $1 and not gone and (asset.schema_name, asset.table_name) = (seen.schema_name, seen.table_name)""",
+            *(source, [mark.schema for mark in marks], [mark.table for mark in marks], [mark.unread for mark in marks]),
         )
 
     async def missed(self, source: str, keys: Sequence[str], scan: str) -> None:

@@ -17,6 +17,7 @@ LEFT_OUT = {
     "no_privilege": "could not be read by this role, so they are judged by names alone. Let it read them (GRANT SELECT) to see more",
     "unreadable_file": "cannot be read as the files they seem to be (damaged, encrypted, another format): nobody knows what is in them",
     "archived": "lie in an archive, so nobody looked into them. Restore them to see more",
+    "shut": "could not be listed: what was known to be in there stands",
     "mass_removal": "went away at once and are kept until a person asks: more likely a lost privilege than a drop",
 }
 EXAMPLES = {  # values that the fields take which controls ask for
@@ -77,7 +78,7 @@ def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> Non
         stdout.print("No tables that this role can see, or no files. Check the name; of a database, grant USAGE on a schema.")
     for left in manifest.get("left_out", ()):
         if words := LEFT_OUT.get(left["why"]):
-            stdout.print(plain(f"{_many(left['count'], 'table')} {words}."), style="yellow")
+            stdout.print(plain(f"{_many(left['count'], 'folder' if left['what'] == 'folders' else 'table')} {words}."), style="yellow")
 
 
 def _classes(columns: list[Found]) -> None:

@@ -42,7 +42,7 @@ class PaceChange(Contract):
 
 
 class ScanCompleted(Contract):
-    """The manifest: what was seen, what was said, what was left out. `complete` scans alone may remove assets."""
+    """The manifest: what was seen, said and left out. Not `complete`: parts were not looked at, and nothing in them is said gone."""
 
     source: SourceKey
     scan_id: str

@@ -67,7 +67,8 @@ class TableMark:
     """One table at a glance. `mark` changes whenever the structure does (never equal by chance in practice: 64 bits).
 
     `id` tells the tables of one snapshot apart. `rows` is the server's own estimate, None where it has none; `pages` are the units in
-    which its engine reads, `bytes` their size, both of the main data, partitions included.
+    which its engine reads, `bytes` their size, both of the main data, partitions included. `unread`: the code of what kept its structure
+    from being read, so that what was known of it still stands; empty where it was read, or where nobody looked.
     """
 
     id: int
@@ -80,6 +81,7 @@ class TableMark:
     partitions: int
     readable: bool
     mark: int
+    unread: str = ""
 
 
 class Key(NamedTuple):
@@ -168,7 +170,8 @@ class SampleTask(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """The values of one table: how many rows were read, and by column those that are not null; or the reason why there are none.
+    """The values of one table: how many rows were read, and by column those that are not null. `failure`: why there are none, or, beside
+    rows, why parts of the table could not be read.
 
     Never to leave this process.
     """
@@ -188,6 +191,20 @@ class Snapshot(Protocol):
 
     def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
         """The facts of these tables in chunks, in any order. A table that went away meanwhile is left out."""
+        ...
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """What a snapshot can do besides where some of what it lists may be shut to us while the rest is not."""
+
+    @property
+    def shut(self) -> int:
+        """How many parts could not be listed."""
+        ...
+
+    def hidden(self, schema: str, table: str) -> bool:
+        """Whether this table may be there all the same, although it was not listed."""
         ...
 
 

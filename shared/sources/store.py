@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from shared.cloud.failures import missing_extra
@@ -81,7 +81,11 @@ def folder() -> StoreDriver:
 
 
 class Listing(dict[tuple[str, str], Asset]):
-    """Every asset by schema and table."""
+    """Every asset by schema and table, out of these."""
+
+    def __init__(self, assets: Assets) -> None:
+        super().__init__({(asset.schema, asset.table): asset for asset in assets.all()})
+        self.assets = assets
 
 
 # Sessions that read samples beside the one that listed, of the same scan, need not list again: they have the same source in their hands.
@@ -105,7 +109,7 @@ class StoreSession:
         for entry in await anext(self._store.list(), []):
             assets.add(entry)
         seen = len(assets.all())
-        shut = len(self._store.shut) if isinstance(self._store, FolderStore) else 0
+        shut = len(self._shut)
         facts, role = self._facts(), self._dial.username or self._spec.cloud_provider
         may_write = isinstance(self._store, FolderStore) and self._store.writable
         privileges = Privileges(role=role, can_write=may_write, schemas_visible=1, tables_visible=seen + shut, tables_readable=seen)
@@ -144,7 +148,7 @@ class StoreSession:
 
     async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
         assets = self._assets = self._assets or _LISTED.get(id(self._spec)) or await self._listed()
-        return [await self._one(assets, task) for task in tasks]
+        return [await _sampled(self._store, assets.get((task.schema, task.table)), task) for task in tasks]
 
     async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
         assets = self._assets = self._assets or _LISTED.get(id(self._spec)) or await self._listed()
@@ -159,28 +163,38 @@ class StoreSession:
             count += len(page)
             if count > _MOST_OBJECTS or assets.too_many:
                 raise refusal("too_many_objects")  # a list that was cut would look as if the rest were gone
-        for shut in self._store.shut if isinstance(self._store, FolderStore) else ():
+        for shut in self._shut:
             assets.add_shut(shut)
-        return Listing({(asset.schema, asset.table): asset for asset in assets.all()})
+        return Listing(assets)
 
-    async def _one(self, assets: Listing, task: SampleTask) -> Sample:
-        asset = assets.get((task.schema, task.table))
-        try:
-            if asset is None:
-                raise refusal("gone")
-            return await _sampled(self._store, asset, task)
-        except PurSightError as error:
-            if error.code not in _OF_A_FILE:
-                raise
-            return Sample(task.token, 0, (), words(error.code).diagnosis())
+    @property
+    def _shut(self) -> Collection[str]:
+        return self._store.shut if isinstance(self._store, FolderStore) else ()
+
+
+class Seen(NamedTuple):
+    """The columns of the files of an asset that are looked at, together, and what kept all of them from being read, if so."""
+
+    fields: Sequence[Field] = ()
+    unread: str = ""
+
+
+_UNSEEN = Seen()
 
 
 class StoreSnapshot:
     """The assets of one listing."""
 
-    def __init__(self, store: Store, assets: Mapping[tuple[str, str], Asset]) -> None:
+    def __init__(self, store: Store, assets: Listing) -> None:
         self._store, self._assets = store, assets
-        self._fields: OrderedDict[tuple[str, str], list[Field]] = OrderedDict()
+        self._seen: dict[tuple[str, str], Seen] = {}
+
+    @property
+    def shut(self) -> int:
+        return len(self._assets.assets.shut)
+
+    def hidden(self, schema: str, table: str) -> bool:
+        return self._assets.assets.hidden(schema, table)
 
     async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
         """Comparing looks into a few files of each asset, once in the life of a snapshot."""
@@ -188,8 +202,10 @@ class StoreSnapshot:
         for number, asset in enumerate(each for each in self._assets.values() if _within(scope, each)):
             partitions = asset.files if asset.files > 1 else 0
             pages = -(-asset.bytes // PAGE_BYTES)
-            mark = TableMark(number, asset.schema, asset.table, "prefix", None, pages, asset.bytes, partitions, asset.readable, 0)
-            found.append(replace(mark, mark=_digest(asset, await self._looked(asset))) if compare else mark)
+            seen = await self._looked(asset) if compare or not asset.files else _UNSEEN
+            mark = _digest(asset, seen.fields) if compare else 0
+            of = (asset.schema, asset.table, "prefix", None, pages, asset.bytes, partitions, asset.files > 0, mark, seen.unread)
+            found.append(TableMark(number, *of))
         return found
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
@@ -198,15 +214,14 @@ class StoreSnapshot:
             chunk = []
             for mark in tables[at : at + _CHUNK]:
                 if asset := self._assets.get((mark.schema, mark.table)):
-                    chunk.append(_facts(mark, await self._looked(asset)))
+                    chunk.append(_facts(mark, (await self._looked(asset)).fields))
             yield chunk
 
-    async def _looked(self, asset: Asset) -> list[Field]:
-        """The columns of the files that are looked at, together; none where no file can be read."""
+    async def _looked(self, asset: Asset) -> Seen:
         key = (asset.schema, asset.table)
-        if key not in self._fields:
-            self._fields[key] = await _together(self._store, asset)
-        return self._fields[key]
+        if key not in self._seen:
+            self._seen[key] = await _together(self._store, asset)
+        return self._seen[key]
 
 
 def _within(scope: Scope, asset: Asset) -> bool:
@@ -217,15 +232,16 @@ def _within(scope: Scope, asset: Asset) -> bool:
     )
 
 
-async def _together(store: Store, asset: Asset) -> list[Field]:
+async def _together(store: Store, asset: Asset) -> Seen:
     columns: dict[str, Field] = {}
-    looked = 0
+    looked, unread = 0, "" if asset.files else "no_privilege"
     for entry in asset.sample:
         try:
             found = await store_files.fields(store, entry, asset.format)
         except PurSightError as error:
             if error.code not in _OF_A_FILE:
                 raise
+            unread = error.code
             continue
         looked += 1
         for field in found:
@@ -234,7 +250,7 @@ async def _together(store: Store, asset: Asset) -> list[Field]:
         seen = {field.path for field in found}
         columns |= {path: replace(field, always=False) for path, field in columns.items() if path not in seen}
     columns |= {name: Field(name, _PARTITION, True, False) for name in asset.partitions if name not in columns}
-    return list(columns.values())[:MOST_COLUMNS]
+    return Seen(list(columns.values())[:MOST_COLUMNS], "" if looked else unread)
 
 
 def _merged(one: Field, other: Field) -> Field:
@@ -270,9 +286,11 @@ def _digest(asset: Asset, fields: Sequence[Field]) -> int:
     return int.from_bytes(sha256(repr(about).encode("utf-8", "replace")).digest()[:8], "big") >> 1
 
 
-async def _sampled(store: Store, asset: Asset, task: SampleTask) -> Sample:
-    """Rows from each of the files that are looked at. Raises Failed where not one of them can be read."""
-    files, read, failure = asset.sample, 0, None
+async def _sampled(store: Store, asset: Asset | None, task: SampleTask) -> Sample:
+    """Rows from each of the files that are looked at, and what kept others from being read."""
+    if asset is None:
+        return Sample(task.token, 0, (), words("gone").diagnosis())
+    files, read, unread = asset.sample, 0, "no_privilege" if asset.shut else ""
     columns: list[list[str]] = [[] for _ in task.columns]
     for at, entry in enumerate(files):
         share = -(-(task.rows - read) // (len(files) - at))
@@ -281,15 +299,13 @@ async def _sampled(store: Store, asset: Asset, task: SampleTask) -> Sample:
         except PurSightError as error:
             if error.code not in _OF_A_FILE:
                 raise
-            failure = error
+            unread = error.code
             continue
         count, found = min(count, share), [values[:share] for values in found] if count > share else found
         read += count
         for name, column, values in zip(task.columns, columns, found, strict=True):
             column += values if name not in asset.partitions or values else [_value(entry.key, name)] * count
-    if failure is not None and not read:
-        raise failure
-    return Sample(task.token, read, columns)
+    return Sample(task.token, read, columns, words(unread).diagnosis() if unread else None)
 
 
 def _value(key: str, partition: str) -> str:

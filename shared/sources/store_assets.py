@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
@@ -59,18 +60,24 @@ def parts(key: str) -> Parts | None:
     stem, ending, format_ = _format(name)
     if not format_:
         return None
+    folders, partitions, varies = _above(above)
+    pattern = _pattern(stem)
+    return Parts(folders, partitions, f"{pattern}{ending}", format_, varies or ANY in pattern)
+
+
+def _above(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool]:
+    """Folders from the top as they count for an asset, the partition columns among them, and whether there may be others like the last."""
     folders: list[str] = []
     partitions: list[tuple[str, str]] = []
-    for part in above:
+    for part in names:
         if found := _PARTITION.fullmatch(part):
             partitions.append((told(found[1]), found[2]))
         elif (shown := _pattern(part)) != ANY or folders[-1:] != [ANY]:
             folders.append(shown)
-    pattern = _pattern(stem)
-    varies = ANY in pattern or bool(partitions) or folders[-1:] == [ANY]
+    varies = bool(partitions) or folders[-1:] == [ANY]
     while folders[-1:] == [ANY]:
         folders.pop()
-    return Parts(tuple(folders), tuple(partitions), f"{pattern}{ending}", format_, varies)
+    return tuple(folders), tuple(partitions), varies
 
 
 def _format(name: str) -> tuple[str, str, str]:
@@ -91,7 +98,7 @@ def _pattern(part: str) -> str:
 @dataclass(slots=True)
 class Asset:
     """Files that belong together, or a folder that may not be read. `sample` are those that are looked at: the same ones each time while
-    the files stay."""
+    the files stay. `shut`: a folder that may hold more of its files may not be read."""
 
     schema: str
     table: str
@@ -99,7 +106,7 @@ class Asset:
     files: int = 0
     bytes: int = 0
     partitions: dict[str, set[str]] = field(default_factory=dict)
-    readable: bool = True
+    shut: bool = False
     _heap: list[tuple[int, str, int]] = field(default_factory=list)
 
     def add(self, entry: Entry, partitions: tuple[tuple[str, str], ...]) -> None:
@@ -123,15 +130,18 @@ class Assets:
     def __init__(self) -> None:
         self._found: dict[tuple[tuple[str, ...], str, str], Asset] = {}
         self._varying: dict[tuple[tuple[str, ...], str, str], bool] = {}
-        self._shut: dict[tuple[str, str], Asset] = {}
+        self.shut = set[tuple[str, ...]]()  # folders, as they count for an asset
         self.too_many = False
 
     def add_shut(self, folder: str) -> None:
-        """A folder that nobody can look into: one asset, whatever it holds."""
-        *above, name = folder.split("/")
-        if not any(part.startswith(("_", ".")) for part in (*above, name)):
-            asset = Asset("/".join(map(_pattern, above)) or ROOT, _pattern(name), "", readable=False)
-            self._shut[asset.schema, asset.table] = asset
+        """A folder that nobody can look into. Assets in its like may have more files; without any it is one asset, whatever it holds."""
+        names = folder.split("/")
+        if not any(name.startswith(("_", ".")) for name in names):
+            self.shut.add(_above(names)[0])
+
+    def hidden(self, schema: str, table: str) -> bool:
+        """Whether an asset of this name would be in a folder that may not be read."""
+        return _below((*([] if schema == ROOT else schema.split("/")), table), self.shut)
 
     def add(self, entry: Entry) -> None:
         """One more object."""
@@ -155,5 +165,15 @@ class Assets:
             alone = together[folders] == 1 and self._varying[key] and folders
             asset.schema = "/".join(folders[:-1] if alone else folders) or ROOT
             asset.table = folders[-1] if alone else pattern
-        every = self._shut | {(each.schema, each.table): each for each in self._found.values()}
+            asset.shut = _below(folders, self.shut)
+        lone = [_whole(folders) for folders in self.shut if not any(key[0][: len(folders)] == folders for key in self._found)]
+        every = {(each.schema, each.table): each for each in (*lone, *self._found.values())}
         return [every[name] for name in sorted(every)]
+
+
+def _below(names: tuple[str, ...], folders: Iterable[tuple[str, ...]]) -> bool:
+    return any(names[: len(each)] == each for each in folders)
+
+
+def _whole(folders: tuple[str, ...]) -> Asset:
+    return Asset("/".join(folders[:-1]) or ROOT, folders[-1] if folders else ANY, "", shut=True)

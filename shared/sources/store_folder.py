@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from itertools import islice
 
 from shared.errors import Failed
@@ -51,27 +52,44 @@ class FolderStore:
         return await asyncio.to_thread(self._read, key, start, length)
 
     def _walk(self, folder: int, above: str, depth: int) -> Iterator[Entry]:
-        with os.scandir(folder) as found:
-            inside = sorted(found, key=lambda each: each.name)
-        for each in inside:
-            key = f"{above}{each.name}"
-            try:
-                about = each.stat(follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode):
-                    yield Entry(key, about.st_size)
-                elif stat.S_ISDIR(about.st_mode) and depth < _MOST_DEPTH:
-                    yield from self._below(folder, each.name, f"{key}/", depth)
-            except PermissionError:
-                self.shut.add(key)
-            except OSError:  # it went away
-                continue
+        for name, mode, size in self._inside(folder, above):
+            key = f"{above}{name}"
+            if stat.S_ISREG(mode):
+                yield Entry(key, size)
+            elif stat.S_ISDIR(mode) and depth < _MOST_DEPTH and (inner := self._opened(folder, name, key)) is not None:
+                try:
+                    yield from self._walk(inner, f"{key}/", depth + 1)
+                finally:
+                    os.close(inner)
 
-    def _below(self, folder: int, name: str, above: str, depth: int) -> Iterator[Entry]:
-        inner = os.open(name, _NO_LINK | os.O_DIRECTORY, dir_fd=folder)
+    def _inside(self, folder: int, above: str) -> Iterator[tuple[str, int, int]]:
+        """What is in a folder now, by name: mode and size."""
+        found = []
         try:
-            yield from self._walk(inner, above, depth + 1)
-        finally:
-            os.close(inner)
+            with os.scandir(folder) as each_inside:
+                for each in each_inside:
+                    with suppress(FileNotFoundError):  # it went away
+                        about = each.stat(follow_symlinks=False)
+                        found.append((each.name, about.st_mode, about.st_size))
+        except OSError as error:
+            self._missed(above.rstrip("/"), error)
+            return
+        yield from sorted(found)
+
+    def _opened(self, folder: int, name: str, key: str) -> int | None:
+        try:
+            return os.open(name, _NO_LINK | os.O_DIRECTORY, dir_fd=folder)
+        except OSError as error:
+            self._missed(key, error)
+            return None
+
+    def _missed(self, key: str, error: OSError) -> None:
+        """This folder could not be read. Raises Failed where it is neither gone nor forbidden, or is the whole source."""
+        told = _told(error)
+        if told.code == "no_privilege" and key:
+            self.shut.add(key)
+        elif told.code != "gone" or not key:
+            raise told
 
     def _read(self, key: str, start: int, length: int) -> bytes:
         """Each part of the path is opened from the one before, so that no `..`, no link and no race leads out."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 from shared.contracts.asset import ColumnEvidence, SchemaDiscovered
 from shared.contracts.connection import SourceConnected
@@ -86,5 +90,46 @@ def test_what_is_rare_or_inside_is_counted(in_house: Any, connected: Callable[..
         assert matched(found["rare"].columns[0].evidence)["card_pan"] == (1, 1)
         for column, least in zip((found["note"].columns[0], *found["doc"].columns), (40, 40, 10), strict=True):  # of a list, one item
             assert max(count for name, (count, _) in matched(column.evidence).items() if "email" in name) >= least, column.name
+
+    in_house(work)
+
+
+def test_what_a_folder_no_longer_lets_us_see_stands(
+    in_house: Any, connected: Callable[..., SourceConnected], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files whose right was lost keep their structure, those in a folder that was shut are not gone, what is really gone beside them is."""
+    for key in ("hr/pay.csv", "shop/orders.csv", "shop/old.csv", "top.csv", "parts/p-1.csv", "parts/p-2.csv"):
+        (tmp_path / key).parent.mkdir(exist_ok=True)
+        (tmp_path / key).write_text("id,mail\n" + "".join(f"{at},ann{at}@example.org\n" for at in range(20)))
+    opened, shut = os.open, set[str]()
+
+    def asked(path: Any, *given: Any, **more: Any) -> int:
+        if path in shut:  # root may read everything, so the system's answer is played
+            raise PermissionError(errno.EACCES, "")
+        return opened(path, *given, **more)
+
+    monkeypatch.setattr(os, "open", asked)
+
+    async def work(house: Any, url: str) -> None:
+        await house.connect(connected(url, engine="folder", path=str(tmp_path), database="drop"))
+        assert set(tables(await house.scan())) == {"pay.csv", "orders.csv", "old.csv", "top.csv", "parts"}
+        shut.update(("hr", "top.csv", "p-2.csv"))
+        (tmp_path / "shop" / "old.csv").unlink()
+        said = await house.scan(mode="full")
+        assert [body["asset"].rpartition("/")[2] for topic, body in said if topic == "asset.removed"] == ["drop.shop.old%2Ecsv"]
+        found = tables(said)
+        assert {name: (each.left_out, len(each.columns)) for name, each in found.items()} == {
+            "hr": ("no_privilege", 0),
+            "orders.csv": ("", 2),
+            "parts": ("no_privilege", 2),
+        }
+        manifest = ScanCompleted.model_validate(next(body for topic, body in said if topic == "scan.completed"))
+        assert not manifest.complete
+        assert [(each.what, each.why, each.count) for each in manifest.left_out] == [("samples", "no_privilege", 3), ("folders", "shut", 1)]
+        shut.clear()
+        said = await house.scan()
+        gone = [body["asset"].rpartition("/")[2] for topic, body in said if topic == "asset.removed"]
+        manifest = ScanCompleted.model_validate(next(body for topic, body in said if topic == "scan.completed"))
+        assert (gone, manifest.complete, manifest.left_out) == (["drop.%2F.hr"], True, ())
 
     in_house(work)

@@ -53,6 +53,7 @@ class Mark:
     pages: int = 1
     readable: bool = True
     mark: int = 1
+    unread: str = ""
 
 
 def said(table: Table, *, evidence: dict[int, bytes] | None = None, **more: Any) -> dict[str, Any]:
@@ -243,6 +244,14 @@ def test_what_a_scan_looks_at(mark: Mark, known: dict[Any, Known], mode: Any, lo
 def test_what_was_not_seen_is_gone() -> None:
     """Known and not seen: a candidate for removal."""
     assert plan.plan([], KNOWN, scan_id="now", mode="incremental", sampling=True).gone == ["k"]
+
+
+def test_what_could_not_be_looked_at_stands() -> None:
+    """Neither gone, where its folder is shut, nor without columns, where its files are; a new one is told all the same."""
+    known = {("hr", "a"): Known("a", 1, 1, "old", True), ("shop", "b"): Known("b", 1, 1, "old", True), **KNOWN}
+    marks = [Mark(mark=2, unread="no_privilege"), Mark(table="new", unread="no_privilege")]
+    work = plan.plan(marks, known, scan_id="now", mode="full", sampling=True, hidden=lambda schema, table: schema == "hr")
+    assert (work.gone, work.unread, work.look) == (["b"], [0], [1])
 
 
 def known_in(sizes: dict[str, int], missed_by: str = "") -> dict[tuple[str, str], Known]:

@@ -112,7 +112,7 @@ def _applied(event: TagsApplied) -> str:
 
 
 def _completed(event: ScanCompleted) -> str:
-    whole = "" if event.complete else "; not complete, so nothing was removed"
+    whole = "" if event.complete else "; not complete: what was not looked at stands"
     seen = f"{counted(event.tables, 'table')} and {counted(event.columns, 'column')} seen"
     return f"Scan done in {event.seconds:.1f} s: {seen}, {event.changed:,} changed, {event.removed:,} removed{whole}"
 

@@ -47,11 +47,12 @@ def body(
     change: Sequence[SchemaChange],
     sampling: str,
     evidence: Mapping[int, bytes],
+    left_out: str = "",
     most_bytes: int = MAX_EVENT_BYTES,
 ) -> bytes:
     """The event's wire form, at most `most_bytes`: first the shapes go, then all evidence, then texts, and `truncated` says so."""
     head = _head(scan, found, sequence, statistics)
-    last = _last(found, change, sampling, scan)
+    last = _last(found, change, sampling, left_out, scan)
     whole = _joined(head, columns_json(found.pieces, evidence), found.constraints, last, scan.tail)
     if len(whole) <= most_bytes:
         return whole
@@ -80,12 +81,14 @@ def _head(scan: ScanFrame, found: Document, sequence: int, statistics: Statistic
     return head | dict(found.fixed)
 
 
-def _last(found: Document, change: Sequence[SchemaChange], sampling: str, scan: ScanFrame) -> dict[str, Any]:
+def _last(found: Document, change: Sequence[SchemaChange], sampling: str, left_out: str, scan: ScanFrame) -> dict[str, Any]:
     last: dict[str, Any] = {"fingerprint": found.fingerprint, "change": [each.model_dump(exclude_defaults=True) for each in change]}
     if (graded := meet(each.compatibility for each in change)) != "full":
         last["compatibility"] = graded
     if sampling != "none":
         last["sampling"] = sampling
+    if left_out:
+        last["left_out"] = left_out
     last["aliases"] = [scan.place.alias(found.schema, found.table)]
     return last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, Protocol
@@ -33,6 +33,8 @@ class Mark(Protocol):
     def readable(self) -> bool: ...
     @property
     def mark(self) -> int: ...
+    @property
+    def unread(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Removals:
 class Work:
     """The scan's work as indexes into the marks: `look` at these, of them `sample` those. `gone` are keys of assets not seen.
 
-    The first `hot` of `look` have changed or are likely to have; they come before the others.
+    `unread` are known ones whose structure could not be read: what was said of them stands. The first `hot` of `look` have changed or are
+    likely to have; they come before the others.
     """
 
     look: list[int] = field(default_factory=list)
@@ -73,18 +76,28 @@ class Work:
     done: int = 0
     gone: list[str] = field(default_factory=list)
     hot: int = 0
+    unread: list[int] = field(default_factory=list)
 
 
 def plan(
-    marks: Sequence[Mark], known: Mapping[tuple[str, str], Known], *, scan_id: str, mode: Literal["incremental", "full"], sampling: bool
+    marks: Sequence[Mark],
+    known: Mapping[tuple[str, str], Known],
+    *,
+    scan_id: str,
+    mode: Literal["incremental", "full"],
+    sampling: bool,
+    hidden: Callable[[str, str], bool] = lambda schema, table: False,
 ) -> Work:
-    """Decide. What this very scan did before a crash is not done again."""
-    look, sample, heat = list[int](), set[int](), dict[int, float]()
+    """Decide. What this very scan did before a crash is not done again, and what may be `hidden` (schema, table) is not gone."""
+    look, sample, heat, unread = list[int](), set[int](), dict[int, float](), list[int]()
     unchanged = done = 0
     for at, mark in enumerate(marks):
         before = known.get((mark.schema, mark.table))
         if before and before.scan_id == scan_id:
             done += 1
+            continue
+        if before and mark.unread:
+            unread.append(at)
             continue
         again = sampling and may_sample(mark) and _sample_again(mark, before)
         if mode == "full" or before is None or before.mark != mark.mark or again:
@@ -95,7 +108,8 @@ def plan(
         else:
             unchanged += 1
     look.sort(key=lambda at: -heat[at])
-    return Work(look, sample, unchanged, done, _gone(marks, known), hot=sum(heat[at] >= _HOT for at in look))
+    gone = sorted(known[name].key for name in known.keys() - {(mark.schema, mark.table) for mark in marks} if not hidden(*name))
+    return Work(look, sample, unchanged, done, gone, sum(heat[at] >= _HOT for at in look), unread)
 
 
 def _heat(mark: Mark, before: Known | None) -> float:
@@ -124,11 +138,6 @@ def _sample_again(mark: Mark, before: Known | None) -> bool:
     if before is None or not before.sampled:
         return True
     return abs(mark.pages - before.pages) > max(_DRIFT_FLOOR_PAGES, _DRIFT * before.pages) or (before.pages == 0) != (mark.pages == 0)
-
-
-def _gone(marks: Sequence[Mark], known: Mapping[tuple[str, str], Known]) -> list[str]:
-    seen = {(mark.schema, mark.table) for mark in marks}
-    return sorted(asset.key for name, asset in known.items() if name not in seen)
 
 
 def removals(gone: Sequence[str], known: Mapping[tuple[str, str], Known], *, scan_id: str, asked_by_person: bool) -> Removals:

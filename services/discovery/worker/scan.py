@@ -32,7 +32,7 @@ from shared.contracts.scan import LeftOut, ScanCompleted, ScanFailed
 from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.observe import tracing
-from shared.sources.base import Snapshot, TableFacts, TableMark
+from shared.sources.base import Partial, Snapshot, TableFacts, TableMark
 from shared.sources.failures import failure_of
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Run:
     told: int = 0
     left: int = 0
     stopped: str = ""
+    shut: int = 0
     pacer: Pacer | None = None
 
 
@@ -80,6 +81,15 @@ class Catalogue:
         if self._line.alone:
             await self._held.aclose()
         return found
+
+    @property
+    def shut(self) -> int:
+        """Parts of the source that could not be listed."""
+        return self._snapshot.shut if isinstance(self._snapshot, Partial) else 0
+
+    def hidden(self, schema: str, table: str) -> bool:
+        """Whether this table may be in one of them."""
+        return isinstance(self._snapshot, Partial) and self._snapshot.hidden(schema, table)
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
         if not self._line.alone:
@@ -178,10 +188,13 @@ class Scanner:
         known = await self._store.known(scan.source)
         run.marks = await catalogue.marks(scope, compare=bool(known))
         run.seconds["list"] = perf_counter() - started
-        work = plan.plan(run.marks, known, scan_id=scan.id, mode=_mode(scan), sampling=spec.sampling == "sample")
+        sampling, run.shut = spec.sampling == "sample", catalogue.shut
+        work = plan.plan(run.marks, known, scan_id=scan.id, mode=_mode(scan), sampling=sampling, hidden=catalogue.hidden)
         run.linked = len(work.look) + work.done > _ONE_TRACE_ASSETS
         async with self._store.unit(keys=[scan.source]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
             await unit.progress(scan.id, tables=len(run.marks))
+            await unit.unread(scan.source, [run.marks[at] for at in work.unread])
         teller = Teller(self._store, self._jobs, job, scan, _frame(connected, scan), cause, sampling=spec.sampling, linked=run.linked)
         if work.look:
             await self._tell(work, line, catalogue, run, teller, _place(connected), spec.sample_rows)
@@ -217,7 +230,7 @@ class Scanner:
     async def _remove(
         self, job: Job, scan: Scan, gone: Sequence[str], known: Mapping[tuple[str, str], Known], allowed: Scope, teller: Teller, run: Run
     ) -> None:
-        """Only here, after everything was looked at without an error."""
+        """Only here, after everything was looked at without an error; and nothing that may be where nobody could look."""
         found = plan.removals(gone, known, scan_id=scan.id, asked_by_person=scan.priority == "person")
         run.kept_back = len(found.kept)
         if found.kept or any(asset.missed_by for asset in known.values()):
@@ -368,6 +381,8 @@ def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float
     left_out = [LeftOut(what="samples", why=why, count=count) for why, count in totals.left_out.items()]
     if run.kept_back:
         left_out.append(LeftOut(what="removals", why="mass_removal", count=run.kept_back))
+    if run.shut:
+        left_out.append(LeftOut(what="folders", why="shut", count=run.shut))
     if run.left:
         left_out.append(LeftOut(what="tables", why=run.stopped, count=run.left))
     elif missed := len(run.marks) - len(totals.facts):
@@ -375,7 +390,7 @@ def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float
     return ScanCompleted(
         source=scan.source,
         scan_id=scan.id,
-        complete=covers_all(scan.scope) and not run.kept_back and not run.left,
+        complete=covers_all(scan.scope) and not (run.kept_back or run.left or run.shut),
         scope=scan.scope,
         tables=len(run.marks),
         columns=totals.columns,

@@ -88,7 +88,7 @@ class Teller:
     def _one(self, unit: DiscoveryUnit, found: Found, before: Before) -> Row:
         counted = found.counted or _NOTHING
         digest = _digest(found)
-        if counted.left_out and before.fingerprint == found.document.fingerprint:
+        if counted.unread and before.fingerprint == found.document.fingerprint:
             digest = before.evidence  # this time it could not be read; what was said of it before still stands
         after = outline(found.document.kind, found.facts)
         change = _change(found, before, after, digest, self._scan.mode)
@@ -108,12 +108,13 @@ class Teller:
             change=change,
             sampling=self._looked(found),
             evidence=counted.evidence,
+            left_out=counted.left_out or mark.unread,
         )
         unit.bus.emit_body(SchemaDiscovered, body, key=found.document.key, cause=self._cause, trace=self._trace())
 
     def _looked(self, found: Found) -> str:
         """How far we looked into the values of this table."""
-        if found.counted is not None and not found.counted.left_out:
+        if found.counted is not None and not found.counted.unread:
             return "sample"
         return "statistics" if self._sampling == "statistics" else "none"
 
@@ -155,7 +156,8 @@ class Teller:
 def _digest(found: Found) -> str:
     if found.counted is None or not found.counted.evidence:
         return ""
-    return sha256(b"\x1f".join(text for _, text in sorted(found.counted.evidence.items()))).hexdigest()[:32]
+    texts = [text for _, text in sorted(found.counted.evidence.items())]
+    return sha256(b"\x1f".join([*texts, *([found.counted.left_out.encode()] if found.counted.left_out else ())])).hexdigest()[:32]
 
 
 def _change(found: Found, before: Before, after: Outline, digest: str, mode: str) -> tuple[SchemaChange, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import gzip
 import io
 import logging
@@ -208,19 +209,24 @@ async def test_nothing_outside_of_a_folder_is_read(tmp_path: Path) -> None:
         assert refused.value.code == code
 
 
+def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Whoever opens what is called so is refused. Root may read everything, so the system's answer is played."""
+    opened = os.open
+
+    def asked(path: Any, *given: Any, **more: Any) -> int:
+        if path in names:
+            raise PermissionError(errno.EACCES, "")
+        return opened(path, *given, **more)
+
+    monkeypatch.setattr(os, "open", asked)
+
+
 async def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its files are not seen, so a look says that not all is."""
     for name in ("open", "shut"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "people.csv").write_text("id,name\n1,ann\n")
-    below = FolderStore._below
-
-    def refused(self: FolderStore, folder: int, name: str, above: str, depth: int) -> Any:
-        if name == "shut":  # root may read everything, so the system's refusal is played
-            raise PermissionError
-        return below(self, folder, name, above, depth)
-
-    monkeypatch.setattr(FolderStore, "_below", refused)
+    refuse(monkeypatch, "shut")
     async with folder().open(Dial("", 0, "drop", "", spec=_spec(tmp_path))) as session:
         found = await session.probe()
     assert (found.privileges.tables_visible, found.privileges.tables_readable) == (2, 1)
@@ -230,6 +236,56 @@ async def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch
         "people.csv": (True, ["id", "name"]),
         "shut": (False, []),
     }
+
+
+@pytest.mark.parametrize(
+    ("keys", "shut", "partly", "hidden"),
+    [
+        (["hr/a.csv", "shop/b.csv"], "hr", {"a.csv"}, [("hr", "old.csv"), ("hr/2", "x"), ("/", "hr")]),
+        (["shop/b.csv"], "hr/pay", {"pay"}, [("hr/pay", "x.csv"), ("hr", "pay"), ("hr/pay/2", "x")]),
+        (["sales/year=2024/a.csv"], "sales/year=2025", {"sales"}, [("/", "sales"), ("sales", "gone.csv")]),
+        (["log/2024/01/a.json", "x.csv"], "log/2025", {"log"}, [("/", "log"), ("log/*", "b")]),
+        (["x.csv"], "_temporary", set(), []),
+    ],
+)
+def test_what_may_be_in_a_shut_folder_is_not_gone(keys: list[str], shut: str, partly: set[str], hidden: list[tuple[str, str]]) -> None:
+    """Folders count as they do for the names of assets; what is beside one is not in it."""
+    found = Assets()
+    for key in keys:
+        found.add(Entry(key, 1))
+    found.add_shut(shut)
+    assert {asset.table for asset in found.all() if asset.shut} == partly
+    assert all(found.hidden(*name) for name in hidden)
+    assert not any(found.hidden(*name) for name in [("/", "x.csv"), ("shop", "b.csv"), ("h", "r"), ("hrx", "y.csv")])
+
+
+async def test_files_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of some, beside what the others hold; of all, instead of a structure that would be none."""
+    for folder_, names in {"some": ("part-1.csv", "part-2.csv"), "none": ("part-1.parquet",)}.items():
+        (tmp_path / folder_).mkdir()
+        for name in names:
+            (tmp_path / folder_ / name).write_text("id,name\n1,ann\n")
+    refuse(monkeypatch, "part-2.csv")
+    tables = await _tables(tmp_path)
+    assert {name: (facts.mark.unread, list(facts.names)) for name, facts in tables.items()} == {
+        "some": ("", ["id", "name"]),
+        "none": ("unreadable_file", []),
+    }
+    sample = await _sampled(tmp_path, "some", "name")
+    assert (sample.rows, sample.columns, sample.failure and sample.failure.code) == (1, [["ann"]], "no_privilege")
+
+
+async def test_what_is_neither_gone_nor_forbidden_ends_a_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails is no reason to think that files are gone."""
+    (tmp_path / "in").mkdir()
+
+    def failing(self: FolderStore, folder: int, name: str, key: str) -> None:
+        self._missed(key, OSError(errno.EIO, ""))
+
+    monkeypatch.setattr(FolderStore, "_opened", failing)
+    with pytest.raises(Failed) as failed:
+        await _tables(tmp_path)
+    assert failed.value.code == "unreachable"
 
 
 def test_a_stack_that_serves_others_reads_no_folder(tmp_path: Path) -> None:
