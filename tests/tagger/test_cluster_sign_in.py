@@ -6,7 +6,7 @@ Both are doubles that check what they are sent; `make extended` has the same at 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from services.tagger.domain.wish import Wish
 from services.tagger.gateway.aws import AwsTags
 from services.tagger.gateway.clouds import AKS_SCOPE, Clouds
 from services.tagger.gateway.estates import Cluster, Estate, Estates
-from shared.cloud.aws import AwsSessions
+from shared.cloud.aws import AwsSessions, Resolve
 from shared.cloud.gcp import CLOUD_SCOPE
 from shared.cloud.tokens import Tokens
 from shared.contracts.cloud import AzureConfig, GcpConfig
@@ -52,23 +52,34 @@ class World:
 SCOPES = {"gcp": CLOUD_SCOPE, "azure": AKS_SCOPE}
 
 
-@pytest.fixture(params=["gcp", "azure"])
-async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[World]:
-    sign_in = request.param
-    async with AsyncExitStack() as up, double_of(Kubernetes) as cluster:
+@asynccontextmanager
+async def issued(sign_in: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[tuple[Entra | Google, Resolve]]:
+    """The token server of this cloud, and what resolves the references of `ESTATE`."""
+    async with AsyncExitStack() as up:
         issuer: Entra | Google
         if sign_in == "azure":
-            issuer = await up.enter_async_context(Entra().up(tmp_path))
+            issuer = await up.enter_async_context(Entra().up(folder))
             monkeypatch.setenv("AZURE_AUTHORITY_HOST", issuer.address)
-            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "entra.pem"))
-            secrets = {"env:S": SECRET}
+            monkeypatch.setenv("SSL_CERT_FILE", str(folder / "entra.pem"))
         else:
             issuer = await up.enter_async_context(Google().up())
             redirect(monkeypatch, issuer)
-            secrets = {"env:K": issuer.key()}
+        secrets = {"env:S": SECRET, "env:K": issuer.key() if isinstance(issuer, Google) else ""}
 
         async def resolve(reference: str) -> str:
             return secrets[reference]
+
+        yield issuer, resolve
+
+
+@pytest.fixture(params=["gcp", "azure"])
+async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[World]:
+    sign_in = request.param
+    async with issued(sign_in, monkeypatch, tmp_path) as (issuer, ours), double_of(Kubernetes) as cluster:
+        secrets: dict[str, str] = {}
+
+        async def resolve(reference: str) -> str:
+            return secrets.get(reference) or await ours(reference)
 
         cluster.resources[THERE] = Kept()
         estates = {"acme": ESTATE.model_copy(update={"kubernetes": {"main": Cluster(server=cluster.address, sign_in=sign_in)}})}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
@@ -29,6 +32,7 @@ from shared.cloud.tokens import Tokens
 from shared.contracts.job import JobConfig
 from shared.errors import PurSightError
 from shared.local.ports import free_ports
+from tests.tagger.test_cluster_sign_in import ESTATE, SCOPES, issued
 from tests.tagger.test_worked_example import NOW
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("kubernetes")]
@@ -56,8 +60,41 @@ BINDING: dict[str, Any] = {
 }
 
 
+class _Reviews(BaseHTTPRequestHandler):
+    """Whom a token of a cloud stands for, asked by the API server as GKE and AKS have it asked: by a review of the token."""
+
+    whose: ClassVar[Callable[[str], str]] = staticmethod(lambda token: "")
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        user = self.whose(asked["spec"]["token"])
+        status = {"authenticated": True, "user": {"username": user}} if user else {"authenticated": False}
+        body = json.dumps({**asked, "status": status}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file that leads the API server to them."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Reviews) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        cluster = {"name": "reviews", "cluster": {"server": f"http://127.0.0.1:{server.server_port}/"}}
+        context = {"name": "reviews", "context": {"cluster": "reviews", "user": "apiserver"}}
+        told = {"clusters": [cluster], "contexts": [context], "users": [{"name": "apiserver", "user": {}}], "current-context": "reviews"}
+        file = tmp_path_factory.mktemp("reviews") / "reviews.json"
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **told}))
+        yield file
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, reviews: Path) -> Iterator[tuple[str, Path]]:
     """Address and certificate authority of an API server with its etcd."""
     assert PROGRAM.exists(), "kube-apiserver is not installed: run `make extended`"
     assert shutil.which("etcd"), "etcd is not installed: run `make extended`"
@@ -79,6 +116,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         f"--service-account-signing-key-file={home / 'sa.key'}",
         "--service-account-issuer=https://localhost",
         f"--token-auth-file={home / 'tokens.csv'}",
+        f"--authentication-token-webhook-config-file={reviews}",
+        "--authentication-token-webhook-version=v1",
+        "--authentication-token-webhook-cache-ttl=0s",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
         "--disable-admission-plugins=ServiceAccount",
@@ -220,3 +260,30 @@ async def test_refusals(world: World, whom: str, name: str, code: str) -> None:
     with pytest.raises(PurSightError) as caught:
         await world.clouds.apply(world.wish(name, JOB))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("sign_in", ["gcp", "azure"])
+async def test_signed_in_by_google_and_entra(
+    world: World, server: tuple[str, Path], sign_in: Literal["gcp", "azure"], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The identity of the estate gets a token from its cloud, the API server has it reviewed, and its roles hold for whom it is."""
+    address, authority = server
+    cluster = Cluster(server=address, ca_file=str(authority), sign_in=sign_in)
+    estates = Estates({"acme": ESTATE.model_copy(update={"kubernetes": {"main": cluster}})})
+    async with issued(sign_in, monkeypatch, tmp_path) as (issuer, resolve):
+
+        async def outcome(user: str) -> str:
+            """With a new token, because the server remembers for a while whose a token is."""
+            monkeypatch.setattr(_Reviews, "whose", staticmethod(lambda token: user if issuer.scopes.get(token) == SCOPES[sign_in] else ""))
+            clouds = Clouds(AwsTags(AwsSessions(), resolve=resolve), Tokens(resolve), estates, resolve=resolve)
+            try:
+                return (await clouds.apply(world.wish(NAMESPACE, JOB))).outcome
+            except PurSightError as error:
+                return error.code
+            finally:
+                await clouds.close()
+
+        assert await outcome("") == "credentials_invalid"
+        assert await outcome("nobody") == "access_denied"
+        assert await outcome("tagger") in ("applied", "unchanged")
+    assert world.metadata(PATHS[NAMESPACE])["labels"]["ManagedBy"] == "pursight"
