@@ -58,7 +58,7 @@ def scan_(
 
     if url and ":" not in url:
         return scan.run(lambda _: f"{tenant}/{url}" if tenant else url, json_output=json_output, fail_on=fail_on)
-    target = scan.ask_password(parse(url, name=name, tenant=tenant))
+    target = parse(url, name=name, tenant=tenant)
     return scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,22 +14,25 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
-from shared.cli.connect import DOOR, Edge, address, edge
+from shared.cli.connect import Edge, address, edge, elsewhere
 from shared.cli.output import as_json, spoken, stderr
+from shared.cli.pages import way_in
+from shared.cli.stack import interrupted_by_sigterm, say_step
 from shared.cli.target import KNOWN, Target
+from shared.contracts.engines import ENGINES
+from shared.contracts.judging.source import judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource
 from shared.errors import Failed, UsageError
-from shared.local.stack import Running, Stack, Step, silent
+from shared.local.stack import Running, Stack, silent
 from shared.settings import ServiceSettings
-from shared.web.seals import login_link
 
 STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
 POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_SHARE = 0.2, 2.0, 0.03  # a long scan is asked after less often: counting costs the catalog
 DIAL_SECONDS = 60.0
 FAILED, THRESHOLD_MET = 1, 3
 PLACE = ("engine", "host", "port", "database", "path")  # what makes two sources different ones
-REGISTERED = ("location", "cloud_config")  # of a URL a guess, of a source what was declared
+REACHED_BY = (*PLACE, "username", "ssl_config", "replica_config", "auth_database", "srv")  # what a URL says; the rest was declared
 
 
 def run(target_of: Callable[[Running | None], Target | str], *, json_output: bool, fail_on: str) -> None:
@@ -50,11 +51,17 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
             last = follow(line, source, since, shown=not json_output)
         except Failed as error:
             raise _stays(error, source) from None
+        except KeyboardInterrupt:
+            where = "at the next `pursight up`" if running and running.started else "without this command: `pursight scans list` tells"
+            stderr.print(f"{spoken(source)}: the scan goes on {where}.", highlight=False, markup=False)
+            raise
         found = line.get(f"/export/scan/{quote(source, safe='')}")
     if json_output:
         as_json(report.exactly(found) | {"left_out": (last["manifest"] or {}).get("left_out", [])})
     else:
-        report.show(found, pages=pages(), manifest=last["manifest"])
+        at = address()
+        again = f"pursight scan {spoken(source)}" if elsewhere() else "pursight status"
+        report.show(found, pages=way_in(at.url, at.token, again=again), manifest=last["manifest"])
         if running and running.started:
             stderr.print("The stack stays up for the next scan. Stop it with `pursight down`.", style="dim")
     if last["dead"]:
@@ -64,17 +71,10 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
         raise typer.Exit(THRESHOLD_MET)
 
 
-def pages() -> str:
-    """The address that opens the pages once, in a browser, at the door that this shell talks to."""
-    at = address()
-    ours = at.token and "." not in at.token  # an issuer's token seals no link; there, the page asks the person to sign in
-    return login_link(at.url, at.token) if ours else at.url
-
-
 @contextmanager
 def _where() -> Iterator[Running | None]:
     """The stack that does the work: the one behind PURSIGHT_URL (None), else the local one, up."""
-    if os.environ.get(DOOR):
+    if elsewhere():
         yield None
     else:
         with _stopping_what_was_started() as running:
@@ -84,43 +84,31 @@ def _where() -> Iterator[Running | None]:
 @contextmanager
 def _stopping_what_was_started() -> Iterator[Running]:
     """The stack, up. Ctrl-C and SIGTERM stop it again if, and only if, this command started it; the scan goes on at the next `up`."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     stack = Stack(ServiceSettings().home)
-    running = stack.up(silent if stack.home.load().supervised() else _say_step)
-    try:
-        yield running
-    except Exception:
-        stack.require_space()
-        raise
-    except KeyboardInterrupt:
-        if running.started:
-            stderr.print("Stopping what this command started; the scan goes on at the next `pursight up`.")
-            stack.down()
-        else:
-            stderr.print("The stack was up before and stays; the scan goes on there.")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _say_step(step: Step) -> None:
-    stderr.print(f"{step.seconds:6.1f} s  {step.part}: {step.what}", style="dim", highlight=False, markup=False)
+    with interrupted_by_sigterm():
+        running = stack.up(silent if stack.home.load().supervised() else say_step)
+        try:
+            yield running
+        except Exception:
+            stack.require_space()
+            raise
+        except KeyboardInterrupt:
+            if running.started:
+                stderr.print("Stopping what this command started …")
+                stack.down()
+            raise
 
 
 def known(line: Edge, name: str) -> str:
     """Scan a source that is registered, by NAME or TENANT/NAME. Returns its key. Raises PurSightError."""
     tenant, slash, rest = name.partition("/")
     named = SourceName(tenant, rest) if slash and tenant and rest else SourceName(DEFAULT_TENANT, name)
-    try:
-        line.get(f"/sources/{quote(named.tenant, safe='')}/{quote(named.name, safe='')}")
-    except UsageError as error:
-        if error.code != "unknown_source":
-            raise
+    if _registered(line, named) is None:
         raise UsageError(
             f"there is no source {spoken(named.key)}",
             remedy=f"See `pursight source list`. Write {KNOWN} for a new one.",
             code="unknown_source",
-        ) from None
+        )
     _again(line, named.key)
     return named.key
 
@@ -135,53 +123,97 @@ def _stays(error: Failed, source: str) -> Failed:
 def register(line: Edge, target: Target) -> str:
     """Register the source and its password; one that is known already is dialled and scanned again. Returns the source's key.
 
-    Where no password is given, the one that is stored for this source counts. Raises PurSightError. A document that is refused, or
-    a new password that does not open the source, leaves everything as it was.
+    Where no password is given, the one that is stored for this source and user counts. Raises PurSightError. What is new has to open
+    first: a document that is refused, a typing error, or a password that does not open the source leave everything as it was.
     """
     named = SourceName(target.document.get("tenant", DEFAULT_TENANT), target.document["name"])
-    document = _beside_what_is_known(line, named, target)
-    stored = named.secret in line.get("/secrets")["secrets"]
-    if target.password or stored:
-        document["password_secret"] = f"local:{named.secret}"
-    if target.password:
-        line.send("POST", "/sources/check", document)
-        if stored:
-            _try(line, named, document, target.password)
-        line.send("PUT", f"/secrets/{quote(named.secret, safe='')}", {"value": target.password})
-    answer = line.send("POST", "/sources", document)
+    before = _registered(line, named)
+    _same_place(before, named, target)
+    document, own = _beside_what_is_known(before, target), f"local:{named.secret}"
+    if not before and named.secret in line.get("/secrets")["secrets"]:
+        document["password_secret"] = own
+    password = _password(target, document, own)
+    if password:
+        document["password_secret"] = own
+    if before is None or password or judge(document).spec != DataSource.model_validate(before["spec"]):
+        _try(line, named, document, password, before)
+    if password:
+        line.send("PUT", f"/secrets/{quote(named.secret, safe='')}", {"value": password})
+    answer = line.send("POST", "/sources", document, version=before["version"] if before else None)
     source = str(answer["source"])
     if not answer["changed"]:
         _again(line, source)
     return source
 
 
-def _beside_what_is_known(line: Edge, named: SourceName, target: Target) -> dict[str, Any]:
-    """What was declared on a source of this name stays; the URL changes how it is reached, and no more.
-
-    Raises UsageError where a name that nobody chose is that of a source at another place.
-    """
+def _registered(line: Edge, named: SourceName) -> dict[str, Any] | None:
+    """The source of this name as the registry has it."""
     try:
-        spec = line.get(f"/sources/{quote(named.tenant, safe='')}/{quote(named.name, safe='')}")["spec"]
+        return dict(line.get(f"/sources/{quote(named.tenant, safe='')}/{quote(named.name, safe='')}"))
     except UsageError as error:
         if error.code != "unknown_source":
             raise
-        return dict(target.document)
-    known = DataSource.model_validate(spec)
-    if not target.chosen and any(getattr(known, field) != target.document[field] for field in PLACE if field in target.document):
+        return None
+
+
+def _same_place(before: dict[str, Any] | None, named: SourceName, target: Target) -> None:
+    """Raises UsageError where a name that nobody chose is that of a source at another place."""
+    if before is None or target.chosen:
+        return
+    known = DataSource.model_validate(before["spec"])
+    if any(getattr(known, field) != target.document[field] for field in PLACE if field in target.document):
         raise UsageError(
             f"{named.name} is the name of another source already",
             why=f"that one is {known.engine} at {known.host or 'this machine'}, {known.path or known.database}",
             remedy="Give this one a name of its own with --name.",
             code="name_taken",
         )
-    return dict(spec) | {field: value for field, value in target.document.items() if field not in REGISTERED and value != ""}
 
 
-def _try(line: Edge, named: SourceName, document: dict[str, Any], password: str) -> None:
-    """Dial with a password that would replace another. Raises Failed with the diagnosis where the source cannot be reached with it."""
-    found = line.send("POST", "/preflight", {"source": document, "password": password})
-    if not found["reachable"]:
-        raise _could_not(named.key, found["diagnosis"], "the password that was stored before is kept")
+def _beside_what_is_known(before: dict[str, Any] | None, target: Target) -> dict[str, Any]:
+    """What was declared on a source of this name stays; the URL changes how it is reached, and no more. Another user's password goes."""
+    if before is None:
+        return dict(target.document)
+    spec, reached = dict(before["spec"]), {field: target.document[field] for field in REACHED_BY if target.document.get(field)}
+    if reached.get("username", spec.get("username")) != spec.get("username"):
+        spec.pop("password_secret", None)
+    return spec | {field: spec.get(field, {}) | value if isinstance(value, dict) else value for field, value in reached.items()}
+
+
+def _password(target: Target, document: dict[str, Any], own: str) -> str | None:
+    """What was given, else what a person says where none is known. One that the source takes from elsewhere is not replaced."""
+    known = document.get("password_secret", "")
+    if known not in ("", own):
+        if target.password:
+            stderr.print(f"The password is the one of {known}, as the source says; what was given is not used.", style="dim", markup=False)
+        return None
+    return target.password or (None if known else ask_password(document))
+
+
+def _try(line: Edge, named: SourceName, document: dict[str, Any], password: str | None, before: dict[str, Any] | None) -> None:
+    """Dial before anything is kept. Raises PurSightError: the document is refused, or, with the diagnosis, the source cannot be reached."""
+    found = line.send("POST", "/preflight", {"source": document, **({"password": password} if password else {})})
+    if found["reachable"]:
+        return
+    stored = (before or {"spec": {}})["spec"].get("password_secret")
+    if before is None:
+        kept = "nothing was registered"
+    elif stored and password:
+        kept = "the password that was stored before is kept"
+    elif stored and stored != document.get("password_secret"):
+        kept = f"the password that is stored is of {before['spec'].get('username') or 'no user'}, and no other was given"
+    else:
+        kept = "the source stays as it was"
+    raise _could_not(named.key, _for_a_url(found["diagnosis"], document), kept)
+
+
+def _for_a_url(diagnosis: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The same, where it is about the password, in words for who typed a URL and wrote no file."""
+    if diagnosis["code"] not in ("wrong_password", "password_missing"):
+        return diagnosis
+    variable = ENGINES[document.get("engine", "postgresql")].password_variable
+    file = " or ~/.pgpass" if variable == "PGPASSWORD" else ""
+    return diagnosis | {"remedy": f"Check the user, and the password in {f'{variable}{file}, or in ' if variable else ''}the URL."}
 
 
 def _again(line: Edge, source: str) -> None:
@@ -230,7 +262,7 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
             if now["done"]:
                 return dict(now)
             if not _discovery_is_at_it(line, now):
-                _raise_where_it_ends(now)
+                _raise_where_it_ends(line, now)
             time.sleep(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
 
 
@@ -252,7 +284,14 @@ def _could_not(source: str, diagnosis: dict[str, Any] | None, besides: str = "")
     )
 
 
-def _raise_where_it_ends(now: dict[str, Any]) -> None:
+def _raise_where_it_ends(line: Edge, now: dict[str, Any]) -> None:
+    if now["state"] == "unknown" and _registered(line, SourceName.parse(now["source"])) is None:
+        raise UsageError(
+            f"{spoken(now['source'])} was removed meanwhile",
+            why="its scan ended with it",
+            remedy="Scan it by its URL to register it again.",
+            code="source_removed",
+        )
     if now["failed"]:
         raise _could_not(now["source"], now["diagnosis"])
     if now["stuck"]:
@@ -265,15 +304,19 @@ def _raise_where_it_ends(now: dict[str, Any]) -> None:
         )
 
 
-def ask_password(target: Target) -> Target:
-    """Ask a person for the password where none was found and somebody is there to answer."""
-    if target.password is None and "username" in target.document and sys.stdin.isatty() and sys.stderr.isatty():
+def ask_password(document: dict[str, Any]) -> str | None:
+    """Ask a person for the password where somebody is there to answer. Raises KeyboardInterrupt where they leave instead."""
+    signs_in = "username" in document and not document.get("cloud_config", {}).get("use_iam_auth")
+    if not (signs_in and sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    try:
         given = typer.prompt(
-            f"Password for {target.document['username'] or 'the database'} (empty for none)",
+            f"Password for {document['username'] or 'the database'} (empty for none)",
             default="",
             hide_input=True,
             show_default=False,
             err=True,
         )
-        return Target(target.document, given or None)
-    return target
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return given or None

@@ -96,6 +96,8 @@ async def test_what_cannot_be_reached_is_said_in_one_line(line: Line, places: di
         with ThreadPoolExecutor(3) as pool:
             names = [f"away-{number}" for number in range(len(cases))]
             done = list(pool.map(lambda url, name: line.shell("scan", url, "--name", name), cases, names))
+    assert not {f"default/{name}" for name in names} & {each["source"] for each in line.get("/sources")["sources"]}, "a typing error stays"
+    assert not {f"default.{name}" for name in names} & set(line.get("/secrets")["secrets"])
     for words, each in zip(cases.values(), done, strict=True):
         assert each.returncode == FAILED, (words, each.stderr)
         told = said(each)
@@ -174,6 +176,8 @@ async def test_a_mended_password_counts_at_once(line: Line, places: dict[str, st
     assert lost.returncode == FAILED
     assert "refused this user or password; the password that was stored before is kept" in said(lost)
     assert "this database does not exist" in said(line.shell("scan", right.replace("/bad_shop", "/no_such_db"), "--name", "mended"))
+    other = line.shell("scan", right.replace("bad_reader:right@", "bad_outsider@"), "--name", "mended")
+    assert "the password that is stored is of bad_reader, and no other was given" in said(other)
     without = line.scan(right.replace(":right@", "@"), "--name", "mended")  # by the password that was stored before all this
     assert {asset["table"] for asset in without["assets"]} == {"person"}
     assert line.get("/sources/default/mended")["version"] == 1, "what could not be reached changed the source"
@@ -191,7 +195,8 @@ async def test_a_door_elsewhere_does_the_work(line: Line, places: dict[str, str]
     there = {"PURSIGHT_HOME": str(here), "PURSIGHT_URL": line.running.door, "PURSIGHT_TOKEN": line.running.token}
     done = line.shell("scan", at(line, "bad_reader", "right", "bad_shop"), "--name", "elsewhere", **there)
     assert done.returncode == 0, done.stderr
-    assert f"{line.running.door}/login?code=" in done.stdout
+    assert f"Pages  {line.running.door} (`pursight scan elsewhere` at a terminal" in done.stdout
+    assert "code=" not in done.stdout
     assert line.get("/sources/default/elsewhere")["version"] == 1
     assert "PURSIGHT_URL" in said(line.shell("demo", **there))
     assert "Sign in first" in said(line.shell("scan", at(line, "bad_reader", "right", "bad_shop"), **there | {"PURSIGHT_TOKEN": "guess"}))

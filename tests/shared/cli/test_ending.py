@@ -35,7 +35,7 @@ def test_a_reader_who_went_away_is_no_error(option: str, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_an_output_that_is_full_is_told(option: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """One line, exit code 1."""
-    assert ends(monkeypatch, open("/dev/full", "w"), option) == 1
+    assert ends(monkeypatch, os.fdopen(os.open("/dev/full", os.O_WRONLY), "w"), option) == 1
     (told,) = capfd.readouterr().err.splitlines()
     assert told.startswith("pursight: the output cannot be written: No space left on device.")
 
