@@ -205,7 +205,8 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
         with suppress(IllegalStateError):
             consumer.pause(*consumer.assignment())
         with suppress(KafkaError, TimeoutError):
-            found = await asyncio.wait_for(consumer.getmany(timeout_ms=0), self.timing.keep_alive)
+            async with asyncio.timeout(self.timing.keep_alive):
+                found = await consumer.getmany(timeout_ms=0)
             for place, records in found.items():
                 consumer.seek(place, records[0].offset)
         self.last_poll = monotonic()
@@ -223,7 +224,8 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
             end = consumer.highwater(place)
             if end is not None:
                 with suppress(KafkaError, IllegalStateError, TimeoutError):
-                    position = await asyncio.wait_for(consumer.position(place), 1.0)
+                    async with asyncio.timeout(1.0):
+                        position = await consumer.position(place)
                     gauge("pursight_consumer_lag", place.topic, str(place.partition), self.group).set(max(0, end - position))
 
     def problem(self) -> str:

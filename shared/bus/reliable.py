@@ -217,5 +217,6 @@ class Reliable:
 async def wait_or(event: asyncio.Event, seconds: float) -> bool:
     """Sleep, but not longer than until `event`; True where the time passed."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     return not event.is_set()

@@ -156,7 +156,8 @@ class Bus:
             ear.turn.stopping = True
         await self._hush()
         with suppress(Exception):
-            await asyncio.wait_for(self._relay.drain(), 5.0)
+            async with asyncio.timeout(5.0):
+                await self._relay.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

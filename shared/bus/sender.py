@@ -131,7 +131,8 @@ class Sender:
         if self._producer is None:
             return False
         try:
-            await asyncio.wait_for(self._producer.client.fetch_all_metadata(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._producer.client.fetch_all_metadata()
         except (KafkaError, OSError, TimeoutError):
             return False
         return True
@@ -212,7 +213,8 @@ class Sender:
         if monotonic() < until:
             return count
         try:
-            found = await asyncio.wait_for(producer.partitions_for(topic), UNKNOWN_SECONDS)
+            async with asyncio.timeout(UNKNOWN_SECONDS):
+                found = await producer.partitions_for(topic)
         except (KafkaError, TimeoutError):
             found = set()
         self._counts[topic] = (len(found), monotonic() + (60.0 if found else UNKNOWN_SECONDS))

@@ -27,9 +27,14 @@ def ring(service: str) -> None:
 
 
 async def rung(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the bell, at most `seconds`; says whether it rang, and clears it."""
+    """Wait for the bell, at most `seconds`; says whether it rang, and clears it.
+
+    Not by `asyncio.wait_for`: until Python 3.12 that loses a cancellation which comes together with the bell, and who rings it for
+    another's sake would keep its listener from ending.
+    """
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     rang = event.is_set()
     event.clear()
     return rang
