@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import edge
+from shared.cli.connect import Edge, edge
 from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.errors import Failed, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel.")
-Id = Annotated[str, typer.Argument(help="a scan's id, as `list` shows it")]
+Id = Annotated[str, typer.Argument(help="a scan's id or the beginning of it, as `list` shows it")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+SHORT, MOST = 8, 500  # characters of an id that are shown; scans among which the beginning of one is looked for
+OPEN = ("waiting", "running", "paused")
+FROM = {"pause": ("waiting", "running"), "resume": ("paused",), "cancel": OPEN}
+DECIDED = {
+    "pause": "{source}: scan {id} is paused. Let it go on with `pursight scans resume {id}`.",
+    "resume": "{source}: scan {id} goes on where it was.",
+    "cancel": "{source}: scan {id} is cancelled. What it said so far stands, and nothing is removed.",
+}
 
 
 @app.command("list")
@@ -26,18 +36,32 @@ def list_(
         scans = line.get("/scan-jobs", source=source, limit=limit)["scans"]
     if json_output:
         return as_json({"scans": scans})
-    rows = [(each["scan_id"], spoken(each["source"]), each["state"], each["priority"], _progress(each), each["code"]) for each in scans]
-    table("Scans", ("scan", "source", "state", "priority", "tables", "code"), rows)
+    if not scans:
+        return stdout.print("No scans yet: `pursight scan URL` begins one.")
+    return table("Scans", ("scan", "source", "state", "asked, UTC", "took", "tables"), map(_row, scans))
+
+
+def _row(scan: dict[str, Any]) -> tuple[str, ...]:
+    state = scan["state"] + (f", {scan['code']}" if scan["code"] else "")
+    return scan["scan_id"][:SHORT], spoken(scan["source"]), state, scan["asked_at"][:16].replace("T", " "), _took(scan), _progress(scan)
+
+
+def _took(scan: dict[str, Any]) -> str:
+    if not scan["started_at"] or not scan["ended_at"]:
+        return ""
+    return f"{(datetime.fromisoformat(scan['ended_at']) - datetime.fromisoformat(scan['started_at'])).total_seconds():.1f} s"
 
 
 @app.command()
 def show(id: Id, json_output: Json = False) -> None:
     """One scan: how far it is, at which pace, and what it left out."""
     with edge() as line:
-        scan = line.get(f"/scan-jobs/{quote(id, safe='')}")
+        scan = line.get(f"/scan-jobs/{quote(_whole(line, id), safe='')}")
     if json_output:
         return as_json(scan)
-    stdout.print(plain(f"{spoken(scan['source'])}: {scan['state']}, {_progress(scan)} tables, {scan['changed']} said"))
+    stdout.print(plain(f"{spoken(scan['source'])}: {scan['state']}, tables: {_progress(scan)}"))
+    stdout.print(plain(f"  asked {scan['asked_at']}: {scan['reason']}" + (f"; took {took}" if (took := _took(scan)) else "")))
+    stdout.print(plain(f"  scan {scan['scan_id']}, pursight trace {scan['trace_id']}"), soft_wrap=True)
     report = scan["report"] or {}
     for each in report.get("pace", ()):
         lines = f"{each['concurrency']} line(s), {each['batch']} tables at once"
@@ -66,12 +90,31 @@ def cancel(id: Id, json_output: Json = False) -> None:
 
 def _decide(id: str, what: str, *, json_output: bool) -> None:
     with edge() as line:
-        found = line.send("POST", f"/scan-jobs/{quote(id, safe='')}/{what}")
+        scan = line.get(f"/scan-jobs/{quote(_whole(line, id), safe='')}")
+        if scan["state"] not in FROM[what]:
+            raise Failed(
+                f"scan {scan['scan_id'][:SHORT]} of {spoken(scan['source'])} is {scan['state']}",
+                why=f"only one that is {' or '.join(FROM[what])} can be told to {what}",
+                remedy="See `pursight scans list`.",
+                code="scan_not_open",
+            )
+        found = line.send("POST", f"/scan-jobs/{quote(scan['scan_id'], safe='')}/{what}")
     if json_output:
         as_json(found)
     else:
-        stdout.print(plain(f"{found['scan_id']} is {found['state']}"))
+        stdout.print(plain(DECIDED[what].format(source=spoken(scan["source"]), id=scan["scan_id"][:SHORT])), soft_wrap=True)
+
+
+def _whole(line: Edge, id: str) -> str:
+    """The id that begins so. Raises UsageError where several do; one that nothing is known of is asked for as it is."""
+    found = [scan["scan_id"] for scan in line.get("/scan-jobs", limit=MOST)["scans"] if scan["scan_id"].startswith(id)]
+    if len(found) > 1 and id not in found:
+        raise UsageError(f"{len(found)} scans begin with {plain(id)}", remedy="Give more of its id.", code="ambiguous_scan")
+    return id if id in found or not found else found[0]
 
 
 def _progress(scan: dict[str, Any]) -> str:
+    """How far an open one is; of one that is over, what came of it."""
+    if scan["state"] == "completed":
+        return f"{scan['tables']}, {scan['changed']} changed" if scan["changed"] else f"{scan['tables']} unchanged"
     return f"{scan['looked']} of {scan['tables'] if scan['tables'] is not None else '?'}"

@@ -16,6 +16,7 @@ from rich.text import Text
 from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import UsageError
 
+SHORT = 12  # characters
 WIDE = 1000  # a program reads lines: none is folded for it
 stdout = Console(width=None if sys.stdout.isatty() else WIDE)
 stderr = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
@@ -37,10 +38,13 @@ def as_json(value: Any) -> None:
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; cells are text only, so that no name can style the terminal."""
-    columns = (Column(name, overflow="fold") for name in head)  # an id that is cut cannot be given to the next command
+    cells = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]
+    # An id that is cut cannot be given to the next command, so what is long is folded; what is short stays in one piece.
+    short = (all(len(cell) <= SHORT for cell in column) for column in zip(*cells, strict=True)) if cells else [True] * len(head)
+    columns = (Column(name, overflow="fold", no_wrap=whole) for name, whole in zip(head, short, strict=True))
     made = Table(*columns, title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    for row in cells:
+        made.add_row(*row)
     stdout.print(made)
 
 

@@ -1,0 +1,46 @@
+"""`pursight scans`: what a person reads of a scan, and how little of its id they have to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.discovery.commands import _progress, _whole
+from shared.errors import UsageError
+
+IDS = ("d895e4ea-e55f", "d8aa0000-0000", "5a7fa5c2-3416")
+
+
+class Answers:
+    """A line whose other end knows three scans."""
+
+    def get(self, path: str, **query: Any) -> Any:
+        return {"scans": [{"scan_id": each} for each in IDS]}
+
+
+@pytest.mark.parametrize(("given", "id"), [("5", IDS[2]), ("d895", IDS[0]), (IDS[1], IDS[1]), ("elsewhere", "elsewhere")])
+def test_the_beginning_of_an_id_is_enough(given: str, id: str) -> None:
+    """Where it is that of one scan alone; what is not among the newest is asked for as it is."""
+    assert _whole(Answers(), given) == id  # type: ignore[arg-type]
+
+
+def test_the_beginning_of_several_is_told() -> None:
+    """Rather than to pause any one of them."""
+    with pytest.raises(UsageError, match="2 scans begin with d8"):
+        _whole(Answers(), "d8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scan", "told"),
+    [
+        ({"state": "running", "tables": None, "looked": 0}, "0 of ?"),
+        ({"state": "paused", "tables": 75, "looked": 12}, "12 of 75"),
+        ({"state": "completed", "tables": 75, "looked": 0, "changed": 0}, "75 unchanged"),
+        ({"state": "completed", "tables": 75, "looked": 3, "changed": 3}, "75, 3 changed"),
+        ({"state": "failed", "tables": 75, "looked": 3}, "3 of 75"),
+    ],
+)
+def test_an_unchanged_source_is_no_scan_that_saw_nothing(scan: dict[str, Any], told: str) -> None:
+    """What is not new is not looked into again, and still counts."""
+    assert _progress(scan) == told
