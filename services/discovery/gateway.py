@@ -17,10 +17,11 @@ import asyncpg
 
 from services.discovery.domain.mask import masked
 from services.discovery.domain.pace import Signals
-from services.discovery.domain.plan import may_sample, seed, why_not_sampled
+from services.discovery.domain.plan import NO_STATISTICS, may_sample, seed, why_not_sampled
 from services.discovery.domain.scope import effective
 from services.discovery.members import NoMember, Opened, at, chosen
 from services.discovery.pacing import THROTTLED, Pacer
+from shared.contracts.asset import ColumnEvidence, Estimates
 from shared.contracts.connection import ConnectionPlan, SourceConnected
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import Scope, SslConfig
@@ -30,7 +31,7 @@ from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
 from shared.evidence.count import count_columns
 from shared.secrets.sign_in import SignIn
-from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
+from shared.sources.base import Dial, Estimate, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 from shared.sources.failures import BY_CODE, circuit_open, failure_of
@@ -238,11 +239,11 @@ class Line:
         async with self._alone(), self._session.snapshot() as snapshot:
             yield snapshot
 
-    async def prepare(self) -> None:
-        """Open the lines for samples."""
+    async def prepare(self, *, only_one: bool = False) -> None:
+        """Open the lines for samples, or one of them."""
         if self.alone:
             self._samplers.append(self._session)
-        for _ in range(self._wanted):
+        for _ in range(min(self._wanted, 1) if only_one else self._wanted):
             dial = self._door.sample_dial(self._plan)
             self._samplers.append(await self._door.open_seated(self._plan, dial, self._stack))
 
@@ -274,6 +275,17 @@ class Line:
                     samples |= {sample.token: sample for sample in await session.sample(again)}
         self.pacer.bytes_read += sum(len(value) for sample in samples.values() for column in sample.columns for value in column)
         return [samples.get(token) for token in range(len(tasks))]
+
+    async def estimate(self, tables: Sequence[TableFacts]) -> list[Counted] | list[None]:
+        """What the server's own statistics say of each of these tables; None where the budget was spent before."""
+        async with self._alone():
+            await self.pacer.look(self._samplers[0])
+            if self.spent():
+                return [None for _ in tables]
+            asked = monotonic()
+            found = await self._samplers[0].estimates(tables)
+            await self.pacer.rest(monotonic() - asked)
+        return [_estimated(facts, known) for facts, known in zip(tables, found, strict=True)]
 
     async def _share(self, number: int, todo: deque[SampleTask], samples: dict[int, Sample], most: int) -> None:
         """One line's part, at most so many tables at a time: it stops where the pace has no room for it."""
@@ -351,3 +363,20 @@ def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: in
     told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
     whole = not left_out and sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
     return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole, left_out=left_out)
+
+
+def _estimated(facts: TableFacts, known: Mapping[str, Estimate]) -> Counted:
+    told = {
+        at: _rounded(known[name]) for at, name in enumerate(facts.names) if name in known and any(each is not None for each in known[name])
+    }
+    return Counted(told, 0, 0, whole=False, left_out="" if told else NO_STATISTICS)
+
+
+def _rounded(known: Estimate) -> bytes:
+    """As exact as an estimate is, so that a server's next count of the same data says the same."""
+    estimates = Estimates(
+        null_share=None if known.null_share is None else round(min(1.0, max(0.0, known.null_share)), 2),
+        distinct=None if known.distinct is None else int(float(f"{max(0.0, known.distinct):.1e}")),
+        mean_bytes=None if known.mean_bytes is None else round(known.mean_bytes, 1),
+    )
+    return ColumnEvidence(estimates=estimates).to_json()

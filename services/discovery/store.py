@@ -52,6 +52,7 @@ class Before:
     gone: bool = False
     fingerprint: str = ""
     evidence: str = ""
+    looked: str = "none"
     outline: str = ""
     warmth: float = 0.0
     days: float = 0.0
@@ -73,7 +74,7 @@ class Row:
     outline: str
     looked_by: str
     said_by: str
-    sampled: bool
+    looked: str
     columns: int
     text_columns: int
     text_columns_with_evidence: int
@@ -101,13 +102,13 @@ class Totals:
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], priority)"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
-        looked_by, said_by, sampled, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth, gone, warm_at)
+        looked_by, said_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth, gone, warm_at)
     select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-        $13::boolean[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[], $19::real[])
+        $13::text[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[], $19::real[])
     on conflict (key) do update set sequence = excluded.sequence, mark = excluded.mark, pages = excluded.pages, gone = false,
         fingerprint = excluded.fingerprint, evidence = excluded.evidence, outline = excluded.outline, looked_by = excluded.looked_by,
-        said_by = excluded.said_by, sampled = excluded.sampled, columns = excluded.columns, text_columns = excluded.text_columns,
+        said_by = excluded.said_by, looked = excluded.looked, columns = excluded.columns, text_columns = excluded.text_columns,
         text_columns_with_evidence = excluded.text_columns_with_evidence, sampled_values = excluded.sampled_values,
         left_out = excluded.left_out, warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
 _TOTALS = """select coalesce(sum(columns), 0)::bigint, coalesce(sum(text_columns), 0)::bigint,
@@ -163,7 +164,7 @@ class Store:
     async def known(self, source: str) -> dict[tuple[str, str], Known]:
         """Every asset of the source that is there, by schema and table."""
         rows = await self._pool.fetch(
-            f"""select schema_name, table_name, key, mark, pages, looked_by, sampled, missed_by, warmth, {_DAYS}
+            f"""select schema_name, table_name, key, mark, pages, looked_by, looked, left_out, missed_by, warmth, {_DAYS}
             from asset where source = $1 and not gone""",
             source,
         )
@@ -341,7 +342,8 @@ class DiscoveryUnit:
     async def before(self, keys: Sequence[str]) -> dict[str, Before]:
         """What was last said of these assets, those that are gone too."""
         rows = await self._sql.fetch(
-            f"select key, sequence, gone, fingerprint, evidence, outline, warmth, {_DAYS} from asset where key = any($1)", list(keys)
+            f"select key, sequence, gone, fingerprint, evidence, looked, outline, warmth, {_DAYS} from asset where key = any($1)",
+            list(keys),
         )
         return {row[0]: Before(*row[1:]) for row in rows}
 
@@ -359,7 +361,7 @@ class DiscoveryUnit:
     async def unread(self, source: str, marks: Sequence[TableMark]) -> None:
         """Remember why nobody could look into these this time; what was said of them stands."""
         await self._sql.execute(
-            """update asset set left_out = seen.why, sampled = false
+            """update asset set left_out = seen.why
             from unnest($2::text[], $3::text[], $4::text[]) as seen(schema_name, table_name, why)
             where asset.source = $1 and not gone and (asset.schema_name, asset.table_name) = (seen.schema_name, seen.table_name)""",
             *(source, [mark.schema for mark in marks], [mark.table for mark in marks], [mark.unread for mark in marks]),

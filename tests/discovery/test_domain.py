@@ -218,7 +218,7 @@ def test_together_changes_suit_only_whom_each_suits(grades: list[str]) -> None:
     assert suited[grade.meet(grades)] == {"r", "w"}.intersection(*(suited[each] for each in grades))
 
 
-KNOWN = {("public", "t"): Known("k", 1, 1, "old", True)}
+KNOWN = {("public", "t"): Known("k", 1, 1, "old", "sample")}
 
 
 @pytest.mark.parametrize(
@@ -232,32 +232,58 @@ KNOWN = {("public", "t"): Known("k", 1, 1, "old", True)}
         pytest.param(Mark(), KNOWN, "full", 1, 1, id="full"),
         pytest.param(Mark(kind="view"), {}, "incremental", 1, 0, id="view"),
         pytest.param(Mark(readable=False), {}, "incremental", 1, 0, id="not readable"),
-        pytest.param(Mark(), {("public", "t"): Known("k", 1, 1, "now", True)}, "full", 0, 0, id="done by this scan"),
+        pytest.param(Mark(), {("public", "t"): Known("k", 1, 1, "now", "sample")}, "full", 0, 0, id="done by this scan"),
     ],
 )
 def test_what_a_scan_looks_at(mark: Mark, known: dict[Any, Known], mode: Any, looked: int, sampled: int) -> None:
     """New, changed, grown, or everything when asked; never what this very scan has done."""
-    work = plan.plan([mark], known, scan_id="now", mode=mode, sampling=True)
-    assert (len(work.look), len(work.sample)) == (looked, sampled)
+    work = plan.plan([mark], known, scan_id="now", mode=mode, consent="sample")
+    assert (len(work.look), len(work.count)) == (looked, sampled)
+
+
+@pytest.mark.parametrize(
+    ("looked", "left_out", "consent", "readable", "expected"),
+    [
+        pytest.param("sample", "", "none", True, (1, 0), id="withdrawn: taken back"),
+        pytest.param("sample", "", "statistics", False, (1, 0), id="withdrawn where nothing can be read any more"),
+        pytest.param("statistics", "", "none", True, (1, 0), id="statistics withdrawn"),
+        pytest.param("none", "", "none", True, (0, 0), id="never given"),
+        pytest.param("none", "", "statistics", True, (1, 1), id="given"),
+        pytest.param("statistics", "", "sample", True, (1, 1), id="widened"),
+        pytest.param("statistics", "", "sample", False, (0, 0), id="widened, not readable"),
+        pytest.param("sample", "statement_timeout", "sample", True, (1, 1), id="failed, so once more"),
+        pytest.param("statistics", "no_statistics", "statistics", True, (0, 0), id="none there: asked when the table has moved"),
+    ],
+)
+def test_consent_is_followed(looked: str, left_out: str, consent: Any, readable: bool, expected: tuple[int, int]) -> None:
+    """An unchanged table is looked at again where its owner agrees to something else, and what is no longer agreed to is said no more."""
+    known = {("public", "t"): Known("k", 1, 1, "old", looked, left_out)}
+    work = plan.plan([Mark(readable=readable)], known, scan_id="now", mode="incremental", consent=consent)
+    assert (len(work.look), len(work.count)) == expected
+
+
+def test_an_unknown_consent_is_none() -> None:
+    """A fact may carry a word of a later release."""
+    assert [plan.consent_of(word) for word in ("sample", "statistics", "none", "everything")] == ["sample", "statistics", "none", "none"]
 
 
 def test_what_was_not_seen_is_gone() -> None:
     """Known and not seen: a candidate for removal."""
-    assert plan.plan([], KNOWN, scan_id="now", mode="incremental", sampling=True).gone == ["k"]
+    assert plan.plan([], KNOWN, scan_id="now", mode="incremental", consent="sample").gone == ["k"]
 
 
 def test_what_could_not_be_looked_at_stands() -> None:
     """Neither gone, where its folder is shut, nor without columns, where its files are; a new one is told all the same."""
-    known = {("hr", "a"): Known("a", 1, 1, "old", True), ("shop", "b"): Known("b", 1, 1, "old", True), **KNOWN}
+    known = {("hr", "a"): Known("a", 1, 1, "old", "sample"), ("shop", "b"): Known("b", 1, 1, "old", "sample"), **KNOWN}
     marks = [Mark(mark=2, unread="no_privilege"), Mark(table="new", unread="no_privilege")]
-    work = plan.plan(marks, known, scan_id="now", mode="full", sampling=True, hidden=lambda schema, table: schema == "hr")
+    work = plan.plan(marks, known, scan_id="now", mode="full", consent="sample", hidden=lambda schema, table: schema == "hr")
     assert (work.gone, work.unread, work.look) == (["b"], [0], [1])
 
 
 def known_in(sizes: dict[str, int], missed_by: str = "") -> dict[tuple[str, str], Known]:
     """So many assets in each schema."""
     return {
-        (schema, f"t{number}"): Known(f"{schema}.t{number}", 1, 1, "old", True, missed_by)
+        (schema, f"t{number}"): Known(f"{schema}.t{number}", 1, 1, "old", "sample", missed_by=missed_by)
         for schema, size in sizes.items()
         for number in range(size)
     }

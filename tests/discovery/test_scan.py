@@ -20,6 +20,7 @@ from shared.contracts.connection import SourceConnected
 from shared.contracts.scan import ScanCompleted
 from shared.contracts.source import Scope, SourceRemoved
 from shared.db import circuits
+from shared.sources.postgres import PostgresSession
 
 SHOP = Scope(schemas=("shop",))
 SQL = """create schema shop; set search_path = shop; create type mood as enum ('canary_enum');
@@ -149,6 +150,61 @@ def test_without_consent_no_value_is_read(in_house: Any, connected: Callable[...
         said = await house.scan()
         assert all("evidence" not in column for body in facts(said) for column in body["columns"])
         assert facts(said, "scan.completed")[0].get("sampled_values", 0) == 0
+
+    in_house(work)
+
+
+def evidence_of(said: Said, table: str) -> dict[str, Any]:
+    """By column, of those that have some."""
+    (body,) = (body for body in facts(said) if body["table"] == table)
+    return {column["name"]: column["evidence"] for column in body["columns"] if "evidence" in column}
+
+
+def test_statistics_alone_are_the_servers_own(
+    in_house: Any, connected: Callable[..., SourceConnected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares and counts out of the planner's own, none of the values beside them, and no row read. What is no longer agreed to is taken
+    back from tables that did not change."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(
+            url,
+            SQL.replace("insert into customer", "alter table customer add born date, add gone text; insert into customer")
+            + """create table parts (a int, mail text) partition by range (a);
+            create table part partition of parts for values from (0) to (99);
+            insert into parts select g, 'canary' from generate_series(1, 60) g; analyze""",
+        )
+
+        async def never(*_: Any) -> Any:
+            raise AssertionError("a row was read")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(PostgresSession, "sample", never)
+            await house.connect(connected(url, scope=SHOP, sampling="statistics"))
+            said = await house.scan()
+            assert [topic for topic, _ in await house.scan()] == ["scan.completed"]
+        customer = evidence_of(said, "customer")
+        assert customer["mail"]["estimates"] == {"null_share": 0.0, "distinct": 80, "mean_bytes": pytest.approx(19, abs=2)}
+        assert customer["pan"]["estimates"]["distinct"] == 1
+        assert customer["gone"]["estimates"]["null_share"] == 1.0
+        assert evidence_of(said, "parts")["mail"]["estimates"]["distinct"] == 1
+        assert {
+            body["table"]: (body.get("sampling", "none"), body.get("left_out"))
+            for body in facts(said)
+            if body["table"] in ("empty", "parts")
+        } == {
+            "parts": ("statistics", None),
+            "empty": ("none", "no_statistics"),
+        }
+        assert b"canary" not in b"".join(orjson.dumps(body) for _, body in said)
+        assert facts(said, "scan.completed")[0].get("sampled_values", 0) == 0
+        await house.connect(connected(url, scope=SHOP, sampling="sample", sequence=2))
+        assert changes(await house.scan())["customer"] == ["evidence_changed"]
+        await house.connect(connected(url, scope=SHOP, sampling="none", sequence=3))
+        said = await house.scan()
+        assert changes(said)["customer"] == ["evidence_changed"]
+        assert all("evidence" not in column for body in facts(said) for column in body["columns"])
+        assert [topic for topic, _ in await house.scan()] == ["scan.completed"]
 
     in_house(work)
 

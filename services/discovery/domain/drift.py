@@ -18,6 +18,7 @@ from shared.contracts.asset import SchemaChange
 CREATED = (SchemaChange(kind="created"),)
 RESCANNED = (SchemaChange(kind="rescanned"),)
 EVIDENCE_CHANGED = (SchemaChange(kind="evidence_changed"),)
+STATISTICS_CHANGED = (SchemaChange(kind="statistics_changed"),)
 
 
 def changes(before: Outline, after: Outline, *, numbered: bool, filled: frozenset[int] = frozenset()) -> tuple[SchemaChange, ...]:

@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
+Consent = Literal["none", "statistics", "sample"]
+_CONSENTS: tuple[str, ...] = get_args(Consent)  # from the narrowest to the widest
+NO_STATISTICS = "no_statistics"
 _SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view", "collection", "prefix"})
 _DRIFT = 0.2  # a table's size moved by more than this: its sample is taken again
 _DRIFT_FLOOR_PAGES = 8
@@ -39,7 +42,8 @@ class Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the last scan left about one asset. `sampled`: values were looked at.
+    """What the last scan left about one asset. `looked`: how far into its values, by its owner's consent of then; `left_out`: what kept it
+    from that.
 
     `missed_by`: the complete scan that first did not see it. `warmth`: how often it changed, `days` ago.
     """
@@ -48,7 +52,8 @@ class Known:
     mark: int
     pages: int
     scan_id: str
-    sampled: bool
+    looked: str
+    left_out: str = ""
     missed_by: str = ""
     warmth: float = 0.0
     days: float = 0.0
@@ -64,19 +69,25 @@ class Removals:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The scan's work as indexes into the marks: `look` at these, of them `sample` those. `gone` are keys of assets not seen.
+    """The scan's work as indexes into the marks: `look` at these, of them count the values of those in `count`, as far as is agreed.
+    `gone` are keys of assets not seen.
 
     `unread` are known ones whose structure could not be read: what was said of them stands. The first `hot` of `look` have changed or are
     likely to have; they come before the others.
     """
 
     look: list[int] = field(default_factory=list)
-    sample: set[int] = field(default_factory=set)
+    count: set[int] = field(default_factory=set)
     unchanged: int = 0
     done: int = 0
     gone: list[str] = field(default_factory=list)
     hot: int = 0
     unread: list[int] = field(default_factory=list)
+
+
+def consent_of(sampling: str) -> Consent:
+    """What a source's spec agrees to; a word that is not known agrees to nothing."""
+    return next((each for each in get_args(Consent) if each == sampling), "none")
 
 
 def plan(
@@ -85,11 +96,11 @@ def plan(
     *,
     scan_id: str,
     mode: Literal["incremental", "full"],
-    sampling: bool,
+    consent: Consent,
     hidden: Callable[[str, str], bool] = lambda schema, table: False,
 ) -> Work:
     """Decide. What this very scan did before a crash is not done again, and what may be `hidden` (schema, table) is not gone."""
-    look, sample, heat, unread = list[int](), set[int](), dict[int, float](), list[int]()
+    look, count, heat, unread = list[int](), set[int](), dict[int, float](), list[int]()
     unchanged = done = 0
     for at, mark in enumerate(marks):
         before = known.get((mark.schema, mark.table))
@@ -99,17 +110,16 @@ def plan(
         if before and mark.unread:
             unread.append(at)
             continue
-        again = sampling and may_sample(mark) and _sample_again(mark, before)
-        if mode == "full" or before is None or before.mark != mark.mark or again:
+        if mode == "full" or before is None or before.mark != mark.mark or _count_again(mark, before, consent):
             look.append(at)
             heat[at] = _heat(mark, before)
-            if sampling and may_sample(mark):
-                sample.add(at)
+            if consent != "none" and may_sample(mark):
+                count.add(at)
         else:
             unchanged += 1
     look.sort(key=lambda at: -heat[at])
     gone = sorted(known[name].key for name in known.keys() - {(mark.schema, mark.table) for mark in marks} if not hidden(*name))
-    return Work(look, sample, unchanged, done, gone, sum(heat[at] >= _HOT for at in look), unread)
+    return Work(look, count, unchanged, done, gone, sum(heat[at] >= _HOT for at in look), unread)
 
 
 def _heat(mark: Mark, before: Known | None) -> float:
@@ -134,8 +144,13 @@ def why_not_sampled(mark: Mark) -> str:
     return "" if mark.readable else "no_privilege"
 
 
-def _sample_again(mark: Mark, before: Known | None) -> bool:
-    if before is None or not before.sampled:
+def _count_again(mark: Mark, before: Known, consent: Consent) -> bool:
+    """What was counted under a consent that is no longer given is taken back, even where nothing can be counted anew."""
+    if _CONSENTS.index(before.looked) > _CONSENTS.index(consent):
+        return True
+    if consent == "none" or not may_sample(mark):
+        return False
+    if before.looked != consent or before.left_out not in ("", NO_STATISTICS):
         return True
     return abs(mark.pages - before.pages) > max(_DRIFT_FLOOR_PAGES, _DRIFT * before.pages) or (before.pages == 0) != (mark.pages == 0)
 

@@ -29,7 +29,7 @@ from shared.contracts.connection import Diagnosis, SourceConnected
 from shared.contracts.engines import engine_of
 from shared.contracts.names import AssetName
 from shared.contracts.scan import LeftOut, ScanCompleted, ScanFailed
-from shared.contracts.source import Scope
+from shared.contracts.source import DataSource, Scope
 from shared.errors import PurSightError
 from shared.observe import tracing
 from shared.sources.base import Partial, Snapshot, TableFacts, TableMark
@@ -188,36 +188,39 @@ class Scanner:
         known = await self._store.known(scan.source)
         run.marks = await catalogue.marks(scope, compare=bool(known))
         run.seconds["list"] = perf_counter() - started
-        sampling, run.shut = spec.sampling == "sample", catalogue.shut
-        work = plan.plan(run.marks, known, scan_id=scan.id, mode=_mode(scan), sampling=sampling, hidden=catalogue.hidden)
+        consent, run.shut = plan.consent_of(spec.sampling), catalogue.shut
+        work = plan.plan(run.marks, known, scan_id=scan.id, mode=_mode(scan), consent=consent, hidden=catalogue.hidden)
         run.linked = len(work.look) + work.done > _ONE_TRACE_ASSETS
         async with self._store.unit(keys=[scan.source]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             await unit.progress(scan.id, tables=len(run.marks))
             await unit.unread(scan.source, [run.marks[at] for at in work.unread])
-        teller = Teller(self._store, self._jobs, job, scan, _frame(connected, scan), cause, sampling=spec.sampling, linked=run.linked)
+        teller = Teller(self._store, self._jobs, job, scan, _frame(connected, scan), cause, consent=consent, linked=run.linked)
         if work.look:
-            await self._tell(work, line, catalogue, run, teller, _place(connected), spec.sample_rows)
+            await self._tell(work, line, catalogue, run, teller, _place(connected), spec)
         if not known and not line.alone:
             await self._remember(job, scan, await catalogue.marks(scope, compare=True))
         if covers_all(scan.scope) and not run.left:
             await self._remove(job, scan, work.gone, known, allowed, teller, run)
 
-    async def _tell(self, work: plan.Work, line: Line, catalogue: Catalogue, run: Run, teller: Teller, place: Place, rows: int) -> None:
-        if work.sample:
-            await line.prepare()
+    async def _tell(
+        self, work: plan.Work, line: Line, catalogue: Catalogue, run: Run, teller: Teller, place: Place, spec: DataSource
+    ) -> None:
+        consent, rows = plan.consent_of(spec.sampling), spec.sample_rows
+        if work.count:
+            await line.prepare(only_one=consent == "statistics")
         tables = [run.marks[at] for at in work.look]
-        sampled = {(run.marks[at].schema, run.marks[at].table) for at in work.sample}
+        counted = {(run.marks[at].schema, run.marks[at].table) for at in work.count}
 
         async def sample(chunk: list[Found]) -> None:
-            await _sample(line, chunk, rows)
+            await (_estimate(line, chunk) if consent == "statistics" else _sample(line, chunk, rows))
             run.told += len(chunk)
 
         async def count(chunk: list[Found]) -> None:
             await _count(line, chunk, rows)
 
         stages = [("sample", sample), ("count", count), ("say", teller.tell)]
-        await flow(_described(catalogue, line, (tables[: work.hot], tables[work.hot :]), sampled, place, run.seconds), stages, run.seconds)
+        await flow(_described(catalogue, line, (tables[: work.hot], tables[work.hot :]), counted, place, run.seconds), stages, run.seconds)
         if stopped := line.spent():
             run.stopped, run.left = stopped, len(tables) - run.told
 
@@ -294,8 +297,22 @@ async def _sample(line: Line, chunk: list[Found], rows: int) -> None:
         samples = await line.sample([(each.document.key, each.facts) for each in wanted], rows)
         for each, sample in zip(wanted, samples, strict=True):
             each.sample = sample
-    unread = {id(each) for each in wanted if not each.sample}
-    chunk[:] = [each for each in chunk if id(each) not in unread]  # where the budget was spent: the next scan looks at them
+    _without(chunk, [each for each in wanted if not each.sample])
+
+
+async def _estimate(line: Line, chunk: list[Found]) -> None:
+    """What the server has counted itself; nothing is read, so there is nothing to count afterwards."""
+    wanted = [each for each in chunk if each.wanted]
+    if wanted:
+        for each, counted in zip(wanted, await line.estimate([each.facts for each in wanted]), strict=True):
+            each.counted = counted
+    _without(chunk, [each for each in wanted if not each.counted])
+
+
+def _without(chunk: list[Found], unread: Sequence[Found]) -> None:
+    """Where the budget was spent: the next scan looks at them."""
+    left = set(map(id, unread))
+    chunk[:] = [each for each in chunk if id(each) not in left]
 
 
 async def _count(line: Line, chunk: list[Found], rows: int) -> None:
@@ -310,7 +327,7 @@ async def _described(
     catalogue: Catalogue,
     line: Line,
     groups: Sequence[Sequence[TableMark]],
-    sampled: set[tuple[str, str]],
+    counted: set[tuple[str, str]],
     place: Place,
     seconds: dict[str, float],
 ) -> AsyncIterator[list[Found]]:
@@ -321,7 +338,7 @@ async def _described(
             some = _SLICE if line.pacer.step.rest or any(line.pacer.budget) else len(tables)
             started = perf_counter()
             async for chunk in catalogue.describe(tables[start : start + some]):
-                found = [_found(place, facts, sampled) for facts in chunk]
+                found = [_found(place, facts, counted) for facts in chunk]
                 worked = perf_counter() - started
                 seconds["describe"] = seconds.get("describe", 0.0) + worked
                 for at in range(0, len(found), _CHUNK):
@@ -331,10 +348,10 @@ async def _described(
             start += some
 
 
-def _found(place: Place, facts: TableFacts, sampled: set[tuple[str, str]]) -> Found:
+def _found(place: Place, facts: TableFacts, counted: set[tuple[str, str]]) -> Found:
     mark = facts.mark
     described = document.document(place, mark.schema, mark.table, mark.kind, facts)
-    return Found(facts, described, (mark.schema, mark.table) in sampled, plan.why_not_sampled(mark))
+    return Found(facts, described, (mark.schema, mark.table) in counted, plan.why_not_sampled(mark))
 
 
 def _mode(scan: Scan) -> Literal["incremental", "full"]:

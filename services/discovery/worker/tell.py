@@ -11,7 +11,7 @@ from time import time_ns
 from services.discovery.domain import drift, event
 from services.discovery.domain.document import Document, Outline, outline
 from services.discovery.domain.event import ScanFrame, Statistics
-from services.discovery.domain.plan import cooled
+from services.discovery.domain.plan import Consent, cooled
 from services.discovery.gateway import Counted
 from services.discovery.store import Before, DiscoveryUnit, Row, Scan, Store
 from shared.bus.jobs import Job, Jobs
@@ -40,7 +40,8 @@ class Overtaken(Failed):
 
 @dataclass(slots=True)
 class Found:
-    """One table on its way through a scan. `sample` is there between reading and counting only."""
+    """One table on its way through a scan. `wanted`: its values are to be counted, as far as is agreed. `sample` is there between reading
+    and counting only."""
 
     facts: TableFacts
     document: Document
@@ -54,11 +55,11 @@ class Teller:
     """Says chunks of one scan. `linked`: each asset has a trace of its own, linked to the scan's."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, job: Job, scan: Scan, frame: ScanFrame, cause: Cause, *, sampling: str, linked: bool
+        self, store: Store, jobs: Jobs, job: Job, scan: Scan, frame: ScanFrame, cause: Cause, *, consent: Consent, linked: bool
     ) -> None:
         self._store, self._jobs, self._job = store, jobs, job
         self._scan, self._frame, self._cause = scan, frame, cause
-        self._sampling, self._linked = sampling, linked
+        self._consent, self._linked = consent, linked
 
     async def tell(self, chunk: Sequence[Found]) -> None:
         """Raises LostLease where another worker took over, Cancelled where nobody wants the scan any more."""
@@ -88,10 +89,10 @@ class Teller:
     def _one(self, unit: DiscoveryUnit, found: Found, before: Before) -> Row:
         counted = found.counted or _NOTHING
         digest = _digest(found)
-        if counted.unread and before.fingerprint == found.document.fingerprint:
+        if counted.unread and before.fingerprint == found.document.fingerprint and before.looked == self._consent:
             digest = before.evidence  # this time it could not be read; what was said of it before still stands
         after = outline(found.document.kind, found.facts)
-        change = _change(found, before, after, digest, self._scan.mode)
+        change = self._change(found, before, after, digest)
         sequence = before.sequence + bool(change)
         if change:
             self._say(unit, found, counted, sequence, change)
@@ -106,17 +107,22 @@ class Teller:
             sequence=sequence,
             statistics=Statistics(rows, None if mark.kind in ("view", "foreign_table") else mark.bytes, mark.partitions),
             change=change,
-            sampling=self._looked(found),
+            sampling=self._consent if found.counted is not None and not found.counted.unread else "none",
             evidence=counted.evidence,
             left_out=counted.left_out or mark.unread,
         )
         unit.bus.emit_body(SchemaDiscovered, body, key=found.document.key, cause=self._cause, trace=self._trace())
 
-    def _looked(self, found: Found) -> str:
-        """How far we looked into the values of this table."""
-        if found.counted is not None and not found.counted.unread:
-            return "sample"
-        return "statistics" if self._sampling == "statistics" else "none"
+    def _change(self, found: Found, before: Before, after: Outline, digest: str) -> tuple[SchemaChange, ...]:
+        if before.sequence == 0 or before.gone:
+            return drift.CREATED
+        if before.fingerprint != found.document.fingerprint:
+            facts = found.facts
+            filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
+            return drift.changes(Outline.from_json(before.outline), after, numbered=facts.numbered, filled=filled) or drift.RESCANNED
+        if before.evidence != digest:
+            return drift.STATISTICS_CHANGED if before.looked == self._consent == "statistics" else drift.EVIDENCE_CHANGED
+        return drift.RESCANNED if self._scan.mode == "full" else ()
 
     def _trace(self) -> str | None:
         """For a scan of many assets: a trace for this one, whose first span links to the scan's."""
@@ -143,7 +149,7 @@ class Teller:
             outline=after.to_json(),
             looked_by=self._scan.id,
             said_by=self._scan.id if change else "",
-            sampled=found.wanted and not counted.left_out,
+            looked=self._consent if found.wanted else "none",
             columns=len(found.facts.names),
             text_columns=0 if empty or not found.wanted else len(texts),
             text_columns_with_evidence=sum(at in counted.evidence for at in texts),
@@ -158,18 +164,6 @@ def _digest(found: Found) -> str:
         return ""
     texts = [text for _, text in sorted(found.counted.evidence.items())]
     return sha256(b"\x1f".join([*texts, *([found.counted.left_out.encode()] if found.counted.left_out else ())])).hexdigest()[:32]
-
-
-def _change(found: Found, before: Before, after: Outline, digest: str, mode: str) -> tuple[SchemaChange, ...]:
-    if before.sequence == 0 or before.gone:
-        return drift.CREATED
-    if before.fingerprint != found.document.fingerprint:
-        facts = found.facts
-        filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
-        return drift.changes(Outline.from_json(before.outline), after, numbered=facts.numbered, filled=filled) or drift.RESCANNED
-    if before.evidence != digest:
-        return drift.EVIDENCE_CHANGED
-    return drift.RESCANNED if mode == "full" else ()
 
 
 async def say_removed(unit: DiscoveryUnit, keys: Sequence[str], scan: Scan, cause: Cause, reason: str) -> int:

@@ -86,6 +86,8 @@ async def test_fields_types_and_lists_are_inferred(mongo: MongoServer, shop: str
         "raw",
     ]
     assert [key.columns for key in facts.keys] == [("_id",), ("to.city", "items[].sku")]
+    shares = {name: each.null_share for name, each in facts.estimates.items()}
+    assert (shares["n"], shares["items[].sku"], round(shares["seldom"] or 0, 2)) == (0, 0, 0.99)
 
 
 async def test_reads_go_to_who_is_least_behind(mongo: MongoServer, shop: str) -> None:

@@ -209,6 +209,24 @@ async def test_nothing_outside_of_a_folder_is_read(tmp_path: Path) -> None:
         assert refused.value.code == code
 
 
+async def test_footers_are_counts(tmp_path: Path) -> None:
+    """Nulls and sizes over all files and their parts, of what is not in a list; none of a damaged file, of JSON or of CSV."""
+    rows = [{"mail": f"{CANARY}{number}" if number % 4 else None, "to": {"city": "x"}, "tags": ["a", "b"]} for number in range(100)]
+    for part in ("part-1", "part-2"):
+        (tmp_path / "orders").mkdir(exist_ok=True)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "orders" / f"{part}.parquet", row_group_size=30)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no PAR1")
+    (tmp_path / "people.csv").write_text("id,name\n1,ann\n")
+    tables = await _tables(tmp_path)
+    async with folder().open(Dial("", 0, "drop", "", spec=_spec(tmp_path))) as session:
+        found = dict(zip(tables, await session.estimates(list(tables.values())), strict=True))
+    orders = found.pop("orders")
+    assert {name: (each.null_share, each.distinct) for name, each in orders.items()} == {"mail": (0.25, None), "to.city": (0.0, None)}
+    assert all((each.mean_bytes or 0) > 0 for each in orders.values())
+    assert found == {"broken.parquet": {}, "people.csv": {}}
+    assert CANARY not in repr(orders)
+
+
 def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Whoever opens what is called so is refused. Root may read everything, so the system's answer is played."""
     opened = os.open
