@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -62,10 +61,12 @@ def _whole(heard: Received[Any]) -> dict[str, Any]:
 @app.command()
 def publish(
     topic: Annotated[str, typer.Argument(help="a topic that takes requests, such as source.submitted")],
-    file: Annotated[str, typer.Argument(help="a JSON file, or - for standard input")] = "-",
+    file: Annotated[str, typer.Argument(help="a YAML or JSON file, or - for standard input")] = "-",
     key: Annotated[str, typer.Option(help="the record's key; made from the document where not given")] = "",
 ) -> None:
     """Publish one request event. Facts are said by the services alone."""
+    from shared.cli.files import read_file
+
     chosen = _topic(topic, requests=True)
     if not chosen.request:
         raise UsageError(
@@ -73,7 +74,7 @@ def publish(
             remedy=f"Requests are {_requests()}.",
             code="not_a_request",
         )
-    document = _document(file)
+    document = read_file(file).document
     said = asyncio.run(_publish(_event(chosen, document), key or _key(chosen, document)))
     as_json({"id": said.id, "trace_id": said.trace_id}) if not sys.stdout.isatty() else stdout.print(
         f"Published {said.id}, trace {said.trace_id}"
@@ -83,18 +84,6 @@ def publish(
 async def _publish(event: Contract, key: str) -> Said:
     async with Publisher.open(bus_settings()) as publisher:
         return await publisher.publish(event, key=key)
-
-
-def _document(file: str) -> dict[str, Any]:
-    try:
-        document = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read", why=error.strerror or "", code="unreadable") from None
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise UsageError(f"{file} holds no JSON object", code="not_an_object")
-    return document
 
 
 def _event(topic: Topic, document: dict[str, Any]) -> Contract:

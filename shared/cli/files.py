@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from shared.contracts.judging.wording import misread
 from shared.errors import UsageError
 
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 1024 * 1024, 20_000, 100
@@ -45,7 +46,8 @@ def _text(which: str) -> str:
     except UnicodeDecodeError:
         raise UsageError(f"{which} is not text in UTF-8", remedy="Save it as UTF-8.", code="unreadable") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{which} cannot be read", why=getattr(error, "strerror", "") or "", code="unreadable") from None
+        why = (getattr(error, "strerror", "") or "").lower()
+        raise UsageError(f"{which} cannot be read", why=why, remedy="Check its name.", code="unreadable") from None
 
 
 def _bytes(path: Path) -> bytes:
@@ -60,19 +62,20 @@ def written(name: str, text: str, *, most_nodes: int = MAX_NODES) -> Written:
         if not isinstance(node, yaml.MappingNode):
             raise UsageError(f"{name} holds no object", remedy="Write fields, such as name: orders.", code="not_an_object")
         lines = _lines(name, node, most_nodes)
-        document = json.loads(text) if text.lstrip().startswith("{") and _is_json(text) else yaml.safe_load(text)
+        document = json.loads(text) if text.lstrip().startswith("{") and not _fault_of_json(text) else yaml.safe_load(text)
         return Written(name, json.loads(json.dumps(document, default=str)), lines)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UsageError(f"{name} is neither YAML nor JSON", why=f"line {mark.line + 1}" if mark else "", code="unreadable") from None
+        fault = _fault_of_json(text) or error
+        raise UsageError(f"{name} is neither YAML nor JSON", why=misread(fault), remedy="Correct that line.", code="unreadable") from None
 
 
-def _is_json(text: str) -> bool:
+def _fault_of_json(text: str) -> ValueError | None:
+    """Why a text that begins like JSON is none."""
     try:
         json.loads(text)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:
+        return error if text.lstrip().startswith("{") else None
+    return None
 
 
 def _lines(name: str, root: yaml.Node, most_nodes: int) -> dict[str, int]:

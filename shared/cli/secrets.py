@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
@@ -72,14 +71,19 @@ def _path(name: str) -> str:
 
 
 @secrets.command("import")
-def adopt(file: Path) -> None:
+def adopt(file: Annotated[str, typer.Argument(metavar="FILE")]) -> None:
     """Take over a JSON object of names and Fernet tokens; PURSIGHT_FERNET_KEYS opens them, `rotate` encrypts them anew."""
-    try:
-        tokens = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        tokens = None
-    if not isinstance(tokens, dict) or not all(isinstance(token, str) and token for token in tokens.values()):
-        raise UsageError("the file is not a JSON object of names and Fernet tokens", code="secret_file_wrong")
+    from shared.cli.files import read_file
+
+    given = read_file(file)
+    if wrong := next((name for name, token in given.document.items() if not isinstance(token, str) or not token), None):
+        raise UsageError(
+            f"{given.name} holds more than names and Fernet tokens",
+            why=f"line {given.line_of(wrong)} has no token",
+            remedy='Write {"NAME": "TOKEN", …}.',
+            code="secret_file_wrong",
+        )
+    tokens = given.document
     stdout.print(f"{vault().adopt(tokens)} secret(s) were taken over. Encrypt them anew with `pursight secrets rotate`.")
 
 

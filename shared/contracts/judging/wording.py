@@ -1,4 +1,4 @@
-"""What is wrong with a field, in our words: pydantic's findings by their kind. What was given is never repeated."""
+"""What is wrong with a field or a text, in our words: what pydantic, YAML and JSON find, by its kind. What was given is never repeated."""
 
 from __future__ import annotations
 
@@ -36,6 +36,32 @@ HELPS = {
     "is not a block of fields": "Write fields below it, each on a line of its own.",
 }
 """What helps, by what is wrong."""
+_MISREAD = {  # by a piece of what the parsers of YAML say; the rest of their words may quote the text
+    "mapping values": "a colon too many in this line, or an indentation that does not fit; put a value with a colon in quotes",
+    "cannot start any token": "a value may not begin with this character (@, %, a tab); put it in quotes, and indent by spaces",
+    "undefined alias": "a * that names nothing; put the value in quotes",
+    "constructor": "a tag (!) that is not understood",
+    "end of stream": "a quote that begins here, or above, is not closed",
+    "',' or": "a bracket is not closed, or a comma is missing",
+    "expected ':'": "a field without a colon",
+    "block end": "an indentation that does not fit the lines above",
+    "expected key": "an indentation that does not fit the lines above",
+}
+
+
+def misread(error: Exception) -> str:
+    """Where and why a text is no YAML (`yaml.YAMLError`) or no JSON (`json.JSONDecodeError`); nothing of the text is in it.
+
+    >>> import json
+    >>> try: json.loads('{"a": 1,')
+    ... except ValueError as error: misread(error)
+    'line 1, column 9: expecting property name enclosed in double quotes'
+    """
+    if hasattr(error, "colno"):
+        return f"line {error.lineno}, column {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}"  # type: ignore[attr-defined]
+    mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", None) or "")
+    told = next((words for piece, words in _MISREAD.items() if piece in problem), "it is not in the form of YAML")
+    return f"line {mark.line + 1}, column {mark.column + 1}: {told}" if mark else "it holds characters that no text has"
 
 
 def in_words(found: Mapping[str, Any]) -> str:
