@@ -9,7 +9,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ class PgPair:
             while cursor.nextset():
                 pass
             return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def held(self, name: str, lock: int) -> Iterator[Callable[[], None]]:
+        """An advisory lock, until this ends or what it gives is called."""
+        with psycopg.connect(host=str(self.folder), port=self.ports[name], user="postgres", dbname="postgres", autocommit=True) as holder:
+            holder.execute("select pg_advisory_lock(%s)", [lock])
+            yield holder.close
 
     def sessions(self, name: str = "a", application: str = "pursight") -> int:
         """How many sessions of ours the server has."""

@@ -20,14 +20,16 @@ from tests.pg_pair import PASSWORD, PgPair
 from tests.pgbouncer import bouncing
 
 TABLES = 130  # more than one chunk
+LOCK = 7  # who holds it keeps `reader` from reading shop.slow
+WAITS = "select true from pg_stat_activity where usename = 'reader' and wait_event = 'advisory'"
 SQL = f"""drop schema if exists shop cascade; create schema shop; grant usage on schema shop to scan, reader;
 do $$ begin for n in 1..{TABLES} loop
     execute format('create table shop.t%s (id int primary key, mail text)', n);
     execute format('insert into shop.t%s select g, ''m'' || g || ''@example.org'' from generate_series(1, 20) g', n);
 end loop; end $$;
 create table shop.slow (mail text); insert into shop.slow select 's' || g || '@example.org' from generate_series(1, 2) g;
-create or replace function public.slowly() returns boolean language sql volatile as 'select pg_sleep(0.4) is not null';
-alter table shop.slow enable row level security; create policy p on shop.slow to reader using (public.slowly());
+create or replace function public.when_let() returns boolean language sql as 'select pg_advisory_xact_lock_shared({LOCK}) is not null';
+alter table shop.slow enable row level security; create policy p on shop.slow to reader using (public.when_let());
 grant select on all tables in schema shop to scan, reader;"""
 
 
@@ -178,16 +180,19 @@ def test_a_replica_cancels_us(in_house: Any, shop: PgPair, monkeypatch: pytest.M
                     marks = [mark for mark in await snapshot.marks(Scope(schemas=("shop",)), compare=False) if mark.table == "slow"]
                     facts = [each async for chunk in snapshot.describe(marks) for each in chunk]
                 await line.prepare()
-                before, reading = conflicts(), asyncio.create_task(line.sample([("k", facts[0])], 10))
-                while not shop.run(
-                    "select true from pg_stat_activity where usename = 'reader' and state = 'active' and query ~ 'slow'", "b"
-                ):
-                    await asyncio.sleep(0.02)
-                vacuum()
-                sample = (await reading)[0]
-                async with asyncio.timeout(30):  # the server's own count comes a little later
-                    await until_conflict(before)
-                assert (sample.failure, sample.rows) == (None, 2)
+                with shop.held("b", LOCK) as release:
+                    before, reading = conflicts(), asyncio.create_task(line.sample([("k", facts[0])], 10))
+                    async with asyncio.timeout(30):
+                        while not shop.run(WAITS, "b"):
+                            await asyncio.sleep(0.02)
+                    vacuum()
+                    await asyncio.to_thread(shop.caught_up)  # not before the reader is out of the way
+                    release()
+                    sample = (await reading)[0]
+            async with asyncio.timeout(30):  # a session's counts are the server's when it ends, or ten seconds later
+                await until_conflict(before)
+            assert sample is not None
+            assert (sample.failure, sample.rows) == (None, 2)
 
         for _ in range(4):  # now and then the server ends the session instead of the statement, which is the scan's to survive
             try:
@@ -202,6 +207,7 @@ def test_a_replica_cancels_us(in_house: Any, shop: PgPair, monkeypatch: pytest.M
         async def conflict(line: Line) -> None:
             before = conflicts()
             vacuum()
+            await asyncio.to_thread(shop.caught_up)
             async with asyncio.timeout(30):
                 await until_conflict(before)
 
@@ -276,16 +282,17 @@ def test_a_cancelled_scan_leaves_nothing_open(in_house: Any, shop: PgPair, monke
 
         await house.connect(connected_to(shop, name="slow", username="reader", scope={"schemas": ["shop"], "tables": ["shop.slow"]}))
         await house.ask()
-        scan = asyncio.create_task(house.scanner.work(await house.claim()))
-        while not shop.run("select true from pg_stat_activity where usename = 'reader' and wait_event = 'PgSleep'"):
-            assert not scan.done()
-            await asyncio.sleep(0.02)
-        scan.cancel()
-        await asyncio.wait({scan})
-        assert scan.cancelled()
-        async with asyncio.timeout(20):
-            while shop.sessions("a", "pursight-discovery"):  # the server ends what it was doing first
+        with shop.held("a", LOCK):
+            scan = asyncio.create_task(house.scanner.work(await house.claim()))
+            while not shop.run(WAITS):
+                assert not scan.done()
                 await asyncio.sleep(0.02)
+            scan.cancel()
+            await asyncio.wait({scan})
+            assert scan.cancelled()
+            async with asyncio.timeout(20):
+                while shop.sessions("a", "pursight-discovery"):  # the server hears of it a moment later
+                    await asyncio.sleep(0.02)
 
     in_house(work)
 

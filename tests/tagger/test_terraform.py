@@ -297,20 +297,31 @@ async def test_arguments_are_a_list_and_the_environment_is_ours(module: Module, 
 async def test_a_hung_terraform_is_asked_to_stop_and_releases_its_lock(module: Module) -> None:
     """After its time it gets SIGINT, and time to end by itself."""
     module.behave(HANG)
-    told = await refusal(module.terraform(step=0.3).apply(Path("plan")))
+    told = await refusal(module.terraform(step=2.0).apply(Path("plan")))  # time for the shell to begin
     assert (told.code, module.said) == ("terraform_hung", ["begun", "released"])
 
 
 async def test_one_that_does_not_listen_is_killed_with_its_children(module: Module) -> None:
     """Nothing outlives it, and the state's lock is spoken of."""
     module.behave(DEAF)
-    told = await refusal(module.terraform(step=0.3, grace=0.1).apply(Path("plan")))
+    work = asyncio.ensure_future(module.terraform(grace=0.1).apply(Path("plan")))
+    while "begun" not in module.said:  # before that it has not stopped listening
+        await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+    told = await refusal(work)
     assert told.code == "terraform_killed"
     assert "force-unlock" in told.remedy
     status = Path(f"/proc/{(module.folder / 'child').read_text().strip()}/stat")
     async with asyncio.timeout(30):
-        while status.exists() and status.read_text().rpartition(")")[2].split()[0] not in "ZX":
+        while runs(status):
             await asyncio.sleep(0.01)  # a signal that is sent takes its time
+
+
+def runs(status: Path) -> bool:
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):  # it may go between opening and reading
+        return False
 
 
 async def test_our_interrupt_is_passed_on_once(module: Module) -> None:
