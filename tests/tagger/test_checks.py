@@ -221,7 +221,9 @@ async def test_a_measure_at_google(status: int, code: str) -> None:
     [
         ({"platform": "emr", "region": "eu-central-1", "storage": {"bucket": "b"}}, "no credentials"),
         ({"platform": "gke", "region": "europe-west3", "storage": {"bucket": "b"}}, "no credentials of Google"),
-        ({"platform": "aks", "storage": {"bucket": "b"}}, "only AWS and Google"),
+        ({"platform": "aks", "storage": {"bucket": "b"}}, "no credentials of Azure"),
+        ({"platform": "kubernetes", "storage": {"bucket": "s3://b"}}, "in which cloud its bucket is"),
+        ({"platform": "kubernetes", "namespace": "b"}, "in which cluster"),
         ({"platform": "emr"}, "names nothing"),
     ],
 )
@@ -234,7 +236,14 @@ def test_why_there_was_no_look(
     why: str,
 ) -> None:
     """Told, never taken for fine."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+    for name in (
+        "AZURE_CLIENT_SECRET",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.setenv(name, str(tmp_path / "none"))

@@ -89,7 +89,7 @@ async def look(google: Google, *named: tuple[str, str], platform: str = "gke", n
 
     wanted = [Wanted(kind, name, f"runtime.{kind}") for kind, name in named]
     async with httpx.AsyncClient(transport=httpx.MockTransport(google.answer)) as http:
-        found = await GcpChecks(http, bearer).look(wanted, Around(platform, PROJECT, REGION, network, LABELS))
+        found = await GcpChecks(http, bearer, Around(platform, PROJECT, REGION, network, LABELS)).look(wanted)
     assert [each.wanted for each in found] == wanted
     assert all(each.why and each.remedy for each in found if each.code)
     return [each.code for each in found]
@@ -157,4 +157,4 @@ async def test_nobody_could_sign_in() -> None:
 
     async with httpx.AsyncClient() as http:
         with pytest.raises(Failed):
-            await GcpChecks(http, bearer).look([Wanted("bucket", "lake", "x")], Around("gke", PROJECT, REGION, "", LABELS))
+            await GcpChecks(http, bearer, Around("gke", PROJECT, REGION, "", LABELS)).look([Wanted("bucket", "lake", "x")])

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import httpx
 import pytest
 
+from services.tagger.domain.checks import Wanted
 from services.tagger.domain.declared import Where
 from services.tagger.domain.house import House
 from services.tagger.domain.privacy import holds_personal
@@ -27,6 +28,7 @@ from services.tagger.gateway.aws import AwsTags
 from services.tagger.gateway.clouds import Clouds
 from services.tagger.gateway.estates import Cluster, Estate, Estates
 from services.tagger.gateway.kubernetes import ObjectTags
+from services.tagger.gateway.kubernetes_checks import KubernetesChecks
 from shared.cloud.aws import AwsSessions
 from shared.cloud.tokens import Tokens
 from shared.contracts.job import JobConfig
@@ -100,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, reviews: Path) -> Iterator[
     assert shutil.which("etcd"), "etcd is not installed: run `make extended`"
     home = tmp_path_factory.mktemp("kubernetes")
     client, peer, secure = free_ports(3)
-    (home / "tokens.csv").write_text("tok-admin,admin,1,system:masters\ntok-tagger,tagger,2\ntok-nobody,nobody,3\n")
+    (home / "tokens.csv").write_text("tok-admin,admin,1,system:masters\ntok-tagger,tagger,2\ntok-nobody,nobody,3\ntok-viewer,viewer,4\n")
     subprocess.run(["openssl", "genrsa", "-out", str(home / "sa.key"), "2048"], check=True, capture_output=True)
     at, between = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
     etcd = ["etcd", "--data-dir", str(home / "etcd"), "--listen-client-urls", at, "--advertise-client-urls", at]
@@ -187,6 +189,11 @@ def _prepare(admin: httpx.Client) -> None:
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     admin.post(f"{rbac}/clusterroles", json=ROLE)
     admin.post(f"{rbac}/clusterrolebindings", json=BINDING)
+    viewer = {"kind": "User", "name": "viewer", "apiGroup": "rbac.authorization.k8s.io"}
+    reads = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]
+    admin.post(f"{rbac}/clusterroles", json={"metadata": {"name": "viewer"}, "rules": reads})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "viewer"}
+    admin.post(f"{rbac}/clusterrolebindings", json={"metadata": {"name": "viewer"}, "roleRef": role, "subjects": [viewer]})
     admin.post("/api/v1/namespaces", json={"metadata": {"name": "orders", "labels": {"team": "other"}}})
     admin.delete(PATHS[WORKLOAD])
     assert admin.post(PATHS[WORKLOAD].rpartition("/")[0], json=DEPLOYMENT).status_code == 201
@@ -287,3 +294,20 @@ async def test_signed_in_by_google_and_entra(
         assert await outcome("nobody") == "access_denied"
         assert await outcome("tagger") in ("applied", "unchanged")
     assert world.metadata(PATHS[NAMESPACE])["labels"]["ManagedBy"] == "pursight"
+
+
+async def test_looks_at_what_a_job_names(world: World) -> None:
+    """There, missing, and ours to tag or not by the server's own roles and its own word."""
+    named = (("cluster", "main"), ("namespace", "orders"), ("workload", "deployments/api"), ("workload", "deployments/no"))
+    for whom, codes in (
+        ("tok-admin", ["", "", "", "workload_missing"]),
+        ("tok-tagger", ["", "", "", "workload_missing"]),
+        ("tok-nobody", ["", "access_denied", "access_denied", "access_denied"]),
+        ("tok-wrong", ["credentials_invalid"] * 4),
+    ):
+        world.whom = whom
+        looks = KubernetesChecks(world.clouds.cluster("acme", "main"), "orders")
+        assert [each.code for each in await looks.look([Wanted(kind, name, "x") for kind, name in named])] == codes
+    world.whom = "tok-viewer"
+    looks = KubernetesChecks(world.clouds.cluster("acme", "main"), "orders")
+    assert [each.code for each in await looks.look([Wanted("namespace", "orders", "x")])] == ["not_taggable"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.tagger.commands.measured import tell
 from services.tagger.domain.checks import Looked, Wanted, wanted_of
@@ -17,41 +17,70 @@ from services.tagger.domain.variables import carried
 from shared.cli.output import plain, stdout, table
 from shared.contracts.job import JobConfig, Runtime
 from shared.errors import PurSightError
+from shared.settings import default_home
 
-_AWS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+if TYPE_CHECKING:
+    from shared.cloud.token import Token
+
+CLOUDS = {"aws": "AWS", "gcp": "Google Cloud", "azure": "Azure"}
+_VARIABLES = {
+    "aws": (("AWS_ACCESS_KEY_ID",), ("AWS_PROFILE",), ("AWS_WEB_IDENTITY_TOKEN_FILE",), ("AWS_CONTAINER_CREDENTIALS_FULL_URI",)),
+    "gcp": (),
+    "azure": (("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"), ("AZURE_FEDERATED_TOKEN_FILE",)),
+}
 _FILES = {
     "aws": (("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config")),
     "gcp": (("GOOGLE_APPLICATION_CREDENTIALS", "~/.config/gcloud/application_default_credentials.json"),),
+    "azure": (),
 }
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 
 
 def validate_infrastructure(job: JobConfig, derived: DerivedJob) -> dict[str, Any]:
-    """`checks`, one for each thing the job names, or why there was no look: `skipped`. Raises nothing but bugs."""
+    """`checks`, one for each thing the job names, and `skipped`: why there was no look at some of it. Raises nothing but bugs."""
     wanted, runtime = list(wanted_of(job)), job.infrastructure.runtime
     if runtime is None or not wanted:
-        return _skipped("the job names nothing that is there")
-    if runtime.provider not in _FILES:
-        return _skipped(f"only AWS and Google Cloud are looked at, and this job runs on {runtime.platform}")
-    if not _signed_in(runtime.provider, os.environ):
-        return _skipped(f"this shell has no credentials of {'AWS' if runtime.provider == 'aws' else 'Google Cloud'}")
-    region = runtime.region or (_usual_region(os.environ) if runtime.provider == "aws" else "")
-    if not region:
-        return _skipped("no region is known: give infrastructure.runtime.region")
-    if runtime.provider == "gcp" and not getattr(runtime, "project_id", ""):
-        return _skipped("no project is known: give infrastructure.runtime.project_id")
-    started = monotonic()
-    try:
-        found = asyncio.run((_at_aws if runtime.provider == "aws" else _at_google)(runtime, region, wanted, derived))
-    except PurSightError as error:
-        return _skipped(f"nobody could sign in ({error.code}): {error.why}. {error.remedy}".rstrip("."))
+        return {"checks": [], "skipped": "the job names nothing that is there"}
+    kinds = _IN_CLUSTER if runtime.provider != "kubernetes" else (*_IN_CLUSTER, "cluster", "role")
+    inside = [each for each in wanted if each.kind in kinds]
+    outside = [each for each in wanted if each.kind not in kinds]
+    started, found, skipped = monotonic(), list[Looked](), list[str]()
+    for those, look in ((outside, _in_cloud), (inside, _in_cluster)):
+        try:
+            found += asyncio.run(look(job, runtime, those, derived)) if those else ()
+        except _NoLook as why:
+            skipped.append(str(why))
+        except PurSightError as error:
+            skipped.append(f"nobody could sign in ({error.code}): {error.why}. {error.remedy}".rstrip("."))
+    told = {"checks": [_as_dict(each) for each in found], "skipped": "; ".join(skipped)}
+    if not found:
+        return told
     seconds = monotonic() - started
     tell(job, "pursight_infrastructure_validation_duration_seconds", seconds)
-    return {"checks": [_as_dict(each) for each in found], "skipped": "", "validation_duration": round(seconds, 3)}
+    return {**told, "validation_duration": round(seconds, 3)}
 
 
-def _skipped(why: str) -> dict[str, Any]:
-    return {"checks": [], "skipped": why}
+_IN_CLUSTER = ("namespace", "workload")
+
+
+class _NoLook(Exception):
+    """Why nothing was asked."""
+
+
+async def _in_cloud(job: JobConfig, runtime: Runtime, wanted: list[Wanted], derived: DerivedJob) -> list[Looked]:
+    provider = runtime.provider
+    if provider == "kubernetes":
+        raise _NoLook(f"the job does not say in which cloud its {', '.join(dict.fromkeys(each.kind for each in wanted))} is")
+    if not _signed_in(provider, os.environ):
+        raise _NoLook(f"this shell has no credentials of {CLOUDS[provider]}")
+    if provider == "azure":
+        return await _at_azure(runtime, wanted, derived)
+    region = runtime.region or (_usual_region(os.environ) if provider == "aws" else "")
+    if not region:
+        raise _NoLook("no region is known: give infrastructure.runtime.region")
+    if provider == "gcp" and not getattr(runtime, "project_id", ""):
+        raise _NoLook("no project is known: give infrastructure.runtime.project_id")
+    return await (_at_aws if provider == "aws" else _at_google)(runtime, region, wanted, derived)
 
 
 async def _at_aws(runtime: Runtime, region: str, wanted: list[Wanted], derived: DerivedJob) -> list[Looked]:
@@ -68,17 +97,58 @@ async def _at_google(runtime: Runtime, region: str, wanted: list[Wanted], derive
     from shared.cloud import gcp
     from shared.contracts.cloud import GcpConfig
 
+    bearer = _kept(lambda: gcp.fetch(GcpConfig(provider="gcp"), SCOPE))
+    around = Around(runtime.platform, getattr(runtime, "project_id", ""), region, runtime.network.vpc_id, carried(derived, "gcp"))
+    async with client() as http:
+        return await GcpChecks(http, bearer, around).look(wanted)
+
+
+async def _at_azure(runtime: Any, wanted: list[Wanted], derived: DerivedJob) -> list[Looked]:
+    from services.tagger.gateway.azure_checks import Around, AzureChecks
+    from services.tagger.gateway.rest import Edge, client
+    from shared.cloud import azure
+    from shared.cloud.posture import resource_manager
+    from shared.contracts.cloud import AzureConfig
+
+    bearer = _kept(lambda: azure.fetch(AzureConfig(provider="azure"), f"{resource_manager()}/.default"))
+    async with client() as http:
+        return await AzureChecks(Edge(http, resource_manager(), bearer, ""), Around(runtime, carried(derived, "azure"))).look(wanted)
+
+
+async def _in_cluster(job: JobConfig, runtime: Any, wanted: list[Wanted], _: DerivedJob) -> list[Looked]:
+    """By the operator's file, which says where a cluster's API server is and as whom it is asked."""
+    from services.tagger.gateway.aws import AwsTags
+    from services.tagger.gateway.clouds import Clouds
+    from services.tagger.gateway.estates import Estates
+    from services.tagger.gateway.kubernetes_checks import KubernetesChecks
+    from shared.cloud.aws import AwsSessions
+    from shared.cloud.tokens import Tokens
+    from shared.secrets.resolvers import Secrets
+
+    if not (name := runtime.compute.cluster_id.rpartition("/")[2]):
+        raise _NoLook("the job does not say in which cluster: give infrastructure.runtime.compute.cluster_id")
+    resolve = Secrets(Path(os.environ.get("PURSIGHT_HOME") or default_home())).resolve
+    estates = Estates.load(os.environ.get("PURSIGHT_JOB_CLOUDS", ""))
+    if name not in estates.of(job.tenant_id).kubernetes:
+        raise _NoLook(f"the operator's file of clouds (PURSIGHT_JOB_CLOUDS) names no cluster {name}")
+    clouds = Clouds(AwsTags(AwsSessions(), resolve=resolve), Tokens(resolve), estates, resolve=resolve)
+    try:
+        return await KubernetesChecks(clouds.cluster(job.tenant_id, name), runtime.namespace).look(wanted)
+    finally:
+        await clouds.close()
+
+
+def _kept(fetch: Callable[[], Awaitable[Token]]) -> Callable[[bool], Awaitable[str]]:
+    """A bearer that asks once, and anew where the last token was refused."""
     token = ""
 
     async def bearer(again: bool) -> str:
         nonlocal token
         if again or not token:
-            token = (await gcp.fetch(GcpConfig(provider="gcp"), SCOPE)).value
+            token = (await fetch()).value
         return token
 
-    around = Around(runtime.platform, getattr(runtime, "project_id", ""), region, runtime.network.vpc_id, carried(derived, "gcp"))
-    async with client() as http:
-        return await GcpChecks(http, bearer).look(wanted, around)
+    return bearer
 
 
 def _usual_region(environment: Mapping[str, str]) -> str:
@@ -88,7 +158,7 @@ def _usual_region(environment: Mapping[str, str]) -> str:
 def _signed_in(provider: str, environment: Mapping[str, str]) -> bool:
     """Credentials that can be seen; a machine's own identity is used only where the operator allows that, as everywhere."""
     own = environment.get("PURSIGHT_OWN_IDENTITY", "").lower() == "true"
-    named = provider == "aws" and any(environment.get(name) for name in _AWS)
+    named = any(all(environment.get(name) for name in names) for names in _VARIABLES[provider])
     return own or named or any(Path(environment.get(name, usual)).expanduser().is_file() for name, usual in _FILES[provider])
 
 
@@ -99,7 +169,9 @@ def _as_dict(looked: Looked) -> dict[str, Any]:
 def show_checks(told: dict[str, Any]) -> None:
     """For people: each thing with what the look came to."""
     if told["skipped"]:
-        return stdout.print(plain(f"The infrastructure was not looked at: {told['skipped']}."))
+        stdout.print(plain(f"{'Not all' if told['checks'] else 'Nothing'} of the infrastructure was looked at: {told['skipped']}."))
+    if not told["checks"]:
+        return
     head = ("what", "name", "is", "why", "what helps")
     table("Infrastructure", head, [(each["kind"], each["id"], each["code"], each["why"], each["remedy"]) for each in told["checks"]])
 

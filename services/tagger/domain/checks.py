@@ -13,7 +13,7 @@ PLACE = "infrastructure.runtime"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One thing that the job names. `kind`: cluster, bucket, network, subnet, group, role; `place` is its field."""
+    """One thing that the job names. `kind`: cluster, bucket, network, subnet, group, role, namespace, workload; `place` is its field."""
 
     kind: str
     id: str
@@ -41,11 +41,15 @@ def wanted_of(job: JobConfig) -> Iterator[Wanted]:
         ("bucket", bucket_name(runtime.storage.bucket), "storage.bucket"),
         ("network", runtime.network.vpc_id, "network.vpc_id"),
         ("role", runtime.service_account, "service_account"),
+        ("namespace", getattr(runtime, "namespace", ""), "namespace"),
     )
     yield from (Wanted(kind, name, f"{PLACE}.{place}") for kind, name, place in one if name)
-    for kind, field in (("subnet", "subnet_ids"), ("group", "security_group_ids")):
-        for number, name in enumerate(getattr(runtime.network, field)):
-            yield Wanted(kind, name, f"{PLACE}.network.{field}.{number}")
+    several = (
+        ("subnet", runtime.network.subnet_ids, "network.subnet_ids"),
+        ("group", runtime.network.security_group_ids, "network.security_group_ids"),
+        ("workload", getattr(runtime, "workloads", ()), "workloads"),
+    )
+    yield from (Wanted(kind, name, f"{PLACE}.{place}.{number}") for kind, names, place in several for number, name in enumerate(names))
 
 
 def bucket_name(bucket: str) -> str:
@@ -57,9 +61,19 @@ def bucket_name(bucket: str) -> str:
     return bucket.rpartition("://")[2].partition("/")[0]
 
 
+def first(*looked: Looked) -> Looked:
+    """What is wrong first; else that all is well."""
+    return next((each for each in looked if each.code), looked[-1])
+
+
+def missing(wanted: Wanted, where: str, also: str) -> Looked:
+    """`also`: what may be wrong besides the name."""
+    return Looked(wanted, f"{wanted.kind}_missing", f"there is none of this name{where}", f"Correct {wanted.place}, or {also}.")
+
+
 def judge_cluster(wanted: Wanted, state: str) -> Looked:
     """By the state that its cloud gives it."""
-    if state.upper().startswith(("TERMINAT", "STOPPING", "DELETING", "INACTIVE", "ERROR")):
+    if state.upper().startswith(("TERMINAT", "STOP", "DELETING", "INACTIVE", "ERROR", "FAILED")):
         why = f"it is {state.lower().replace('_', ' ')}"
         return Looked(wanted, "cluster_ended", why, "Name one that runs, or let Terraform make one.")
     return Looked(wanted)

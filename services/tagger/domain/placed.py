@@ -193,29 +193,44 @@ def _gcp(job: JobConfig, runtime: Any) -> Iterator[_Named]:
 
 def _azure(job: JobConfig, runtime: Any) -> Iterator[_Named]:
     def of(path: str, name: str, kind: str) -> _Named:
-        whole = name.startswith("/")
-        code = "" if whole or (runtime.subscription_id and runtime.resource_group) else "group_missing"
-        home = f"/subscriptions/{runtime.subscription_id}/resourceGroups/{runtime.resource_group}/providers"
-        return _Named(path, name, "azure", name if whole else f"{home}/{kind}/{name}", code)
+        found = azure_id(runtime, name, kind)
+        return _Named(path, name, "azure", found, "" if found else "group_missing")
 
     if runtime.compute.cluster_id:
-        yield of("runtime.compute.cluster_id", runtime.compute.cluster_id, "Microsoft.ContainerService/managedClusters")
+        yield of("runtime.compute.cluster_id", runtime.compute.cluster_id, AZURE_KINDS["cluster"])
     if runtime.storage.bucket:
-        yield of("runtime.storage.bucket", _account(runtime.storage.bucket), "Microsoft.Storage/storageAccounts")
+        yield of("runtime.storage.bucket", azure_account(runtime.storage.bucket), AZURE_KINDS["bucket"])
     if runtime.network.vpc_id:
-        yield of("runtime.network.vpc_id", runtime.network.vpc_id, "Microsoft.Network/virtualNetworks")
+        yield of("runtime.network.vpc_id", runtime.network.vpc_id, AZURE_KINDS["network"])
     for number, name in enumerate(runtime.network.security_group_ids):
-        yield of(f"runtime.network.security_group_ids.{number}", name, "Microsoft.Network/networkSecurityGroups")
+        yield of(f"runtime.network.security_group_ids.{number}", name, AZURE_KINDS["group"])
     if job.infrastructure.resources.database.instance_id:
         name = job.infrastructure.resources.database.instance_id
         yield of("resources.database.instance_id", name, "Microsoft.DBforPostgreSQL/flexibleServers")
 
 
-def _account(text: str) -> str:
+AZURE_KINDS = {
+    "cluster": "Microsoft.ContainerService/managedClusters",
+    "bucket": "Microsoft.Storage/storageAccounts",
+    "network": "Microsoft.Network/virtualNetworks",
+    "group": "Microsoft.Network/networkSecurityGroups",
+    "role": "Microsoft.ManagedIdentity/userAssignedIdentities",
+}
+
+
+def azure_id(runtime: Any, name: str, kind: str) -> str:
+    """The whole id of what an AKS job names; empty where it does not say in which group."""
+    if name.startswith("/"):
+        return name
+    home = f"/subscriptions/{runtime.subscription_id}/resourceGroups/{runtime.resource_group}/providers"
+    return f"{home}/{kind}/{name}" if runtime.subscription_id and runtime.resource_group else ""
+
+
+def azure_account(text: str) -> str:
     """The storage account of a name or address.
 
-    >>> _account("abfss://raw@lake.dfs.core.windows.net/in"), _account("https://lake.blob.core.windows.net/raw"), _account("lake")
-    ('lake', 'lake', 'lake')
+    >>> [azure_account(text) for text in ("abfss://raw@lake.dfs.core.windows.net/in", "https://lake.blob.core.windows.net/raw", "lake")]
+    ['lake', 'lake', 'lake']
     """
     if text.startswith("/") or "://" not in text:
         return text

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from services.tagger.domain.checks import Looked, Wanted, judge_cluster, judge_network, judge_region, judge_room
+from services.tagger.domain.checks import Looked, Wanted, first, judge_cluster, judge_network, judge_region, judge_room, missing
 from shared.cloud.aws import AwsSessions, AwsSignIn
 from shared.cloud.failures import diagnose
 from shared.errors import PurSightError
@@ -84,7 +84,7 @@ class AwsChecks:
     async def _emr(self, wanted: Wanted, around: Around) -> Looked:
         emr = await self._client("emr")
         cluster = (await emr.describe_cluster(ClusterId=wanted.id))["Cluster"]
-        return _first(
+        return first(
             judge_cluster(wanted, cluster["Status"]["State"]),
             judge_room(wanted, _pairs(cluster.get("Tags", [])), around.tags, MOST_TAGS),
         )
@@ -95,7 +95,7 @@ class AwsChecks:
         if not found:
             return _missing(wanted, around.region)
         tags = {tag["key"]: tag.get("value", "") for tag in found[0].get("tags", [])}
-        return _first(judge_cluster(wanted, found[0]["status"]), judge_room(wanted, tags, around.tags, MOST_TAGS))
+        return first(judge_cluster(wanted, found[0]["status"]), judge_room(wanted, tags, around.tags, MOST_TAGS))
 
     async def _bucket(self, wanted: Wanted, around: Around) -> Looked:
         s3 = await self._client("s3")
@@ -118,7 +118,7 @@ class AwsChecks:
     async def _ec2(self, wanted: Wanted, around: Around, call: str, arguments: dict[str, Any], name: str) -> Looked:
         ec2 = await self._client("ec2")
         found = (await getattr(ec2, call)(**arguments))[name][0]
-        looked = _first(
+        looked = first(
             judge_network(wanted, around.network, found["VpcId"]),
             judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS),
         )
@@ -189,12 +189,7 @@ def _code(error: BaseException | None) -> str:
 
 
 def _missing(wanted: Wanted, region: str) -> Looked:
-    where = "" if wanted.kind in ("bucket", "role") or not region else f" in {region}"
-    return Looked(wanted, f"{wanted.kind}_missing", f"there is none of this name{where}", f"Correct {wanted.place}, or region and account.")
-
-
-def _first(*looked: Looked) -> Looked:
-    return next((each for each in looked if each.code), looked[-1])
+    return missing(wanted, "" if wanted.kind in ("bucket", "role") or not region else f" in {region}", "region and account")
 
 
 def _pairs(tags: list[dict[str, str]]) -> dict[str, str]:

@@ -112,16 +112,19 @@ class Clouds:
         return gcp.place_of(rest.Edge(self._client(service), self._bases[service], bearer, gcp.NEEDS[service]), service, path)
 
     async def _object(self, wish: Wish) -> Place:
-        tenant, (name, path) = wish.resource.tenant, kubernetes.object_of(wish.resource.id)
+        name, path = kubernetes.object_of(wish.resource.id)
+        return kubernetes.ObjectTags(self.cluster(wish.resource.tenant, name), path)
+
+    def cluster(self, tenant: str, name: str) -> rest.Edge:
+        """The API server of a cluster, as the operator's file says. Raises Failed `no_cloud` where it does not."""
         estate = self._estates.of(tenant)
         cluster = estate.kubernetes.get(name)
         if cluster is None:
             raise _no_cloud(f"the cluster {name}", tenant)
         http = self._client(f"{cluster.server} {cluster.ca_file}", cluster.ca_file)
-        edge = rest.Edge(http, cluster.server, self._cluster_bearer(wish, estate, cluster), kubernetes.NEEDS)
-        return kubernetes.ObjectTags(edge, path)
+        return rest.Edge(http, cluster.server, self._cluster_bearer(tenant, estate, cluster), kubernetes.NEEDS)
 
-    def _cluster_bearer(self, wish: Wish, estate: Estate, cluster: Cluster) -> rest.Bearer:
+    def _cluster_bearer(self, tenant: str, estate: Estate, cluster: Cluster) -> rest.Bearer:
         theirs = estate.gcp if cluster.sign_in == "gcp" else estate.azure
         if cluster.sign_in == "token":
 
@@ -130,17 +133,20 @@ class Clouds:
 
             return token
         if theirs is None:
-            raise _no_cloud(cluster.sign_in, wish.resource.tenant)
-        return self._bearer(replace(wish, operators=True), theirs, CLOUD_SCOPE if cluster.sign_in == "gcp" else AKS_SCOPE)
+            raise _no_cloud(cluster.sign_in, tenant)
+        return self._token_of(theirs, CLOUD_SCOPE if cluster.sign_in == "gcp" else AKS_SCOPE, OURSELVES)
 
     def _bearer(self, wish: Wish, cloud: AzureConfig | GcpConfig, scope: str) -> rest.Bearer:
+        if wish.operators:
+            return self._token_of(cloud, scope, OURSELVES)
         tenant = wish.resource.tenant
-        for field, text in () if wish.operators else cloud_secrets(cloud):
+        for field, text in cloud_secrets(cloud):
             if not self._allowed.permits(tenant, text):
                 raise Failed(f"{field} names a secret that this tenant may not use", remedy="Ask the operator.", code="secret_not_allowed")
+        return self._token_of(cloud, scope, f"tags of {tenant}")
 
+    def _token_of(self, cloud: AzureConfig | GcpConfig, scope: str, owner: str) -> rest.Bearer:
         async def token(again: bool) -> str:
-            owner = OURSELVES if wish.operators else f"tags of {tenant}"
             return (await self._tokens.bearer(cloud, scope, owner=owner, again=again)).value
 
         return token

@@ -40,17 +40,17 @@ class Edge:
     """One provider's address, called as whoever `bearer` stands for. `needs`: the permissions, for whom they are refused."""
 
     def __init__(self, http: httpx.AsyncClient, base: str, bearer: Bearer, needs: str) -> None:
-        self._http, self.base, self._bearer, self._needs = http, base, bearer, needs
+        self._http, self.base, self.bearer, self._needs = http, base, bearer, needs
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """A JSON object. Raises Stale for 409 and 412, Failed or Transient for all else that is no success."""
-        token, again = await self._bearer(False), False
+        token, again = await self.bearer(False), False
         for wait in waits():
             answer = await self._asked(method, path, dict(query or {}), body, {"Authorization": f"Bearer {token}", **(headers or {})})
             if answer.status_code == 401 and not again:
-                token, again = await self._bearer(True), True
+                token, again = await self.bearer(True), True
             elif not _slow(answer):
                 return self._judged(answer)
             else:
