@@ -104,7 +104,17 @@ class Seats:
             queue.release()
 
     async def _try(self, numbers: list[int]) -> int | None:
-        """A free one of these, ours now. Our own are left out: PostgreSQL would give them to us once more."""
+        """A free one of these, ours now. Who is cancelled meanwhile gives back what the server may have given already."""
+        asked = asyncio.create_task(self._claim(numbers))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            if (seat := await asked) is not None:
+                await self._give_back(seat)
+            raise
+
+    async def _claim(self, numbers: list[int]) -> int | None:
+        """Our own are left out: PostgreSQL would give them to us once more."""
         async with self._turn:
             free = [number for number in numbers if number not in self._held]
             if not free:

@@ -43,6 +43,26 @@ async def test_one_ceiling_for_all(postgres_url: str) -> None:
     await other.close()
 
 
+async def test_who_is_cancelled_while_asking_keeps_no_seat(postgres_url: str) -> None:
+    """At whatever moment: otherwise every other process would have one seat less for as long as this one lives."""
+    seats, other, source = Seats(postgres_url, service="discovery"), Seats(postgres_url, service="connector"), secrets.token_hex(4)
+
+    async def client() -> None:
+        async with seats.seat(source, "db:1", 1, patience=5.0):
+            await asyncio.sleep(60)
+
+    async with seats.seat(source, "db:1", 1, patience=5.0):
+        pass  # the connection is there
+    for moment in range(20):
+        asking = asyncio.create_task(client())
+        await asyncio.sleep(moment / 10_000)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert await other.taken(source, "db:1", 1) == 0, moment
+    await seats.close()
+    await other.close()
+
+
 async def test_waiting_in_order(postgres_url: str) -> None:
     """Twelve want two seats: never more than two have one, all get one in the order of asking, and nobody waits longer than allowed."""
     seats, source, now, most, served = Seats(postgres_url, service="discovery"), secrets.token_hex(4), 0, 0, list[int]()
