@@ -33,6 +33,7 @@ class Pacer:
     bytes_read: int = 0
     changes: deque[PaceChange] = field(default_factory=lambda: deque(maxlen=_CHANGES))
     _looked: float = 0.0
+    _worked: float = 0.0  # seconds since the last look in which a line of ours was at work
 
     @classmethod
     def of(cls, spec: DataSource, scan_id: str = "") -> Pacer:
@@ -65,13 +66,16 @@ class Pacer:
         """Ask the server how it is, at most once a second. A server that cannot be asked just now is no failure of the scan."""
         if not isinstance(session, Watched) or monotonic() - self._looked < LOOK_SECONDS:
             return
-        self._looked = monotonic()
+        since, self._looked = self._looked, monotonic()
+        own, self._worked = self._worked / (self._looked - since), 0.0
         with suppress(PurSightError):
             load = await session.load()
-            self.told(Signals(load.active, load.statement_seconds, load.lag_seconds))
+            others = None if load.mean_active is None else max(0.0, load.mean_active - own)
+            active = max((each for each in (load.active, others) if each is not None), default=None)
+            self.told(Signals(active, load.statement_seconds, load.lag_seconds))
 
     async def rest(self, worked: float) -> None:
         """So long that the pace's share of time goes by in which nothing is asked. `worked`: seconds since the last rest."""
-        share = self.step.rest
-        if share:
+        self._worked += worked
+        if share := self.pace.rest:
             await asyncio.sleep(min(_LONGEST_REST, worked * share / (1 - share)))

@@ -251,11 +251,13 @@ class Load(NamedTuple):
     that asks and, where the server can tell them apart, all of ours.
 
     `lag_seconds`: of the replica itself, or the worst of its own. `statement_seconds`: of a statement that is always the same.
+    `mean_active`: sessions that were at work on average since the last look, all of ours among them.
     """
 
     active: int | None = None
     lag_seconds: float | None = None
     statement_seconds: float | None = None
+    mean_active: float | None = None
 
 
 @runtime_checkable

@@ -55,9 +55,10 @@ async def load(connection: asyncpg.Connection, before: Busy | None) -> tuple[Loa
     since the last look counts too, which everybody may see, and of which we are a part.
     """
     active, lag, seconds, at, worked = await connection.fetchrow(_LOAD)
+    mean = None
     if before is not None and before.worked is not None and worked is not None and at > before.at:
-        active = max(active or 0, int((worked - before.worked) / (at - before.at)))
-    return Load(active, lag, seconds), Busy(at, worked)
+        mean = max(0.0, (worked - before.worked) / (at - before.at))
+    return Load(active, lag, seconds, mean), Busy(at, worked)
 
 
 async def pooler(connection: asyncpg.Connection, dial: Dialled) -> Pooler:

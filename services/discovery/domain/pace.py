@@ -1,6 +1,7 @@
 """How fast a source is read: a closed loop from what the server shows to how many lines read, how much at once, and their rest.
 
-A step down halves the rung, a step up adds one, so a scan gets out of the way at once and comes back slowly.
+A step down halves the rung, a step up adds one, so a scan gets out of the way at once and comes back slowly. On a rung that rests, the
+rest grows besides with the time that the server takes for a statement that is always the same: twice as long, half as much of us.
 
 >>> pace = begun("balanced")
 >>> pace, cause = after(pace, Signals(active=9))
@@ -22,7 +23,8 @@ class Step(NamedTuple):
     rest: float
 
 
-LADDER = (Step(1, 2, 0.9), Step(1, 8, 0.75), Step(1, 16, 0.5), Step(1, 50, 0.0), Step(2, 100, 0.0), Step(4, 100, 0.0))
+# On the first, less of the others' work meets ours than would show in the slowest twentieth of it.
+LADDER = (Step(1, 2, 0.97), Step(1, 8, 0.75), Step(1, 16, 0.5), Step(1, 50, 0.0), Step(2, 100, 0.0), Step(4, 100, 0.0))
 
 
 class Manner(NamedTuple):
@@ -39,23 +41,25 @@ class Manner(NamedTuple):
 
 
 MANNERS = {
-    "conservative": Manner(begins=1, highest=2, active=2, slower=2.0, lag_seconds=5.0, wait_seconds=0.5, quiet=5),
+    "conservative": Manner(begins=1, highest=2, active=0.25, slower=2.0, lag_seconds=5.0, wait_seconds=0.5, quiet=5),
     "balanced": Manner(begins=4, highest=4, active=6, slower=4.0, lag_seconds=15.0, wait_seconds=2.0, quiet=3),
     "aggressive": Manner(begins=4, highest=5, active=32, slower=10.0, lag_seconds=60.0, wait_seconds=10.0, quiet=1),
 }
 _SLOW_FLOOR = 0.01  # seconds: a statement that takes less is no sign of anything
 _SLOW_LOOKS = 2  # one alone may have met a moment
+_LEAST_EASE = 0.25
 
 
 class Signals(NamedTuple):
     """What was seen at one look; None where the server does not tell.
 
-    `active`: sessions of others that run a statement. `statement_seconds`: how long the server took for one that is the same each time.
+    `active`: sessions of others that run a statement, at the moment or on average. `statement_seconds`: how long the server took for one
+    that is the same each time.
     `lag_seconds`: of the replica that is read from, or the worst of its own. `throttled`: the server refused us for going too fast.
     `wait_seconds`: how long we waited for a seat in the source's pool.
     """
 
-    active: int | None = None
+    active: float | None = None
     statement_seconds: float | None = None
     lag_seconds: float | None = None
     throttled: bool = False
@@ -64,17 +68,27 @@ class Signals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Where a scan stands on the ladder. `quiet` and `slow` count the last looks of that kind; `best`: the quickest statement so far."""
+    """Where a scan stands on the ladder. `quiet` and `slow` count the last looks of that kind; `best`: the quickest statement so far.
+
+    `ease`: the quickest over the present ones, smoothed; 1.0 while the server is as quick as it was without us.
+    """
 
     manner: Manner
     rung: int
     quiet: int = 0
     slow: int = 0
     best: float | None = None
+    ease: float = 1.0
 
     @property
     def step(self) -> Step:
         return LADDER[self.rung]
+
+    @property
+    def rest(self) -> float:
+        """The share of time in which nothing is asked: the step's, or more where the server has become slower."""
+        rest = self.step.rest
+        return 1 - (1 - rest) * max(self.ease, _LEAST_EASE) if rest else 0.0
 
 
 def begun(manner: str) -> Pace:
@@ -87,7 +101,10 @@ def after(pace: Pace, seen: Signals) -> tuple[Pace, str]:
     """The pace from now on, and why it is another one than before; empty where it is the same."""
     took, best = seen.statement_seconds, pace.best
     slow = took is not None and best is not None and took > max(_SLOW_FLOOR, best * pace.manner.slower)
-    pace = replace(pace, slow=pace.slow + 1 if slow else 0, best=best if took is None else min(took, best or took))
+    pace = replace(pace, slow=pace.slow + 1 if slow else 0)
+    if took is not None:
+        best = min(took, best or took)
+        pace = replace(pace, best=best, ease=(pace.ease + (best / took if took > 0 else 1.0)) / 2)
     if cause := _distress(pace, seen):
         rung = 0 if seen.throttled else pace.rung // 2
         return replace(pace, rung=rung, quiet=0), cause if rung != pace.rung else ""

@@ -195,14 +195,14 @@ async def test_work_is_seen_by_who_may_not_look_into_sessions(fresh_database_url
     await admin.execute("drop role if exists glancer; create role glancer login password 'pw'")
     others = [await asyncpg.connect(fresh_database_url) for _ in range(8)]
     async with PostgresDriver().open(dialled(fresh_database_url, username="glancer", password="pw")) as session:
-        assert (await session.load()).active is None
+        assert (await session.load())[:1] == (None,)
         await asyncio.gather(*(each.execute("select pg_sleep(0.5), pg_stat_force_next_flush()") for each in others))
         for each in others:
             await each.close()
         found = await session.load()
     await admin.execute("drop owned by glancer; drop role glancer")
     await admin.close()
-    assert (found.active or 0) >= 1
+    assert (found.mean_active or 0) >= 1
 
 
 async def test_the_same_table_gives_the_same_sample(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
