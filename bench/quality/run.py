@@ -1,7 +1,8 @@
 """`make quality`: how right the shipped rules and model are on the quality set, as it is, with columns renamed, and on empty tables.
 
 Others judge the same values beside them. `python -m bench.quality.run --alone` leaves these out, `--dataprofiler` adds DataProfiler (2 GB),
-`--rules` leaves tier 2 out. `--misses` prints every wrong answer of `schemas`, with `--renamed` or `--empty` those of that way of looking;
+`--rules` leaves tier 2 out, `--meaning` puts tier 3 in (its weights in .venv/extended or installed), without examples.
+`--misses` prints every wrong answer of `schemas`, with `--renamed` or `--empty` those of that way of looking;
 those of `blind` are never shown.
 """
 
@@ -10,15 +11,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from bench.bars import say
 from bench.evidence.run import presidio_python
 from bench.quality.beside import DATAPROFILER, LABELS, answers_of
 from bench.quality.figures import Answer, Figures, figures
 from bench.quality.gold import Gold, gold, tables
 from bench.venvs import python_of
-from services.classifier.app import load_model, load_ruleset
+from services.classifier.app import load_descriptions, load_model, load_ruleset
+from services.classifier.domain.meaning import Near
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway import sentences
 from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict
 
 HERE = Path(__file__).parent  # no rules of one's own
@@ -29,7 +34,27 @@ BARS = (("sensitive or not, F1", 0.95), ("exact class, macro F1", 0.85), ("expec
 
 def verdicts_of(judge: Judge, columns: list[Gold], named: bool, sampled: bool) -> list[ColumnVerdict]:
     """One verdict per column, in the order of the columns."""
-    return [verdict for table in judge.judge(tables(columns, named=named, sampled=sampled)) for verdict in table.columns]
+    made = tables(columns, named=named, sampled=sampled)
+    found = judge.judge(made)
+    if asked := sorted({text for table in found for text in table.asked}):
+        share = sum(len(table.asked) for table in found) / len(columns)
+        print(f"tier 3 is asked for {share:.1%} of {len(columns)} columns", file=sys.stderr)
+        found = judge.judge(made, None, [near(judge, asked)] * len(made))
+    return [verdict for table in found for verdict in table.columns]
+
+
+def near(judge: Judge, texts: list[str]) -> dict[str, tuple[Near, ...]]:
+    """What each text comes close to, as pgvector would tell it."""
+    folder = sentences.installed() or HERE.parents[1] / f".venv/extended/minilm/{sentences.PACKAGE}/model"
+    read = sentences.Sentences(folder, HERE.parent / ".work")
+    told = np.array(read([text for _, text in judge.descriptions]))
+    found: dict[str, tuple[Near, ...]] = {}
+    for text, vector in zip(texts, np.array(read(texts)), strict=True):
+        best: dict[str, float] = {}
+        for (name, _), nearness in zip(judge.descriptions, told @ vector, strict=True):
+            best[name] = max(best.get(name, -1.0), float(nearness))
+        found[text] = tuple(Near(name, best[name], False) for name in sorted(best, key=lambda name: -best[name])[:2])
+    return found
 
 
 def answer(one: Gold, verdict: ColumnVerdict) -> Answer:
@@ -90,7 +115,9 @@ def show_misses(judge: Judge, named: bool, sampled: bool) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    judge = Judge(load_ruleset(), Thresholds(), None if "--rules" in arguments else load_model(HERE))
+    ruleset = load_ruleset()
+    descriptions = load_descriptions(ruleset) if "--meaning" in arguments else ()
+    judge = Judge(ruleset, Thresholds(), None if "--rules" in arguments else load_model(HERE), descriptions)
     if "--misses" in arguments:
         show_misses(judge, "--renamed" not in arguments, "--empty" not in arguments)
     found = measure(judge)

@@ -30,9 +30,9 @@ MOST = 1000
 _FIELDS = ("asset", "column", "decision", "class_name", "reason")
 
 
-def routes(store: Store, judge: Callable[[], Judge], proofs: Proofs) -> list[Route]:
-    """Everything under /rulesets and /reviews. `judge`: the one in force now."""
-    rulesets, reviews = Rulesets(store, judge), Reviews(store, judge, proofs)
+def routes(store: Store, judge: Callable[[], Judge], proofs: Proofs, off: str = "") -> list[Route]:
+    """Everything under /rulesets and /reviews. `judge`: the one in force now; `off`: why there is no tier 3, where there is none."""
+    rulesets, reviews = Rulesets(store, judge, off), Reviews(store, judge, proofs)
     return [
         Route("/rulesets", rulesets.list, methods=["GET"]),
         Route("/rulesets/{name}", rulesets.show, methods=["GET"]),
@@ -44,21 +44,22 @@ def routes(store: Store, judge: Callable[[], Judge], proofs: Proofs) -> list[Rou
 class Rulesets:
     """The rules in force."""
 
-    def __init__(self, store: Store, judge: Callable[[], Judge]) -> None:
-        self._store, self._judge = store, judge
+    def __init__(self, store: Store, judge: Callable[[], Judge], off: str) -> None:
+        self._store, self._judge, self._off = store, judge, off
 
     async def list(self, request: Request) -> Response:
         return JSONResponse({"rulesets": await self._store.published()})
 
     async def show(self, request: Request) -> Response:
-        """Its classes with category, sensitivity, the regulations that care, and what other systems call them; the model beside it."""
+        """Its classes with category, sensitivity, the regulations that care, and what others call them; the model; is tier 3 on?"""
         judge = self._judge()
         if request.path_params["name"] != judge.ruleset.name:
             return problem(404, "no_such_ruleset", "There is no rule set of this name", "See GET /rulesets.")
-        return JSONResponse(described(judge.ruleset, judge.model.version if judge.model else ""))
+        told = {"model": judge.model.version if judge.model else "", "tier3": self._off or "on"}
+        return JSONResponse({**described(judge.ruleset), **told})
 
 
-def described(ruleset: Ruleset, model: str) -> dict[str, Any]:
+def described(ruleset: Ruleset) -> dict[str, Any]:
     """A rule set as the outside sees it."""
     classes = [
         {
@@ -70,7 +71,7 @@ def described(ruleset: Ruleset, model: str) -> dict[str, Any]:
         }
         for c in ruleset.taxonomy.values()
     ]
-    return {**ruleset.published().model_dump(mode="json", exclude={"classes"}), "model": model, "classes": classes}
+    return {**ruleset.published().model_dump(mode="json", exclude={"classes"}), "classes": classes}
 
 
 class Reviews:

@@ -12,19 +12,23 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+import asyncpg
 import numpy as np
 import yaml
 from pydantic import ValidationError
 
 from services.classifier import api, handlers
+from services.classifier.domain.meaning import Descriptions, descriptions_from
 from services.classifier.domain.model import Model, model_from
 from services.classifier.domain.rulefile import RuleFile, laid_over
 from services.classifier.domain.rulesets import NAME, PACKS, Ruleset, ruleset_from
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
-from services.classifier.handlers import Classifier
+from services.classifier.gateway import sentences
+from services.classifier.handlers import Classifier, Third
 from services.classifier.settings import ClassifierSettings
 from services.classifier.store import Store
+from services.classifier.store.meanings import meanings_of
 from shared.bus.jobs import work
 from shared.bus.received import Cause
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
@@ -100,17 +104,38 @@ def read_model(body: bytes) -> Model:
         return model_from(dict(file), sha256(body).hexdigest())
 
 
-def judge_of(ruleset: Ruleset, settings: ClassifierSettings) -> Judge:
-    """Tier 1 by these rules, tier 2 by the model in force."""
-    return Judge(ruleset, thresholds_of(ruleset, settings), load_model(settings.rules_folder))
+def load_descriptions(ruleset: Ruleset) -> Descriptions:
+    """What the classes of these rules are called in other words."""
+    return descriptions_from(_parsed(FOLDER / "meanings.yaml"), ruleset.taxonomy)
+
+
+def judge_of(ruleset: Ruleset, settings: ClassifierSettings, *, third: bool = False) -> Judge:
+    """Tier 1 by these rules, tier 2 by the model in force; with `third` what they leave open is told, for tier 3."""
+    descriptions = load_descriptions(ruleset) if third else ()
+    return Judge(ruleset, thresholds_of(ruleset, settings), load_model(settings.rules_folder), descriptions)
+
+
+async def third_of(pool: asyncpg.Pool, settings: ClassifierSettings) -> Third:
+    """Tier 3. Raises UsageError, with what is missing, where its parts are not all there."""
+    folder = settings.sentence_model or sentences.installed()
+    if why := sentences.missing(folder):
+        raise UsageError("tier 3 is off", why=why, remedy=sentences.REMEDY, code="extra_missing")
+    assert folder is not None
+    return Third(await meanings_of(pool, sentences.MODEL), sentences.Sentences(folder, settings.home / "models"))
 
 
 @asynccontextmanager
 async def wire(context: ServiceContext[ClassifierSettings]) -> AsyncIterator[None]:
     """Handlers, jobs, routes, and the rule set said where it is new."""
     settings = context.settings
-    judge = judge_of(load_ruleset(settings.rules_folder), settings)
-    classifier = Classifier(Store(context.pool), judge, context.jobs, context.bus.offload)
+    third, off = None, ""
+    try:
+        third = await third_of(context.pool, settings)
+    except UsageError as error:
+        off = str(error)
+        log.info("tier3.off", extra={"reason": off, "error_code": error.code})
+    judge = judge_of(load_ruleset(settings.rules_folder), settings, third=third is not None)
+    classifier = Classifier(Store(context.pool), judge, context.jobs, context.bus.offload, third)
     context.bus.on(SchemaDiscovered, partial(handlers.on_schema_discovered, classifier=classifier), batch=500)
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, classifier=classifier))
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, classifier=classifier), batch=100)
@@ -118,7 +143,7 @@ async def wire(context: ServiceContext[ClassifierSettings]) -> AsyncIterator[Non
     for kind, work_of in handlers.JOBS.items():
         context.spawn(partial(work, context.jobs, kind, partial(work_of, classifier=classifier), concurrency=1))
     context.every(LOOK_SECONDS, Reload(classifier, settings))
-    context.routes += api.routes(classifier.store, lambda: classifier.judge, context.proofs)
+    context.routes += api.routes(classifier.store, lambda: classifier.judge, context.proofs, off)
     await announce(classifier)
     yield
 
@@ -135,7 +160,8 @@ class Reload:
             return
         self._seen = found
         try:
-            judge = judge_of(load_ruleset(self._settings.rules_folder), self._settings)
+            third = self._classifier.third is not None
+            judge = judge_of(load_ruleset(self._settings.rules_folder), self._settings, third=third)
         except UsageError as error:
             log.error("rules.unreadable", extra={"reason": str(error), "error_code": error.code})
             return

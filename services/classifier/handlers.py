@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import compress
+from typing import Any, NamedTuple
 
 from services.classifier.domain.judging import Judged, Wanted, judge_all
+from services.classifier.domain.meaning import Near
 from services.classifier.domain.reviews import Likes, Review, review_from
-from services.classifier.domain.tables import Judge, targets_of
+from services.classifier.domain.tables import Judge, Known, keyed, targets_of
+from services.classifier.gateway.sentences import Sentences
 from services.classifier.store import ClassifierUnit, Row, Store, Stored
+from services.classifier.store.meanings import Meanings
 from shared.access.actor import Actor
 from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
@@ -20,25 +24,74 @@ from shared.contracts.names import SourceName, source_of
 from shared.contracts.source import SourceRemoved
 
 REJUDGE, FORGET, LIKES = "rejudge", "forget", "likes"
+READ_AT_ONCE = 512  # texts
 EVERYTHING = "*"
 CHUNK = 250  # assets per transaction of a job
-Offload = Callable[..., Awaitable[list[Judged]]]
+Offload = Callable[..., Awaitable[list[Any]]]
+
+
+class Third(NamedTuple):
+    """Tier 3: what was read so far, and what reads texts (a vector each)."""
+
+    meanings: Meanings
+    sentences: Sentences
 
 
 @dataclass(slots=True)
 class Classifier:
-    """What the doors share: the state, the rules and the model in force, the jobs, and where work that burns CPU goes."""
+    """What the doors share: the state, the rules and the model in force, the jobs, and where work that burns CPU goes.
+
+    `third`: tier 3, where its parts are there.
+    """
 
     store: Store
     judge: Judge
     jobs: Jobs
     offload: Offload
+    third: Third | None = None
 
     async def judged(self, unit: ClassifierUnit, wanted: Sequence[Wanted]) -> tuple[list[Judged], str]:
         """One result per table, and the mark of what judged: rules may change meanwhile."""
         judge, tables = self.judge, [want.table for want in wanted]
         known = await unit.known(targets_of(tables), [table.asset for table in tables])
-        return await self.offload(judge_all, judge, wanted, known), judge.mark
+        judged = await self.offload(judge_all, judge, wanted, known)
+        if self.third and any(result.asked for result in judged):
+            judged = await self._once_more(unit, self.third.meanings, judge, wanted, judged, known)
+        return judged, judge.mark
+
+    async def _once_more(
+        self, unit: ClassifierUnit, meanings: Meanings, judge: Judge, wanted: Sequence[Wanted], judged: list[Judged], known: Known
+    ) -> list[Judged]:
+        """Tables that ask for texts which were read are judged again with these; what was not read waits for a job."""
+        read: dict[str, dict[str, tuple[Near, ...]]] = {}
+        for want, result in zip(wanted, judged, strict=True):
+            read.setdefault(_tenant_of(want), {}).update(dict.fromkeys(result.asked, ()))
+        for tenant, texts in read.items():
+            read[tenant] = await meanings.near(unit.bus.connection, tenant, list(texts), judge.descriptions)
+        again = [at for at, result in enumerate(judged) if any(read[_tenant_of(wanted[at])].get(text) for text in result.asked)]
+        some = [wanted[at] for at in again]
+        theirs = {key for want, result in zip(wanted, judged, strict=True) for key in keyed(want.table.asset, result.classes).items()}
+        meant = await self.offload(judge_all, judge, some, {**known, **dict(theirs)}, [read[_tenant_of(want)] for want in some])
+        for at, result in zip(again, meant, strict=True):
+            judged[at] = result
+        return [
+            replace(result, waits=any(text not in read[_tenant_of(want)] for text in result.asked))
+            for want, result in zip(wanted, judged, strict=True)
+        ]
+
+    async def read(self) -> None:
+        """Read what columns, reviews and descriptions ask for and nobody has read. Memory that this takes is given back."""
+        if self.third is None:
+            return
+        meanings, sentences = self.third
+        while texts := await meanings.unread(self.judge.descriptions, READ_AT_ONCE):
+            await meanings.keep(texts, await self.offload(sentences, texts))
+        sentences.release()
+
+    async def waiting(self, unit: ClassifierUnit, judged: Sequence[Judged]) -> None:
+        """What waits for tier 3 is judged again by a job that reads first."""
+        if any(result.waits for result in judged):
+            await self.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "meanings")
 
     async def follow(self, unit: ClassifierUnit, judged: Sequence[Judged], besides: Sequence[str]) -> None:
         """Assets whose foreign keys point to a column with a new class are judged again, each by a job of its own."""
@@ -70,8 +123,13 @@ async def _classify(
     judged, mark = await classifier.judged(unit, wanted)
     await unit.save([(r.event, result, r.time) for r, result in zip(fresh, judged, strict=True)], mark)
     await classifier.follow(unit, judged, assets)
+    await classifier.waiting(unit, judged)
     for received, result in zip(fresh, judged, strict=True):
         unit.bus.emit(result.event, key=received.event.asset, cause=received)
+
+
+def _tenant_of(want: Wanted) -> str:
+    return want.table.source.partition("/")[0]
 
 
 def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review], likes: Mapping[str, Likes]) -> Wanted:
@@ -149,6 +207,9 @@ async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: A
     await unit.keep_review(request.asset, taken)
     tenant = table.source.partition("/")[0]
     await classifier.jobs.enqueue(unit.bus.connection, LIKES, f"{tenant}/{taken.words}", request.asset)
+    if classifier.third:
+        await unit.unsettle(tenant)
+        await classifier.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "example")
     await _again(unit, stored, {request.asset: {**reviews, taken.column: taken}}, lambda _: cause, classifier, only_changes=False)
     return ""
 
@@ -175,10 +236,11 @@ async def _again(
     wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {}), likes) for s in stored]
     judged, mark = await classifier.judged(unit, wanted)
     told = [(s, result) for s, result in zip(stored, judged, strict=True) if result.changed or not only_changes]
-    quiet = [s.table.asset for s, result in zip(stored, judged, strict=True) if only_changes and not result.changed]
+    quiet = {s.table.asset: result for s, result in zip(stored, judged, strict=True) if only_changes and not result.changed}
     await unit.save([(s.table, result, s.heard_at) for s, result in told], mark, with_body=False)
     await unit.mark_judged(quiet, mark)
     await classifier.follow(unit, [result for _, result in told], [s.table.asset for s in stored])
+    await classifier.waiting(unit, judged)
     for s, result in told:
         unit.bus.emit(result.event, key=s.table.asset, cause=cause(s.table.asset))
 
@@ -187,6 +249,8 @@ async def rejudge(job: Job, *, classifier: Classifier) -> None:
     """Judge again from what is stored: everything that other rules judged, or one asset; say only what came out differently."""
     mark = classifier.judge.mark
     everything = job.key == EVERYTHING
+    if everything:
+        await classifier.read()
     assets = await classifier.store.stale(mark, job.cursor, CHUNK) if everything else [job.key]
     while assets:
         async with classifier.store.unit(keys=assets) as unit:
@@ -217,6 +281,8 @@ async def forget(job: Job, *, classifier: Classifier) -> None:
             rows = await unit.rows(assets)
             await unit.remove({asset: (job.key, row.discovered, _cause(job, asset)) for asset, row in rows.items()}, rows)
             await classifier.jobs.check(unit.bus.connection, job)
+    if classifier.third:
+        await classifier.third.meanings.forget(classifier.judge.descriptions)
 
 
 def _cause(job: Job, asset: str) -> Cause:

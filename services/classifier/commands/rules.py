@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from services.classifier.app import RULES, read_rules
+from services.classifier.app import RULES
 from services.classifier.commands.stored import all_tables, in_force, open_store
-from services.classifier.domain.rulefile import Change, changes, failures, pattern_failures
+from services.classifier.domain.rulefile import Change, RuleFile, changes, failures, pattern_failures
 from services.classifier.domain.suggesting import NAME, Suggestion, suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.settings import ClassifierSettings
+from shared.cli.files import read_file
 from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.contracts.judging.wording import in_words
 from shared.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Rule sets of your own: test, diff, suggest, publish.")
@@ -24,12 +27,13 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="a rule set, its name
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 FAILED, FOUND = 1, 3  # exit codes: a test failed; something would change
 SHOWN = 5
+MOST_NODES = 200_000
 
 
 @app.command("test")
 def run_tests(file: File, json_output: Json = False) -> None:
     """Do its own tests come out as they say? Exit code 1 where one does not."""
-    rules = read_rules(file)
+    rules = rules_of(file)
     judge = in_force(rules)
     ruleset = judge.ruleset
     try:
@@ -50,7 +54,7 @@ def run_tests(file: File, json_output: Json = False) -> None:
 @app.command("diff")
 def show_diff(file: File, json_output: Json = False) -> None:
     """Which columns of the last scans would get another class. Exit code 3 where there is any."""
-    judge = in_force(read_rules(file))
+    judge = in_force(rules_of(file))
     ruleset = judge.ruleset
     found, looked = asyncio.run(_changes(judge))
     if json_output:
@@ -89,6 +93,19 @@ def publish(file: File) -> None:
     new.replace(folder / file.name)
     told = "The classifier takes it up within seconds and judges again what it knows, without touching a source."
     stdout.print(plain(f"{folder / file.name} is in place. {told}"))
+
+
+def rules_of(file: Path) -> RuleFile:
+    """The rule set in a file. Raises UsageError: what is wrong, by line and field."""
+    given = read_file(str(file), kind="rule set", most_nodes=MOST_NODES)
+    try:
+        return RuleFile.model_validate(given.document)
+    except ValidationError as error:
+        found = [(".".join(map(str, each["loc"])), in_words(each)) for each in error.errors(include_input=False)]
+    told = [f"line {line}: {field} {words}" if (line := given.line_of(field)) else f"{field} {words}" for field, words in found[:SHOWN]]
+    more = f"; {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    remedy = "See the README, Labels, and rules of your own."
+    raise UsageError(f"{given.name} is no rule set", why="; ".join(told) + more, remedy=remedy, code="invalid_rules")
 
 
 def _as_yaml(found: Iterable[Suggestion]) -> Iterator[str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from services.classifier.domain.events import classified_from, fitted
+from services.classifier.domain.meaning import Meanings
 from services.classifier.domain.reviews import Likes, Review, apply_likes, apply_reviews, with_before
-from services.classifier.domain.tables import Judge, Known, identifying_together
+from services.classifier.domain.tables import Judge, Known, TableVerdict, identifying_together
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, ColumnVerdict, SchemaDiscovered
 from shared.contracts.names import encode
 
@@ -27,7 +28,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What to say of one table. `said` is the digest of its labels; `moved` are columns with another class than before."""
+    """What to say of one table. `said` is the digest of its labels; `moved` are columns with another class than before, `asked`
+    texts that tier 3 looks at; it `waits` where some of them were not read yet."""
 
     event: AssetClassified
     said: str
@@ -35,21 +37,25 @@ class Judged:
     classes: Mapping[str, str]
     uncertain: tuple[ColumnVerdict, ...]
     moved: tuple[str, ...]
+    asked: tuple[str, ...]
+    waits: bool = False
 
 
-def judge_all(judge: Judge, wanted: Sequence[Wanted], known: Known) -> list[Judged]:
-    """One result per table, in the order given. `known`: classes of columns outside of these tables that foreign keys point to."""
-    verdicts = judge.judge([want.table for want in wanted], known)
-    return [_judged(want, verdict.columns, judge.ruleset.label, judge) for want, verdict in zip(wanted, verdicts, strict=True)]
+def judge_all(judge: Judge, wanted: Sequence[Wanted], known: Known, meanings: Sequence[Meanings] = ()) -> list[Judged]:
+    """One result per table, in the order given. `known`: classes of columns outside of these tables that foreign keys point to;
+    `meanings`: for each table what was read of the texts that it asks for.
+    """
+    verdicts = judge.judge([want.table for want in wanted], known, meanings)
+    return [_judged(want, verdict, judge) for want, verdict in zip(wanted, verdicts, strict=True)]
 
 
-def _judged(want: Wanted, verdicts: Sequence[ColumnVerdict], ruleset: str, judge: Judge) -> Judged:
+def _judged(want: Wanted, verdict: TableVerdict, judge: Judge) -> Judged:
     about = judge.about(want.table) if want.likes else frozenset()
-    columns = apply_likes(want.table.columns, verdicts, want.reviews.keys(), want.likes, judge.ruleset, about)
+    columns = apply_likes(want.table.columns, verdict.columns, want.reviews.keys(), want.likes, judge.ruleset, about)
     columns = apply_reviews(want.table.columns, columns, want.reviews, judge.ruleset)
     columns = with_before(columns, want.before)
     event = classified_from(
-        want.table, columns, identifying_together(columns, judge.ruleset.combinations), sequence=want.sequence, ruleset=ruleset
+        want.table, columns, identifying_together(columns, judge.ruleset.combinations), sequence=want.sequence, ruleset=judge.ruleset.label
     )
     said = digest_of(columns)
     return Judged(
@@ -59,6 +65,7 @@ def _judged(want: Wanted, verdicts: Sequence[ColumnVerdict], ruleset: str, judge
         classes={column.name: column.class_name for column in columns if column.class_name != UNCLASSIFIED},
         uncertain=tuple(column for column in columns if column.state == "abstained"),
         moved=_moved(want, columns),
+        asked=verdict.asked,
     )
 
 

@@ -52,6 +52,12 @@ class Lexicon:
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
         return tuple(word for word in words if word is not None)
 
+    def meant(self, name: str) -> list[str]:
+        """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""
+        parts = [part for part in self._joined(split(name)) if not part.isdigit() and part != HEAD_UNKNOWN]
+        known = [(part, self.words.get(part)) for part in parts]
+        return [text for part, word in known for text in (sorted(word.concepts) if word and word.concepts else (part,))]
+
     def _joined(self, parts: list[str]) -> list[str]:
         """Neighbours that are one known word are put together (`e`, `mail`), unknown ones taken apart (`telefonnummer`)."""
         joined: list[str] = []

@@ -9,6 +9,7 @@ from hashlib import sha256
 from services.classifier.domain.column_types import family_of
 from services.classifier.domain.evidence import lower_bound
 from services.classifier.domain.lexicon import split
+from services.classifier.domain.meaning import text_of
 from services.classifier.domain.rulesets import Ruleset
 from shared.contracts.asset import UNCLASSIFIED, ClassificationReviewed, Column, ColumnVerdict, Reason
 
@@ -21,7 +22,10 @@ _GRADES = (0.02, 0.3, 0.7)  # lower bounds of shares between which evidence coun
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a person decided on one column, the class that was meant, and the evidence that was there at that time."""
+    """What a person decided on one column, the class that was meant, and the evidence that was there at that time.
+
+    `words`, `alike` and `meaning`: its name as one word, what makes another column its like, and what the words of its name mean.
+    """
 
     column: str
     decision: str
@@ -30,6 +34,7 @@ class Review:
     evidence: str
     words: str = ""
     alike: str = ""
+    meaning: str = ""
 
 
 def words_of(name: str) -> str:
@@ -81,7 +86,9 @@ def review_from(
     if request.decision == "confirm" and class_name == UNCLASSIFIED:
         return "there is no class to confirm; relabel names one"
     alike = alike_digest(column, verdict, about)
-    return Review(column.name, request.decision, class_name, request.reviewer, evidence_digest(column), words_of(column.name), alike)
+    meaning = text_of(column.name, ruleset.lexicon)
+    words = words_of(column.name)
+    return Review(column.name, request.decision, class_name, request.reviewer, evidence_digest(column), words, alike, meaning)
 
 
 def _guess(verdict: ColumnVerdict) -> str:

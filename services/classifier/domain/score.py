@@ -36,6 +36,9 @@ class Sign(NamedTuple):
     weight: float
 
 
+NOTHING: Mapping[str, Iterable[Sign]] = {}
+
+
 class Candidate(NamedTuple):
     """One class with everything said for and against it. `score` is in log odds."""
 
@@ -80,9 +83,9 @@ def confidence(score: float) -> float:
     return round(1.0 / (1.0 + exp(-max(-_HIGHEST, min(_HIGHEST, score)))), 4)
 
 
-def candidates(sight: Sight, taxonomy: Taxonomy) -> list[Candidate]:
-    """Every class that anything speaks for, best first; equal ones by name."""
-    found: dict[str, list[Sign]] = {}
+def candidates(sight: Sight, taxonomy: Taxonomy, said: Mapping[str, Iterable[Sign]] = NOTHING) -> list[Candidate]:
+    """Every class that anything speaks for, best first; equal ones by name. `said`: what speaks for classes besides."""
+    found: dict[str, list[Sign]] = {name: list(signs) for name, signs in said.items()}
     _from_names(sight, taxonomy, found)
     _from_values(sight, taxonomy, found)
     judged = [_candidate(name, signs, sight, taxonomy[name]) for name, signs in found.items()]

@@ -15,7 +15,7 @@ from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict, Reason
 
 FEWEST = 3  # values that must have been looked at
 _SECOND = 0.05  # what is less probable is not told
-_OPEN = frozenset({"unclassified", "abstained"})
+OPEN = frozenset({"unclassified", "abstained"})
 
 
 class Bounds(NamedTuple):
@@ -52,7 +52,7 @@ def is_open(verdict: ColumnVerdict, sight: Sight, reading: NameReading) -> bool:
     A name that is understood and speaks for no class is an answer. A foreign key takes the class of what it points to.
     """
     evidence = sight.column.evidence
-    if verdict.state not in _OPEN or evidence is None or evidence.sampled < FEWEST or sight.column.references:
+    if verdict.state not in OPEN or evidence is None or evidence.sampled < FEWEST or sight.column.references:
         return False
     return reading.mute or reading.unknown or verdict.state == "abstained"
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of
 from services.classifier.domain.context import TableContext, clear_groups, count_groups, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
+from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
 from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.score import TELLING, Candidate, Sight, candidates
-from services.classifier.domain.second import Bounds, Open, is_open, judged_again, table_of
+from services.classifier.domain.second import OPEN, Bounds, Open, is_open, judged_again, table_of
 from services.classifier.domain.taxonomy import Combination
 from services.classifier.domain.verdict import Thresholds, decide
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
@@ -27,21 +30,33 @@ _INHERITED_SHARE = 0.95
 _LISTED = 10.0
 _SEARCHED_COMMENT = 160  # characters
 _LONGEST_CHAIN = 4  # foreign keys that point to foreign keys
+_UNREAD: Meanings = {}
 _UNMOVED = frozenset({"classified", "inherited"})
 
 
 class TableVerdict(NamedTuple):
-    """The verdicts on one table, in the order of its columns. `together`: columns that identify a person only in combination."""
+    """The verdicts on one table, in the order of its columns. `together`: columns that identify a person only in combination;
+    `asked`: texts whose meaning tier 3 looks at."""
 
     columns: tuple[ColumnVerdict, ...]
     together: tuple[Identifying, ...]
+    asked: tuple[str, ...] = ()
+
+
+class FirstLook(NamedTuple):
+    """Tier 1: a verdict on each column of one table, those that it leaves to tier 2, and those that it could leave to tier 3."""
+
+    verdicts: list[ColumnVerdict]
+    opens: list[Open]
+    asked: list[Asked]
 
 
 class Judge:
     """Judges tables by one rule set. Remembers what it read in names, so equal names cost once; the same input gives the same verdict."""
 
-    def __init__(self, ruleset: Ruleset, thresholds: Thresholds, model: Model | None = None) -> None:
-        self.ruleset, self.thresholds, self.model = ruleset, thresholds, model
+    def __init__(self, ruleset: Ruleset, thresholds: Thresholds, model: Model | None = None, descriptions: Descriptions = ()) -> None:
+        """`descriptions`: what classes are called in other words; without any there is no tier 3."""
+        self.ruleset, self.thresholds, self.model, self.descriptions = ruleset, thresholds, model, descriptions
         self._names: dict[str, NameReading] = {}
         self._comments: dict[str, NameReading] = {}
         self._resolved: dict[tuple[str, frozenset[str]], tuple[Hint, ...]] = {}
@@ -51,11 +66,17 @@ class Judge:
     def mark(self) -> str:
         """Changes with anything that could change a verdict: a rule, a word, a weight, a threshold, the model."""
         model = self.model.digest[:16] if self.model else ""
-        return f"{self.ruleset.digest[:32]}/{self.thresholds.classify}/{self.thresholds.abstain}/{model}"
+        return f"{self.ruleset.digest[:32]}/{self.thresholds.classify}/{self.thresholds.abstain}/{model}{self._meant}"
 
-    def judge(self, tables: Sequence[SchemaDiscovered], known: Known | None = None) -> list[TableVerdict]:
-        """One verdict per table, in the order given. `known`: classes of columns of other tables that foreign keys may point to."""
-        judged = self._by_model(tables, [self.by_rules(table) for table in tables])
+    def judge(
+        self, tables: Sequence[SchemaDiscovered], known: Known | None = None, meanings: Sequence[Meanings] = ()
+    ) -> list[TableVerdict]:
+        """One verdict per table, in the order given. `known`: classes of columns of other tables that foreign keys may point to;
+        `meanings`: for each table what the texts that it asked for come close to, as far as they were read.
+        """
+        looks = [self.by_rules(table) for table in tables]
+        judged = self._by_model(tables, looks)
+        asked = [self._by_meaning(*each) for each in zip(tables, judged, looks, meanings or [_UNREAD] * len(tables), strict=True)]
         for _ in range(_LONGEST_CHAIN):
             classes = _referenced(tables, judged, known or {})
             followed = [self._inherit(table, verdicts, classes) for table, verdicts in zip(tables, judged, strict=True)]
@@ -63,20 +84,24 @@ class Judge:
                 break
             judged = followed
         known_combinations = self.ruleset.combinations
-        return [TableVerdict(tuple(verdicts), identifying_together(verdicts, known_combinations)) for verdicts in judged]
+        return [
+            TableVerdict(tuple(verdicts), identifying_together(verdicts, known_combinations), texts)
+            for verdicts, texts in zip(judged, asked, strict=True)
+        ]
 
     def about(self, table: SchemaDiscovered) -> frozenset[str]:
         """What the names of a table and its schema say that it is about."""
         return table_tags(self._name(table.table), self._name(table.schema_name))
 
-    def by_rules(self, table: SchemaDiscovered) -> tuple[list[ColumnVerdict], list[Open]]:
-        """Tier 1: a verdict on each column of one table, and those that it leaves open."""
+    def by_rules(self, table: SchemaDiscovered) -> FirstLook:
+        """Tier 1."""
         families = [family_of(column.type) for column in table.columns]
         readings = [self._name(column.name) for column in table.columns]
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
         context = TableContext(self.about(table), count_groups(own), self._name(table.table).thing)
         verdicts: list[ColumnVerdict] = []
         opens: list[Open] = []
+        asked: list[Asked] = []
         listed, limits = any(self.ruleset.lists), self._limits(table)
         understood = sum(not (reading.mute or (reading.silent and reading.unknown)) for reading in readings) / max(1, len(readings))
         for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True):
@@ -85,20 +110,36 @@ class Judge:
                 verdict, sight, found = self._column(column, reading, family, context, groups, limits)
                 if sight is not None and is_open(verdict, sight, reading):
                     opens.append(Open(len(verdicts), sight, reading, found, understood))
+                if self.descriptions:
+                    sight = sight or self._sight(column, reading, family, context.around(groups) | reading.tags)
+                    if is_asked(verdict, reading, sight):
+                        asked.append(Asked(len(verdicts), text_of(column.name, self.ruleset.lexicon), sight))
             verdicts.append(verdict)
-        return verdicts, opens
+        return FirstLook(verdicts, opens, asked)
 
-    def _by_model(
-        self, tables: Sequence[SchemaDiscovered], judged: Sequence[tuple[list[ColumnVerdict], list[Open]]]
-    ) -> list[list[ColumnVerdict]]:
+    def _by_model(self, tables: Sequence[SchemaDiscovered], looks: Sequence[FirstLook]) -> list[list[ColumnVerdict]]:
         """Tier 2: the model's word on what is open, of all tables at once."""
-        if self.model is not None and any(opens for _, opens in judged):
-            rows = iter(self.model.judge([table_of(verdicts, opens) for verdicts, opens in judged if opens]))
-            for table, (verdicts, opens) in zip(tables, judged, strict=True):
+        if self.model is not None and any(look.opens for look in looks):
+            rows = iter(self.model.judge([table_of(verdicts, opens) for verdicts, opens, _ in looks if opens]))
+            for table, (verdicts, opens, _) in zip(tables, looks, strict=True):
                 bounds = self._limits(table)
                 for one in opens:
                     verdicts[one.place] = judged_again(verdicts[one.place], one, next(rows), self.model, self.ruleset.taxonomy, bounds)
-        return [verdicts for verdicts, _ in judged]
+        return [look.verdicts for look in looks]
+
+    def _by_meaning(self, table: SchemaDiscovered, verdicts: list[ColumnVerdict], look: FirstLook, meanings: Meanings) -> tuple[str, ...]:
+        """Tier 3: what the names of columns that are open still come close to; returns their texts."""
+        asked = [one for one in look.asked if verdicts[one.place].state in OPEN]
+        bounds = self._limits(table)
+        for one in asked:
+            if near := meanings.get(one.text):
+                verdicts[one.place] = meant_again(verdicts[one.place], one, near, self.ruleset.taxonomy, bounds)
+        return tuple(dict.fromkeys(one.text for one in asked if one.text))
+
+    @cached_property
+    def _meant(self) -> str:
+        told = "\n".join((MEANING_VERSION, *(f"{name} {text}" for name, text in self.descriptions)))
+        return f"/{sha256(told.encode()).hexdigest()[:8]}" if self.descriptions else ""
 
     def _limits(self, table: SchemaDiscovered) -> Bounds:
         """What holds for the provider of this table's source."""
@@ -239,7 +280,12 @@ def targets_of(tables: Iterable[SchemaDiscovered]) -> set[str]:
 
 def classes_of(asset: str, verdicts: Iterable[ColumnVerdict]) -> dict[str, str]:
     """Column keys of one asset to their classes; columns without a class are left out."""
-    return {f"{asset}#{encode(verdict.name)}": verdict.class_name for verdict in verdicts if verdict.class_name != UNCLASSIFIED}
+    return keyed(asset, {verdict.name: verdict.class_name for verdict in verdicts if verdict.class_name != UNCLASSIFIED})
+
+
+def keyed(asset: str, classes: Mapping[str, str]) -> dict[str, str]:
+    """Classes by column of one asset as classes by asset#column."""
+    return {f"{asset}#{encode(column)}": name for column, name in classes.items()}
 
 
 def identifying_together(verdicts: Sequence[ColumnVerdict], known: Iterable[Combination]) -> tuple[Identifying, ...]:

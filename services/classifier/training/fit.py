@@ -52,7 +52,7 @@ def lesson(judge: Judge, examples: Iterable[Example]) -> Lesson:
     """What tier 1 leaves open of these examples."""
     found = Lesson([], [])
     for example in examples:
-        verdicts, opens = judge.by_rules(example.table)
+        verdicts, opens, _ = judge.by_rules(example.table)
         if opens:
             found.tables.append(table_of(verdicts, opens))
             found.labels.extend(example.labels[one.place] for one in opens)
@@ -65,7 +65,7 @@ def learn_reviews(judge: Judge, decided: Iterable[tuple[SchemaDiscovered, Mappin
     Columns of such tables that nobody looked at are neighbours only.
     """
     for table, classes in decided:
-        verdicts, opens = judge.by_rules(table)
+        verdicts, opens, _ = judge.by_rules(table)
         labels = [classes.get(one.sight.column.name, _UNSAID) for one in opens]
         if any(label != _UNSAID for label in labels):
             kept = crc32(table.asset.encode()) % _KEPT == 0

@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,19 +26,21 @@ SERVICE = "classifier"
 _FASTEST = 1  # of zlib: a tenth of the bytes for a tenth of a millisecond
 
 _ROWS = "select asset, sequence, discovered, removed, classes::text, said from asset where asset = any($1)"
-_SAVE = """insert into asset (asset, source, sequence, discovered, body, classes, uncertain, targets, said, judged_by, heard_at, judged_at)
-    select asset, source, sequence, discovered, body, classes::jsonb, uncertain::jsonb, string_to_array(targets, ' '), said, $10,
-        heard_at, $11
+_SAVE = """insert into asset (asset, source, sequence, discovered, body, classes, uncertain, targets, said, asked, judged_by, heard_at,
+        judged_at)
+    select asset, source, sequence, discovered, body, classes::jsonb, uncertain::jsonb, string_to_array(targets, ' '), said,
+        string_to_array(asked, E'\\n'), judged_by, heard_at, $13
     from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $12::timestamptz[]) as new(asset, source, sequence, discovered, body, classes, uncertain, targets, said, heard_at)
+        $10::text[], $11::text[], $12::timestamptz[])
+        as new(asset, source, sequence, discovered, body, classes, uncertain, targets, said, asked, judged_by, heard_at)
     on conflict (asset) do update set source = excluded.source, sequence = excluded.sequence, discovered = excluded.discovered,
         removed = false, body = coalesce(excluded.body, asset.body), classes = excluded.classes, uncertain = excluded.uncertain,
-        targets = excluded.targets, said = excluded.said, judged_by = excluded.judged_by, heard_at = excluded.heard_at,
-        judged_at = excluded.judged_at"""
+        targets = excluded.targets, said = excluded.said, asked = excluded.asked, judged_by = excluded.judged_by,
+        heard_at = excluded.heard_at, judged_at = excluded.judged_at"""
 _REMOVE = """insert into asset (asset, source, discovered, removed, heard_at, judged_at)
     select asset, source, discovered, true, $4, $4 from unnest($1::text[], $2::text[], $3::bigint[]) as gone(asset, source, discovered)
-    on conflict (asset) do update set removed = true, body = null, classes = '{}', uncertain = null, targets = '{}', said = '',
-        discovered = greatest(asset.discovered, excluded.discovered), judged_at = excluded.judged_at"""
+    on conflict (asset) do update set removed = true, body = null, classes = '{}', uncertain = null, targets = '{}',
+        said = '', asked = '{}', discovered = greatest(asset.discovered, excluded.discovered), judged_at = excluded.judged_at"""
 _KNOWN = """select asset, classes::text from asset where asset = any($1) and not removed"""
 _BODIES = """select asset, sequence, body, classes::text, said, heard_at from asset
     where asset = any($1) and not removed and body is not null order by asset"""
@@ -50,12 +52,15 @@ _OF_SOURCE = "select asset from asset where source = $1 and not removed and hear
 _FOLLOWERS = "select asset from asset where targets && $1::text[] and not removed and asset <> all($2::text[]) order by asset"
 _UNCERTAIN = f"""select asset, source, uncertain::text, judged_at, count(*) over () as total from asset
     where uncertain is not null and {in_scope("source", "$1")} order by source, asset limit $2 offset $3"""
-_REVIEWS = """select asset, "column", decision, class_name, reviewer, evidence, words, alike from review where asset = any($1)"""
-_KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, reviewer, evidence, words, alike, reviewed_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+_REVIEWS = """select asset, "column", decision, class_name, reviewer, evidence, words, alike, meaning from review where asset = any($1)"""
+_KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, reviewer, evidence, words, alike, meaning, reviewed_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (asset, "column") do update set decision = excluded.decision, class_name = excluded.class_name,
         reviewer = excluded.reviewer, evidence = excluded.evidence, words = excluded.words, alike = excluded.alike,
-        reviewed_at = excluded.reviewed_at"""
+        meaning = excluded.meaning, reviewed_at = excluded.reviewed_at"""
+_SAME = """update asset set judged_by = same.judged_by, asked = string_to_array(same.asked, E'\\n'), judged_at = $4
+    from unnest($1::text[], $2::text[], $3::text[]) as same(asset, judged_by, asked) where asset.asset = same.asset"""
+_UNSETTLE = "update asset set judged_by = '' where asked <> '{}' and not removed and split_part(source, '/', 1) = $1"
 _LIKES = """select split_part(asset, '/', 1) as tenant, words, alike, min(class_name) as class_name from review
     where alike <> '' and words = any($1) and split_part(asset, '/', 1) = any($2)
     group by tenant, words, alike having count(distinct class_name) = 1"""
@@ -125,8 +130,7 @@ class ClassifierUnit:
         return found
 
     async def keep_review(self, asset: str, review: Review) -> None:
-        fields = (review.column, review.decision, review.class_name, review.reviewer, review.evidence, review.words, review.alike)
-        await self.bus.connection.execute(_KEEP_REVIEW, asset, *fields, self.bus.now)
+        await self.bus.connection.execute(_KEEP_REVIEW, asset, *astuple(review), self.bus.now)
 
     async def likes(self, tables: Sequence[SchemaDiscovered]) -> dict[str, Likes]:
         """By tenant: what people said of columns that have the name of one of these."""
@@ -140,19 +144,24 @@ class ClassifierUnit:
         return dict(found)
 
     async def save(self, tables: Sequence[tuple[SchemaDiscovered, Judged, datetime]], judged_by: str, *, with_body: bool = True) -> None:
-        """Keep what was judged, and on what. `judged_by` is the digest of the rules."""
+        """Keep what was judged, and on what. `judged_by` is the digest of the rules; what waits for tier 3 counts as judged by none."""
         if not tables:
             return
         columns = list(zip(*(_columns(table, judged, with_body) for table, judged, _ in tables), strict=True))
+        marks = ["" if judged.waits else judged_by for _, judged, _ in tables]
         heard = [heard_at for _, _, heard_at in tables]
-        await self.bus.connection.execute(_SAVE, *columns, judged_by, self.bus.now, heard)
+        await self.bus.connection.execute(_SAVE, *columns, marks, heard, self.bus.now)
 
-    async def mark_judged(self, assets: Sequence[str], judged_by: str) -> None:
+    async def mark_judged(self, same: Mapping[str, Judged], judged_by: str) -> None:
         """These came out the same by the rules of this digest."""
-        if assets:
-            await self.bus.connection.execute(
-                "update asset set judged_by = $2, judged_at = $3 where asset = any($1)", assets, judged_by, self.bus.now
-            )
+        if same:
+            marks = ["" if judged.waits else judged_by for judged in same.values()]
+            asked = ["\n".join(judged.asked) for judged in same.values()]
+            await self.bus.connection.execute(_SAME, list(same), marks, asked, self.bus.now)
+
+    async def unsettle(self, tenant: str) -> None:
+        """What of this tenant asks tier 3 is to be judged again: a person gave an example."""
+        await self.bus.connection.execute(_UNSETTLE, tenant)
 
     async def followers(self, moved: Sequence[str], besides: Sequence[str]) -> list[str]:
         """Assets, other than `besides`, with a foreign key to one of these columns."""
@@ -253,6 +262,7 @@ def _columns(table: SchemaDiscovered, judged: Judged, with_body: bool) -> tuple[
         uncertain if judged.uncertain else None,
         " ".join(sorted({column.references for column in table.columns if column.references})),
         judged.said,
+        "\n".join(judged.asked),
     )
 
 
