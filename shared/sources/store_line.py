@@ -138,8 +138,11 @@ class HttpStore:
             except Failed as error:
                 raise refusal("no_such_bucket") if error.code == "gone" else error from None
             yield [Entry(entry.key.removeprefix(self.prefix), entry.size) for entry in page.entries]
-            if not (after := page.after):
+            if not page.after:
                 return
+            if page.after == after:  # for ever the same page
+                raise refusal("not_a_store")
+            after = page.after
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         path, query = self.dialect.path(self.prefix + key)
@@ -277,7 +280,10 @@ class S3:
 
     def entries(self, body: bytes) -> Page:
         rows, told = _xml(body, "Contents")
-        return Page([Entry(unquote(row["Key"].replace("+", " ")), int(row["Size"])) for row in rows], told.get("NextContinuationToken", ""))
+        after = told.get("NextContinuationToken", "")
+        if told.get("IsTruncated", "").lower() == "true" and not after:  # what it left out would look as if it were gone
+            raise refusal("not_a_store")
+        return Page([_entry(unquote(row.get("Key", "").replace("+", " ")), row.get("Size")) for row in rows], after)
 
     def sign(self, url: httpx.URL, headers: dict[str, str], dial: Dial) -> httpx.URL:
         if dial.username:
@@ -317,8 +323,8 @@ class Gcs:
     def entries(self, body: bytes) -> Page:
         try:
             told = json.loads(body)
-            return Page([Entry(row["name"], int(row["size"])) for row in told.get("items", ())], told.get("nextPageToken", ""))
-        except (ValueError, KeyError, AttributeError, TypeError):
+            return Page([_entry(row.get("name"), row.get("size")) for row in told.get("items", ())], str(told.get("nextPageToken") or ""))
+        except (ValueError, AttributeError, TypeError):
             raise refusal("not_a_store") from None
 
     def sign(self, url: httpx.URL, headers: dict[str, str], dial: Dial) -> httpx.URL:
@@ -353,7 +359,7 @@ class Azure:
 
     def entries(self, body: bytes) -> Page:
         rows, told = _xml(body, "Blob")
-        return Page([Entry(row["Name"], int(row.get("Content-Length") or 0)) for row in rows], told.get("NextMarker", ""))
+        return Page([_entry(row.get("Name"), row.get("Content-Length") or 0) for row in rows], told.get("NextMarker", ""))
 
     def sign(self, url: httpx.URL, headers: dict[str, str], dial: Dial) -> httpx.URL:
         headers |= {"x-ms-version": _AZURE_VERSION, "x-ms-date": formatdate(usegmt=True)}
@@ -377,6 +383,16 @@ class Azure:
         except ValueError:
             raise refusal("credentials_invalid") from None
         return base64.b64encode(hmac.new(secret, told.encode(), hashlib.sha256).digest()).decode()
+
+
+def _entry(key: Any, size: Any) -> Entry:
+    """An object as a listing tells it. Raises Failed (`not_a_store`) where it has no name or no size."""
+    try:
+        if key and isinstance(key, str):
+            return Entry(key, int(size))
+    except (ValueError, TypeError):
+        pass
+    raise refusal("not_a_store")
 
 
 def _xml(body: bytes, row: str) -> tuple[list[dict[str, str]], dict[str, str]]:

@@ -34,7 +34,8 @@ from shared.sources.store import StoreDriver, azure_blob, folder, gcs, s3
 from shared.sources.store_assets import Assets, parts
 from shared.sources.store_failures import code_of, words
 from shared.sources.store_folder import FolderStore
-from shared.sources.store_line import Entry
+from shared.sources.store_line import S3, Azure, Dialect, Entry
+from shared.sources.store_line import Gcs as GcsDialect
 from tests.azurite import CONTAINER, KEY, Azurite, token
 from tests.mongo_server import MongoServer
 from tests.shared.sources.gcs import CANARY, Gcs, serving
@@ -417,6 +418,29 @@ def test_what_three_clouds_answer(status: int, body: str, word: str, code: str) 
     """As their references say it; each code is in the catalogue, with words that fit a store."""
     assert code_of(status, body.encode(), word) == code
     assert words(code).remedy
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        (S3("", "r"), "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"),
+        (S3("", "r"), "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>"),
+        (S3("", "r"), "<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents>"),
+        (S3("", "r"), "<html></html>"),
+        (
+            Azure("a", "c", "", True),
+            "<EnumerationResults><Blob><Name>a</Name><Content-Length>x</Content-Length></Blob></EnumerationResults>",
+        ),
+        (GcsDialect("b", "", True), '{"items": [{"name": "a"}]}'),
+        (GcsDialect("b", "", True), '{"items": [{"name": ["a"], "size": "1"}]}'),
+        (GcsDialect("b", "", True), "[]"),
+    ],
+)
+def test_a_listing_that_is_none_is_refused(dialect: Dialect, body: str) -> None:
+    """Cut, without the place where it goes on, or without names and sizes: what it does not tell would look as if it were gone."""
+    with pytest.raises(Failed) as refused:
+        dialect.entries(body.encode())
+    assert refused.value.code == "not_a_store"
 
 
 def test_very_many_keys_are_data() -> None:
