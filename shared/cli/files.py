@@ -13,6 +13,12 @@ import yaml
 from shared.contracts.judging.wording import misread
 from shared.errors import UsageError
 
+KINDS = {  # with fields that tell one from the others, and the command that takes it
+    "job": ({"source_connector", "target_connector", "asset", "asset_path", "infrastructure"}, "pursight run --config"),
+    "source": ({"engine", "host", "port", "username", "password_secret", "location", "cloud_config"}, "pursight source check"),
+    "contract": ({"apiVersion", "kind", "dataProduct", "domain", "schema", "servers", "team", "slaProperties"}, "pursight contract lint"),
+    "rule set": ({"words", "names", "patterns", "detectors", "classes", "tests"}, "pursight rules test"),
+}
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 1024 * 1024, 20_000, 100
 
 
@@ -32,9 +38,18 @@ class Written:
         return self.lines.get(path)
 
 
-def read_file(which: str, *, most_nodes: int = MAX_NODES) -> Written:
-    """The document in a YAML or JSON file, or `-`. Raises UsageError."""
-    return written("standard input" if which == "-" else which, _text(which), most_nodes=most_nodes)
+def read_file(which: str, *, kind: str = "", most_nodes: int = MAX_NODES) -> Written:
+    """The document in a YAML or JSON file, or `-`. Raises UsageError, also where it is plainly of another kind than `kind`."""
+    found = written("standard input" if which == "-" else which, _text(which), most_nodes=most_nodes)
+    held = {name: len(fields & found.document.keys()) for name, (fields, _) in KINDS.items()}
+    likely = max(held, key=lambda name: held[name])
+    if kind and held[likely] > max(1, held[kind]):
+        raise UsageError(
+            f"{found.name} is a {likely}, and no {kind}",
+            remedy=f"Give it to `{KINDS[likely][1]} {which}`.",
+            code=f"{kind.split()[0]}_rejected",
+        )
+    return found
 
 
 def _text(which: str) -> str:

@@ -13,4 +13,4 @@ def read(which: str) -> Written:
     if "://" in which:
         target = parse(which)
         return Written("the URL", target.document, password=target.password)
-    return read_file(which)
+    return read_file(which, kind="source")

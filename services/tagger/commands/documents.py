@@ -23,7 +23,7 @@ MOST_NODES = 200_000  # a contract with some thousand columns
 
 def job_from(which: str, *, json_output: bool) -> tuple[JobConfig, Where]:
     """The job in a file, its variables from the environment. Raises UsageError, after every problem is told with its line."""
-    given = read_file(which)
+    given = read_file(which, kind="job")
     judged = judge_job(given.document, os.environ)
     if judged.job is None:
         raise refused(given, judged.problems, "job", json_output=json_output)
@@ -32,7 +32,7 @@ def job_from(which: str, *, json_output: bool) -> tuple[JobConfig, Where]:
 
 def contract_from(which: str, *, json_output: bool, name: str = "") -> tuple[Normal, Where]:
     """The contract in a file, in ODCS or in the simple form; `name` stands in for a missing id. Raises UsageError likewise."""
-    given = read_file(which, most_nodes=MOST_NODES)
+    given = read_file(which, kind="contract", most_nodes=MOST_NODES)
     judged = judge_contract(given.document, shape=shape, name=name or Path(which).stem)
     if judged.contract is None:
         raise refused(given, judged.problems, "contract", json_output=json_output)

@@ -30,7 +30,7 @@ def submit(
     from shared.cli.files import read_file
     from shared.contracts.judging.job import judge_job
 
-    given = read_file(config)
+    given = read_file(config, kind="job")
     judged = judge_job(given.document, os.environ)
     if judged.job is None:
         raise refused(given, judged.problems, "job", json_output=json_output)
@@ -73,6 +73,8 @@ def list_(
             after = page["after"]
     if json_output:
         as_json({"resources": found})
+    elif not found:
+        stdout.print("No tags yet: `pursight scan URL` of a source in a cloud, or `pursight tags submit JOB`, makes some.")
     else:
         rows = [
             (each["target"], "taken back" if each["gone"] else each["outcome"], ", ".join(each["drifted"]), _told(each)) for each in found

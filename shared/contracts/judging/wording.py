@@ -19,6 +19,8 @@ _NOT = {  # by the beginning of pydantic's kind of finding
     "tuple": "is not a list",
     "list": "is not a list",
     "union": "is not a block of fields",
+    "missing": "is missing",
+    "extra": "is no field that is known here",
 }
 _BEYOND = {
     "greater_than_equal": "is less than {:g}",
@@ -73,6 +75,8 @@ def in_words(found: Mapping[str, Any]) -> str:
     kind, limits = str(found["type"]), found.get("ctx", {})
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ").lower()
+    if kind == "string_pattern_mismatch":
+        return f"does not have the form {limits['pattern']}"
     if kind == "literal_error":
         return f"is not one of: {limits['expected']}"
     for begin, told in _NOT.items():

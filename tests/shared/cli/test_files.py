@@ -42,3 +42,23 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_file(str(tmp_path / "none.yaml"))
     with pytest.raises(UsageError, match=r"cannot be read: is a directory\."):
         read_file(str(tmp_path))
+
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("jobs/postgres_orders.yaml", "job"),
+        ("contracts/postgres_orders.yaml", "contract"),
+        ("sources/s3.yaml", "source"),
+        ("acme.rules.yaml", "rule set"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_by_its_own(file: str, kind: str) -> None:
+    """A job is no contract, whatever its fields could be taken for; and which command takes it."""
+    assert read_file(str(EXAMPLES / file), kind=kind).document
+    for other in {"job", "contract", "source", "rule set"} - {kind}:
+        with pytest.raises(UsageError, match=f"is a {kind}, and no {other}. Give it to `pursight "):
+            read_file(str(EXAMPLES / file), kind=other)
