@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import TypedDict
 
 from services.tagger import api, handlers, worker
-from services.tagger.domain.claims import as_it_is
-from services.tagger.domain.house import House
-from services.tagger.domain.privacy import handle_of, holds_personal
 from services.tagger.gateway.aws import AwsTags
 from services.tagger.gateway.clouds import Clouds
 from services.tagger.gateway.estates import Estates
@@ -54,7 +51,7 @@ async def wire(context: ServiceContext[TaggerSettings]) -> AsyncIterator[None]:
     aws = AwsTags(AwsSessions(), endpoints=settings.aws_endpoints, **guard)
     clouds = Clouds(aws, Tokens(secrets), Estates.load(settings.job_clouds, local=settings.mode == "local"), **guard)
     wait = timedelta(seconds=settings.scan_wait_seconds)
-    house = House(holds_personal, as_it_is if settings.owner_mail else handle_of, settings.tag_prefix, settings.tag_drift)
+    house = settings.house()
     context.bus.on(ComplianceEvaluated, partial(handlers.on_compliance_evaluated, store=store, jobs=jobs, house=house), batch=500)
     context.bus.on(ContractPublished, partial(handlers.on_contract_published, store=store, jobs=jobs, house=house, shape=shape), batch=10)
     context.bus.on(JobSubmitted, partial(handlers.on_job_submitted, store=store, jobs=jobs, house=house, gate=context.gate), batch=10)

@@ -166,8 +166,7 @@ async def plan_job(unit: TaggerUnit, job: JobConfig, key: str, where: Where, cau
         now=unit.bus.now,
         trace_id=cause.traceparent[3:35],
         cause=where.name,
-        personal=house.personal,
-        owner=house.owner,
+        house=house,
     )
 
 

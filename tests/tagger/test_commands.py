@@ -69,6 +69,22 @@ def test_the_example_is_fine_and_its_plan_is_whole(job: Path) -> None:
     assert plan["targets"]["emr"]["tags"]["TerraformWorkspace"] == "prod"
 
 
+def test_the_operators_decisions_hold_in_the_shell_too(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prefix, in Terraform's tags as in all other forms, and whether an owner's mail may stand; by the service's own variables."""
+    monkeypatch.setenv("PURSIGHT_TAG_PREFIX", "gov")
+    monkeypatch.setenv("PURSIGHT_OWNER_MAIL", "true")
+    plan = json.loads(run("run", "--config", str(job), "--mode", "plan", "--json"))
+    assert next(tag["value"] for tag in plan["tags"] if tag["key"] == "Owner") == "data-team@acme.com"
+    assert all(key.startswith("gov:") for target in plan["targets"].values() for key in target["tags"])
+    assert (
+        "gov:CostCenter"
+        in yaml.safe_load(run("run", "--config", str(job), "--mode", "plan", "--export", "pulumi"))["config"]["aws:defaultTags"]["tags"]
+    )
+    monkeypatch.setenv("PURSIGHT_TAG_PREFIX", "Gov!")
+    with pytest.raises(UsageError, match="PURSIGHT_TAG_PREFIX"):
+        run("run", "--config", str(job))
+
+
 def test_the_same_file_on_another_cloud(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the environment differs."""
     for name, value in {"CLOUD_PLATFORM": "gke", "CLUSTER_ID": "etl", "DATA_BUCKET": "gs://acme-data-lake"}.items():

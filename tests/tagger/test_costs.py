@@ -149,7 +149,7 @@ async def test_the_query_counts_each_row_once(bigquery: BigQuery) -> None:
     bigquery.add(99, {"cost_center": "sales"}, day="2026-12-01T00:00:00Z")
     bigquery.add(99, {"cost_center": "sales"}, day="2026-10-31T23:59:59Z")
     async with httpx.AsyncClient() as http:
-        found = await BillingExport(Edge(http, bigquery.address, _bearer, "it"), EXPORT).by_tag("CostCenter", MONTH)
+        found = await BillingExport(Edge(http, bigquery.address, _bearer, "it"), EXPORT).by_tag("cost_center", MONTH)
     assert found == [
         Cost("data-engineering", "gcp", Decimal("11.25"), "EUR"),
         Cost("", "gcp", Decimal(4), "EUR"),
@@ -177,7 +177,7 @@ async def test_what_bigquery_refuses(bigquery: BigQuery, answers: list[tuple[int
     bigquery.answers = list(answers)
     async with httpx.AsyncClient() as http:
         with pytest.raises(PurSightError) as told:
-            await BillingExport(Edge(http, bigquery.address, _bearer, "it"), table).by_tag("CostCenter", MONTH)
+            await BillingExport(Edge(http, bigquery.address, _bearer, "it"), table).by_tag("cost_center", MONTH)
     assert told.value.code == ours
     assert told.value.what == "costs could not be read"
     assert told.value.remedy
@@ -229,6 +229,22 @@ async def test_a_tag_that_is_not_active_yet_is_told_and_activated(shell: Any, ex
     assert (keys["Project"], keys["CostCenter"], keys["Environment"]) == ("active", "active", "not met on any resource yet")
     assert keys.keys() == set(ALLOCATED)
     assert json.loads((await shell("report", "--by", "project", "--json")).stdout)["notes"] == []
+
+
+async def test_costs_by_tags_under_the_operators_prefix(
+    shell: Any, explorer: Explorer, bigquery: BigQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What our tags are called on resources is what is asked for; what nobody may be called is told."""
+    monkeypatch.setenv("PURSIGHT_TAG_PREFIX", "gov")
+    explorer.tags["gov:CostCenter"], explorer.costs["gov:CostCenter"] = "Active", {"sales": "1"}
+    bigquery.add(4, {"gov_cost_center": "sales", "cost_center": "other"}, day="2026-11-15T00:00:00Z")
+    found = await shell("report", "--since", "2026-11-01", "--until", "2026-12-01", "--gcp-table", EXPORT, "--json")
+    assert [each["value"] for each in json.loads(found.stdout)["costs"] if each["cloud"] == "gcp"] == ["sales"]
+    assert {"Type": "TAG", "Key": "gov:CostCenter"} in [group for _, body in explorer.asked for group in body.get("GroupBy", ())]
+    assert "gov:Project" in json.loads((await shell("activate", "--json")).stdout)["keys"]
+    monkeypatch.setenv("PURSIGHT_TAG_PREFIX", "Gov!")
+    with pytest.raises(UsageError, match="PURSIGHT_TAG_PREFIX"):
+        await shell("report")
 
 
 async def test_a_cloud_that_fails_does_not_hide_the_other(shell: Any, explorer: Explorer, bigquery: BigQuery) -> None:

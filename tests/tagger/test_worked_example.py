@@ -10,6 +10,7 @@ import pytest
 from services.tagger.domain.claims import Owner, as_it_is
 from services.tagger.domain.declared import Where, contract_claims
 from services.tagger.domain.facts import Fact
+from services.tagger.domain.house import House
 from services.tagger.domain.job import DerivedJob, derive_job
 from services.tagger.domain.odcs import judge_contract
 from services.tagger.domain.privacy import handle_of, holds_personal
@@ -80,13 +81,14 @@ def derived(
     before: tuple[Tag, ...] = (),
     now: datetime = NOW,
     owner: Owner = handle_of,
+    prefix: str = "",
 ) -> DerivedJob:
     config = judge_job(job).job
     normal = judge_contract(asset, shape=shape, name="postgres_orders").contract if asset else None
     assert config
     contract = (normal, Where("assets/orders.yaml", {"team.owner": 4, "compliance": 5})) if normal else None
     places = (config, Where("jobs/orders.yaml", {"tenant_id": 1, "finops": 6, "finops.cost_center": 7, "infrastructure": 11}))
-    return derive_job(places, contract, facts, before=before, now=now, cause="asked", personal=holds_personal, owner=owner)
+    return derive_job(places, contract, facts, before=before, now=now, cause="asked", house=House(holds_personal, owner, prefix))
 
 
 def values(found: DerivedJob) -> dict[str, str]:

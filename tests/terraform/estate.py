@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from services.tagger.domain.declared import Where
+from services.tagger.domain.house import House
 from services.tagger.domain.job import derive_job
 from services.tagger.domain.odcs import judge_contract
 from services.tagger.domain.privacy import holds_personal
@@ -141,7 +142,7 @@ def variables(cloud: str) -> Variables:
     assert job is not None
     assert contract is not None
     derived = derive_job(
-        (job, Where("job")), (contract, Where("contract")), (), now=datetime.now(UTC), cause="test", personal=holds_personal
+        (job, Where("job")), (contract, Where("contract")), (), now=datetime.now(UTC), cause="test", house=House(holds_personal)
     )
     text = "".join(path.read_text() for path in sorted((TERRAFORM / "examples" / cloud).glob("*.tf")))
     return variables_of(job, derived, declared_in(text))

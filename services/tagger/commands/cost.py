@@ -56,9 +56,12 @@ def report(
 
 async def _gathered(key: str, period: Period, *, aws: bool, gcp_table: str) -> tuple[tuple[Cost, ...], list[str]]:
     """The rows of all clouds, and what is to be known about them. A cloud that fails alone is told; where all fail, it is raised."""
-    from services.tagger.domain.costs import summed
+    from services.tagger.commands.house import house
+    from services.tagger.domain.costs import key_at, summed
 
-    asked = [*([_of_aws(key, period)] if aws else []), *([_of_gcp(key, period, gcp_table)] if gcp_table else [])]
+    prefix = house().prefix
+    at_aws, at_gcp = key_at(key, "aws", prefix), key_at(key, "gcp", prefix)
+    asked = [*([_of_aws(at_aws, period)] if aws else []), *([_of_gcp(at_gcp, period, gcp_table)] if gcp_table else [])]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     failed = [answer for answer in answers if isinstance(answer, BaseException)]
     fatal = [error for error in failed if not isinstance(error, PurSightError) or len(failed) == len(answers)]
@@ -81,7 +84,7 @@ _NOTES = {
 }
 
 
-async def _of_gcp(key: str, period: Period, gcp_table: str) -> tuple[list[Cost], list[str]]:
+async def _of_gcp(label: str, period: Period, gcp_table: str) -> tuple[list[Cost], list[str]]:
     from services.tagger.gateway.costs import BillingExport
     from services.tagger.gateway.rest import Edge, client
     from shared.cloud.gcp import fetch
@@ -92,7 +95,7 @@ async def _of_gcp(key: str, period: Period, gcp_table: str) -> tuple[list[Cost],
 
     async with client() as http:
         edge = Edge(http, BIGQUERY, bearer, "bigquery.jobs.create in the project and bigquery.tables.getData on the table")
-        return await BillingExport(edge, gcp_table).by_tag(key, period), []
+        return await BillingExport(edge, gcp_table).by_tag(label, period), []
 
 
 @app.command()
@@ -101,9 +104,11 @@ def activate(
     json_output: Json = False,
 ) -> None:
     """Let AWS tell costs by these tags, and say which it does not tell yet. Exit code 3 where there is any."""
-    from services.tagger.domain.costs import ALLOCATED, tag_key
+    from services.tagger.commands.house import house
+    from services.tagger.domain.costs import ALLOCATED, key_at, tag_key
 
-    wanted = [tag_key(key) for key in keys or ALLOCATED]
+    prefix = house().prefix
+    wanted = [key_at(tag_key(key), "aws", prefix) for key in keys or ALLOCATED]
     states, failed = asyncio.run(_activated(wanted))
     told = {key: _spoken(states[key], failed.get(key)) for key in wanted}
     if json_output:

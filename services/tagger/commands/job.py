@@ -16,10 +16,10 @@ import yaml
 
 from services.tagger.commands import checks, infrastructure
 from services.tagger.commands.documents import contract_from, job_from
+from services.tagger.commands.house import house
 from services.tagger.domain.declared import Where
 from services.tagger.domain.job import DerivedJob, derive_job
 from services.tagger.domain.odcs import Normal
-from services.tagger.domain.privacy import holds_personal
 from services.tagger.domain.targets import job_targets
 from shared.cli.output import as_json, plain, stdout, table
 from shared.contracts.job import JobConfig
@@ -47,7 +47,7 @@ def run(config: str, mode: str, *, asset: str = "", json_output: bool = False, *
     options = Options(**given)
     job, where = job_from(config, json_output=json_output)
     contract = _contract(job, config, asset, json_output=json_output)
-    derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", personal=holds_personal)
+    derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", house=house())
     if mode == "validate":
         infrastructure.validated(infrastructure.of_job(job, where, derived, config), json_output=json_output)
         return _valid(job, contract, derived, json_output=json_output)

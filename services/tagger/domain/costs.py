@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from services.tagger.domain.labels import RULES, convert_key, convert_value
+from services.tagger.domain.labels import RULES, convert_key, convert_value, under
 
 # What can be asked for by a short name, and the tag of ours that it means; any other word is a tag's own key.
 BY = {
@@ -55,6 +55,19 @@ def tag_key(by: str) -> str:
     return BY.get(by.lower().replace("-", "_"), by)
 
 
+def key_at(key: str, target: Literal["aws", "gcp"], prefix: str) -> str:
+    """What a cloud's report calls a tag: one of ours, or one that begins as all of ours do, by the same rules as it was written.
+
+    >>> key_at("CostCenter", "aws", "gov"), key_at("CostCenter", "gcp", "gov"), key_at("gov:Shift", "gcp", "gov")
+    ('gov:CostCenter', 'gov_cost_center', 'gov_shift')
+    """
+    begun = under(prefix, RULES["aws"])
+    ours = key if key in ALLOCATED else key.removeprefix(begun) if begun and key.startswith(begun) else ""
+    if ours:
+        return convert_key(ours, RULES[target], prefix=prefix)
+    return key if target == "aws" else convert_key(key, RULES[target])
+
+
 def of_explorer(pages: Iterable[Mapping[str, Any]], metric: str) -> Iterator[Cost]:
     """Rows of Cost Explorer's answer, grouped by a tag: its groups are called `Key$value`."""
     for page in pages:
@@ -96,9 +109,9 @@ GROUP BY value, currency
 ORDER BY total DESC, value"""
 
 
-def billing_parameters(key: str, period: Period) -> dict[str, str]:
-    """The key as GCP spells it, and the days in UTC."""
-    return {"label": convert_key(key, RULES["gcp"]), "since": period.since.isoformat(), "until": period.until.isoformat()}
+def billing_parameters(label: str, period: Period) -> dict[str, str]:
+    """The label, and the days in UTC."""
+    return {"label": label, "since": period.since.isoformat(), "until": period.until.isoformat()}
 
 
 def summed(costs: Iterable[Cost]) -> tuple[Cost, ...]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.tagger.domain.claims import Owner, evidence_claims
+from services.tagger.domain.claims import evidence_claims
 from services.tagger.domain.declared import Where, contract_claims, job_claims
 from services.tagger.domain.facts import Fact
+from services.tagger.domain.house import House
 from services.tagger.domain.labels import RULES, Converted, Rules, convert
 from services.tagger.domain.odcs import Normal
 from services.tagger.domain.plan import Conflict, digest, plan, stamped
-from services.tagger.domain.privacy import Scrub, handle_of
 from services.tagger.domain.vocabulary import importance
 from shared.contracts.job import JobConfig
 from shared.contracts.tags import Tag
@@ -20,11 +20,15 @@ from shared.contracts.tags import Tag
 
 @dataclass(frozen=True, slots=True)
 class DerivedJob:
-    """The tags of everything that the job runs on, most important first, which claims lost, and what scans found in its asset."""
+    """The tags of everything that the job runs on, most important first, which claims lost, and what scans found in its asset.
+
+    `prefix`: how all our keys begin on what carries them.
+    """
 
     tags: tuple[Tag, ...]
     conflicts: tuple[Conflict, ...]
     facts: tuple[Fact, ...] = ()
+    prefix: str = ""
 
     @property
     def digest(self) -> str:
@@ -32,7 +36,7 @@ class DerivedJob:
 
     def for_target(self, target: str) -> ForTarget:
         """The tags in the form of one kind of target (a key of `labels.RULES`), and those that it has no room for."""
-        return fitted(self.tags, RULES[target])
+        return fitted(self.tags, RULES[target], self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,10 @@ class ForTarget:
     left_out: tuple[str, ...]
 
 
-def fitted(tags: Sequence[Tag], rules: Rules) -> ForTarget:
+def fitted(tags: Sequence[Tag], rules: Rules, prefix: str) -> ForTarget:
     """As many tags as one resource of this kind may carry, the least important left out."""
-    return ForTarget(convert({tag.key: tag.value for tag in tags[: rules.most]}, rules), tuple(tag.key for tag in tags[rules.most :]))
+    converted = convert({tag.key: tag.value for tag in tags[: rules.most]}, rules, prefix=prefix)
+    return ForTarget(converted, tuple(tag.key for tag in tags[rules.most :]))
 
 
 def derive_job(
@@ -57,14 +62,13 @@ def derive_job(
     now: datetime,
     trace_id: str = "",
     cause: str,
-    personal: Scrub,
-    owner: Owner = handle_of,
+    house: House,
 ) -> DerivedJob:
     """All tags by one precedence (`claims.Strength`). `before`: the job's former tags, whose stamps stay while the content does."""
     facts = tuple(facts)
-    claims = [*job_claims(*job, owner), *evidence_claims(facts)]
+    claims = [*job_claims(*job, house.owner), *evidence_claims(facts)]
     if contract:
-        claims += contract_claims(*contract, owner)
-    planned = plan(claims, personal=personal)
+        claims += contract_claims(*contract, house.owner)
+    planned = plan(claims, personal=house.personal)
     tags = stamped(planned.tags, before, now=now, trace_id=trace_id, cause=cause)
-    return DerivedJob(tuple(sorted(tags, key=lambda tag: importance(tag.key))), planned.conflicts, facts)
+    return DerivedJob(tuple(sorted(tags, key=lambda tag: importance(tag.key))), planned.conflicts, facts, house.prefix)

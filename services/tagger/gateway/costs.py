@@ -90,11 +90,11 @@ class BillingExport:
         self._edge, self._table = edge, table
         self._path = f"/bigquery/v2/projects/{table.partition('.')[0]}/queries"
 
-    async def by_tag(self, key: str, period: Period) -> list[Cost]:
+    async def by_tag(self, label: str, period: Period) -> list[Cost]:
         """Costs by the values of this label, net of credits. Raises as CostExplorer does, and `query_failed`, `query_runs`."""
         parameters = [
             {"name": name, "parameterType": {"type": "STRING"}, "parameterValue": {"value": value}}
-            for name, value in billing_parameters(key, period).items()
+            for name, value in billing_parameters(label, period).items()
         ]
         asked = {
             "query": billing_query(self._table),
