@@ -8,16 +8,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Where nobody answers, pip speaks of versions that conflict; its log knows better.
+OFFLINE := The package index cannot be reached, so nothing can be installed. Check the network, HTTPS_PROXY and PIP_INDEX_URL; then run make again.
+fetched = rm -f .venv/pip.log; $(1) 2> .venv/why || { \
+	if cat .venv/pip.log .venv/why 2> /dev/null | grep -qE 'connection error|error sending request|[Ff]ailed to fetch'; \
+	then echo "$(OFFLINE)"; else cat .venv/why; fi >&2; exit 1; }
+
+SMALL := .[aws,mongodb,mysql,stores]
 # The small environment: what `up`, `scan` and `demo` need.
 .venv/.run: pyproject.toml constraints.txt
 	@test -x $(PY) || python3 -m venv .venv || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)."; exit 1; }
-	@$(PY) -m pip install -q uv -c constraints.txt
-	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[aws,mongodb,mysql,stores]'
+	@$(call fetched,$(PY) -m pip install -q --log .venv/pip.log uv -c constraints.txt)
+	@$(call fetched,$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '$(SMALL)')
 	@touch $@
 
 # The full one: tests, checks, benchmarks.
 .venv/.dev: .venv/.run
-	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[dev]'
+	@$(call fetched,$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[dev]')
 	@touch $@
 
 setup: .venv/.dev ## install everything that tests and checks need
