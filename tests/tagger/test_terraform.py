@@ -137,6 +137,9 @@ def test_a_vaults_key_carries_as_many_as_it_has_room_for() -> None:
     assert judge_plan(plan("azurerm_key_vault_key", {"tags": {"k19": "x"}}), tags, encrypt=True).refused == ("tags_missing",)
 
 
+INBOUND = {"direction": "Inbound", "access": "Allow"}
+
+
 @pytest.mark.parametrize(
     ("kind", "after", "code"),
     [
@@ -158,10 +161,32 @@ def test_a_vaults_key_carries_as_many_as_it_has_room_for() -> None:
         ("google_compute_firewall", {"direction": "INGRESS", "source_ranges": ["0.0.0.0/0"]}, "public"),
         ("google_compute_firewall", {"direction": "INGRESS", "source_ranges": ["0.0.0.0/0"], "deny": [{"protocol": "all"}]}, ""),
         ("google_container_cluster", {"private_cluster_config": [{"enable_private_nodes": False}]}, "public"),
+        ("google_compute_firewall", {"direction": None, "source_ranges": ["0.0.0.0/0"]}, "public"),
+        (
+            "google_container_cluster",
+            {"private_cluster_config": [{"enable_private_nodes": True, "enable_private_endpoint": False}]},
+            "public",
+        ),
+        ("google_container_cluster", {"private_cluster_config": [{"enable_private_nodes": True, "enable_private_endpoint": True}]}, ""),
+        ("google_container_cluster", {"private_cluster_config": []}, "public"),
+        ("google_container_cluster", {"private_cluster_config": [], "control_plane_endpoints_config": [{"dns_endpoint_config": []}]}, ""),
         ("google_storage_bucket_iam_member", {"member": "allUsers"}, "public"),
         ("azurerm_storage_account", {"allow_nested_items_to_be_public": True}, "public"),
         ("azurerm_network_security_rule", {"direction": "Inbound", "access": "Allow", "source_address_prefix": "*"}, "public"),
         ("azurerm_network_security_rule", {"direction": "Inbound", "access": "Deny", "source_address_prefix": "*"}, ""),
+        ("azurerm_network_security_rule", {**INBOUND, "source_address_prefixes": ["10.0.0.0/8", "0.0.0.0/0"]}, "public"),
+        ("azurerm_network_security_group", {"security_rule": [{**INBOUND, "source_address_prefix": "Internet"}]}, "public"),
+        ("azurerm_network_security_group", {"security_rule": [{**INBOUND, "source_address_prefix": "VirtualNetwork"}]}, ""),
+        (
+            "azurerm_network_security_group",
+            {
+                "security_rule": [
+                    {**INBOUND, "access": "Deny", "source_address_prefix": "*"},
+                    {**INBOUND, "source_address_prefix": "10.0.0.1"},
+                ]
+            },
+            "",
+        ),
         ("aws_s3_bucket", {"tags_all": {"TenantId": "acme", "CostCenter": "x", "Theirs": "y"}}, ""),
         ("aws_s3_bucket", {"tags": {"TenantId": "acme"}}, "tags_missing"),
         ("aws_s3_bucket", {"tags": None}, "tags_missing"),
@@ -189,6 +214,14 @@ def test_what_only_the_apply_brings_is_a_note() -> None:
     found = judged("aws_db_instance", {}, unknown={"storage_encrypted": True, "publicly_accessible": True, "tags_all": True})
     assert {finding.code for finding in found.findings} == {"unknown"}
     assert found.refused == ()
+    rules = {"security_rule": [{**INBOUND, "access": "Deny"}, INBOUND]}
+    found = judged("azurerm_network_security_group", rules, unknown={"security_rule": [{}, {"source_address_prefix": True}]})
+    assert {finding.code for finding in found.findings} == {"unknown"}
+
+
+def test_what_is_open_by_itself_is_no_secret_of_the_apply() -> None:
+    """A cluster of which nobody says that it is private becomes a public one, though only the provider knows."""
+    assert judged("google_container_cluster", {}, unknown={"private_cluster_config": True}).refused == ("public",)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ Test = Callable[[Any], bool]
 
 
 class Rule(NamedTuple):
-    """`path` leads to the values that are judged, `*` through every member of a list; `when` are values that must hold besides,
-    `unless` is an attribute that must not be there."""
+    """`path` leads to the values that are judged, `*` through every member of a list; `when` are values that must hold besides, where
+    the provider does not say otherwise by itself, `unless` is an attribute that must not be there. `each` leads to the blocks that all
+    three are about, where that is not the resource. `open_by_itself`: what nobody set and only the apply brings is wrong, too."""
 
     code: Literal["public", "unencrypted"]
     types: tuple[str, ...]
@@ -25,6 +26,8 @@ class Rule(NamedTuple):
     remedy: str
     when: Mapping[str, str] = {}
     unless: str = ""
+    each: str = ""
+    open_by_itself: bool = False
 
 
 def _everyone(value: Any) -> bool:
@@ -37,6 +40,10 @@ def _on(value: Any) -> bool:
 
 def _off(value: Any) -> bool:
     return value in (None, False, "")
+
+
+def _off_or_empty(value: Any) -> bool:
+    return not value
 
 
 def _public_acl(value: Any) -> bool:
@@ -107,6 +114,24 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "public",
         ("google_container_cluster",),
+        "private_cluster_config.*.enable_private_endpoint",
+        _off,
+        "has a public control plane",
+        _PRIVATE,
+    ),
+    Rule(
+        "public",
+        ("google_container_cluster",),
+        "private_cluster_config",
+        _off_or_empty,
+        "has public nodes and a public control plane",
+        "Give private_cluster_config, with private nodes and a private endpoint.",
+        unless="control_plane_endpoints_config",
+        open_by_itself=True,
+    ),
+    Rule(
+        "public",
+        ("google_container_cluster",),
         "master_authorized_networks_config.*.cidr_blocks.*.cidr_block",
         _everyone,
         "lets everybody at its control plane",
@@ -145,14 +170,10 @@ RULES: tuple[Rule, ...] = (
         "lets containers be public",
         "Set allow_nested_items_to_be_public to false.",
     ),
-    Rule(
-        "public",
-        ("azurerm_network_security_rule",),
-        "source_address_prefix",
-        _everyone,
-        "lets everybody in",
-        _NARROW,
-        {"direction": "Inbound", "access": "Allow"},
+    *(
+        Rule("public", (kind,), path, _everyone, "lets everybody in", _NARROW, {"direction": "Inbound", "access": "Allow"}, each=each)
+        for kind, each in (("azurerm_network_security_rule", ""), ("azurerm_network_security_group", "security_rule.*"))
+        for path in ("source_address_prefix", "source_address_prefixes.*")
     ),
     Rule("public", ("azurerm_kubernetes_cluster",), "private_cluster_enabled", _off, "has a public control plane", _PRIVATE),
     Rule(
@@ -191,27 +212,38 @@ def broken(kind: str, after: Mapping[str, Any], unknown: Mapping[str, Any], *, e
     for rule in _BY_TYPE.get(kind, ()):
         if rule.code == "unencrypted" and not encrypt:
             continue
-        if any(after.get(name) != wanted for name, wanted in rule.when.items()) or after.get(rule.unless):
-            continue
-        found = list(values_at(after, unknown, rule.path.split(".")))
-        if any(value is not UNKNOWN and rule.wrong(value) for value in found):
+        found = [value for block in _blocks(rule, after, unknown) for value in values_at(*block, rule.path.split("."))]
+        if any((value is not UNKNOWN and rule.wrong(value)) or (value is UNKNOWN and rule.open_by_itself) for value in found):
             yield rule, False
         elif UNKNOWN in found:
             yield rule, True
 
 
+def _blocks(rule: Rule, after: Mapping[str, Any], unknown: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """What the rule is about, beside what of it is unknown."""
+    for value, not_known in _pairs_at(after, unknown, rule.each.split(".") if rule.each else []):
+        if isinstance(value, Mapping):
+            otherwise = any(value.get(name) not in (None, wanted) for name, wanted in rule.when.items())
+            if otherwise or (rule.unless and value.get(rule.unless)):
+                continue
+        yield value, not_known
+
+
 def values_at(value: Any, unknown: Any, path: list[str]) -> Iterator[Any]:
     """Every value at this path; None where an object lacks it, UNKNOWN where only the apply brings it."""
-    if unknown is True:
-        yield UNKNOWN
-    elif not path:
-        yield value
+    return (UNKNOWN if not_known is True else found for found, not_known in _pairs_at(value, unknown, path))
+
+
+def _pairs_at(value: Any, unknown: Any, path: list[str]) -> Iterator[tuple[Any, Any]]:
+    """Every value at this path, beside what of it is unknown: True where all of it."""
+    if unknown is True or not path:
+        yield value, unknown
     elif path[0] == "*":
         for number, each in enumerate(value if isinstance(value, list) else ()):
-            yield from values_at(each, _part(unknown, number), path[1:])
+            yield from _pairs_at(each, _part(unknown, number), path[1:])
     else:
         inner = value.get(path[0]) if isinstance(value, Mapping) else None
-        yield from values_at(inner, _part(unknown, path[0]), path[1:])
+        yield from _pairs_at(inner, _part(unknown, path[0]), path[1:])
 
 
 def _part(unknown: Any, key: str | int) -> Any:
