@@ -500,6 +500,12 @@ def test_a_module_that_is_not_there(job: Job) -> None:
     assert job.refused("plan") == "bad_name"
 
 
+def test_a_version_is_no_folders(job: Job) -> None:
+    """It would be passed over without a word."""
+    job.file.write_text(job.file.read_text().replace('"module_source": "."', '"module_source": ".", "module_version": "1.2.3"'))
+    assert job.refused("validate") == "module_unversioned"
+
+
 def test_what_is_kept_is_for_its_owner_alone(job: Job) -> None:
     """Folders and files: a plan holds secrets."""
     job.plan()

@@ -63,9 +63,15 @@ class Infrastructure:
         return runtime.provider if runtime else ""
 
 
+_CALLER = (
+    "A remote module is called from a folder here, which names it with its exact version, from git with a commit (?ref=), "
+    "and whose providers and variables you see; name that folder."
+)
+
+
 def of_job(job: JobConfig, where: Where, derived: DerivedJob, config: str) -> Infrastructure | None:
     """The job's module; None where it names none, or is not Terraform's. Raises UsageError where its folder is not there."""
-    source = job.infrastructure.terraform.module_source
+    source, version = job.infrastructure.terraform.module_source, job.infrastructure.terraform.module_version
     if not source or job.infrastructure.provider != "terraform":
         return None
     folder = Path(normpath(source if config == "-" else Path(config).parent / source)).absolute()
@@ -74,9 +80,12 @@ def of_job(job: JobConfig, where: Where, derived: DerivedJob, config: str) -> In
         raise UsageError(
             f"{where.of('infrastructure.terraform.module_source')} is no folder",
             why=f"there is no {folder}",
-            remedy="Write a folder here that calls the remote module, and name that." if remote else "Correct it.",
+            remedy=_CALLER if remote else "Correct it.",
             code="module_missing",
         )
+    if version:
+        place = where.of("infrastructure.terraform.module_version")
+        raise UsageError(f"{place}: a folder has no versions", remedy=f"Remove it. {_CALLER}", code="module_unversioned")
     if job.infrastructure.terraform.workspace.startswith("-"):  # it would be read as an option
         place = where.of("infrastructure.terraform.workspace")
         raise UsageError(f"{place} begins with a dash", remedy="Name it otherwise.", code="bad_name")
