@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.tagger.domain.drift import DriftPolicy
 from services.tagger.domain.house import House
@@ -126,16 +127,24 @@ def _known(order: Order, applied: Applied) -> bool:
     return applied.outcome == "unchanged" and set(applied.change.let_be) == set(order.state.drifted)
 
 
+def _about(order: Order, scan_id: str) -> dict[str, Any]:
+    """What every result says of its resource."""
+    state = order.state
+    return {
+        "target": order.target,
+        "source": state.source,
+        "job": state.job,
+        "resource": state.resource.id,
+        "provider": state.resource.provider,
+        "sequence": order.sequence,
+        "scan_id": scan_id,
+    }
+
+
 def _result(order: Order, scan_id: str, applied: Applied) -> TagsApplied:
-    state, change = order.state, applied.change
+    change = applied.change
     return TagsApplied(
-        target=order.target,
-        source=state.source,
-        job=state.job,
-        resource=state.resource.id,
-        provider=state.resource.provider,
-        sequence=order.sequence,
-        scan_id=scan_id,
+        **_about(order, scan_id),
         outcome=applied.outcome,
         written=tuple(change.write),
         removed=change.remove,
@@ -169,15 +178,8 @@ def _told(applied: Applied) -> Failed | None:
 
 
 def _failure(order: Order, error: PurSightError, scan_id: str, applied: Applied | None = None, *, again: bool = False) -> TagsFailed:
-    state = order.state
     return TagsFailed(
-        target=order.target,
-        source=state.source,
-        job=state.job,
-        resource=state.resource.id,
-        provider=state.resource.provider,
-        sequence=order.sequence,
-        scan_id=scan_id,
+        **_about(order, scan_id),
         code=error.code,
         cause=f"{error.what}: {error.why}" if error.why else error.what,
         remedy=error.remedy,
