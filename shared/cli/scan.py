@@ -32,6 +32,11 @@ POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_SHARE = 0.2, 2.0, 0.03  # a long scan i
 DIAL_SECONDS = 60.0
 FAILED, THRESHOLD_MET = 1, 3
 PLACE = ("engine", "host", "port", "database", "path")  # what makes two sources different ones
+OF_THE_SHELL = {  # what signs in to a cloud on a laptop
+    "aws": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "azure": "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+    "gcp": "GOOGLE_APPLICATION_CREDENTIALS, or sign in with `gcloud auth application-default login`",
+}
 REACHED_BY = (*PLACE, "username", "ssl_config", "replica_config", "auth_database", "srv")  # what a URL says; the rest was declared
 
 
@@ -208,7 +213,13 @@ def _try(line: Edge, named: SourceName, document: dict[str, Any], password: str 
 
 
 def _for_a_url(diagnosis: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The same, where it is about the password, in words for who typed a URL and wrote no file."""
+    """The same, where it is about signing in, in words for who typed a URL and wrote no file."""
+    cloud = document.get("cloud_config", {}).get("provider", "")
+    if diagnosis["code"] in ("own_identity_denied", "no_credentials") and cloud and not elsewhere():
+        remedy = (
+            f"Set {OF_THE_SHELL[cloud]}; then `pursight down`, and scan again: the stack signs in with what the shell had that started it."
+        )
+        return diagnosis | {"cause": f"nothing here says who you are at {cloud}", "remedy": remedy}
     if diagnosis["code"] not in ("wrong_password", "password_missing"):
         return diagnosis
     variable = ENGINES[document.get("engine", "postgresql")].password_variable

@@ -66,8 +66,8 @@ TOKENS: dict[str, tuple[str, str]] = {
         "Run on a machine, pod or function that has an identity, or give the source's cloud_config a key or a role.",
     ),
     "own_identity_denied": (
-        "a source may not sign in as the process or the machine that PurSight runs on",
-        "Give the source's cloud_config a key, or let the operator set PURSIGHT_OWN_IDENTITY=true.",
+        "the source names no credentials, and may not borrow those of the process or the machine that PurSight runs on",
+        "Give the source's cloud_config a key or a role of its own; or let the operator lend ours with PURSIGHT_OWN_IDENTITY=true.",
     ),
     "identity_not_assigned": ("this machine does not have that identity", "Assign the identity to the machine, or correct client_id."),
     "identity_missing": ("this process has no identity in the cloud", "Run with one, or name one in the source's cloud_config."),
