@@ -24,7 +24,7 @@ from shared.evidence.lines import Column, Lines, lines_of
 
 _LONGEST = 400
 _TEXT_WORDS = 3
-_TOGETHER = 16_384  # values that are read at once: enough to share the costs of a step, and still near the processor
+_TOGETHER = 65_536  # values that are read at once: enough to share the costs of a step; more gains nothing and takes memory
 _KEPT = 4 << 20
 _GUARD_BEFORE, _GUARD_AFTER = rb"(?<![A-Za-z0-9])", rb"(?![A-Za-z0-9])"
 
