@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from shared.errors import Failed, UsageError
 
 Network = IPv4Network | IPv6Network
+_OWN_PORT = "this is one of PurSight's own ports"
 _CGNAT = ip_network("100.64.0.0/10")
 _NAT64 = ip_network("64:ff9b::/96")
 _METADATA = tuple(
@@ -34,7 +35,8 @@ WHO_AM_I = frozenset((address, 80) for address in ("169.254.169.254", "fd00:ec2:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Where this task may connect to. `private` empty means every private range; `own_ports` are PurSight's own. `identity` are the exact
+    """Where this task may connect to. `private` empty means every private range; `own_ports` at `own_hosts` are PurSight's own; what a
+    host is named is looked up when such a port is dialled. `identity` are the exact
     addresses at which the machine tells who it is, open only within `as_this_machine`, where the operator allowed `own_identity`.
     `operators`: what is dialled was chosen by the operator (secret stores, token servers), so nothing but that identity is guarded."""
 
@@ -64,7 +66,7 @@ class Surroundings:
     """What the operator decided about dialling out. `private` empty: every private range. `own_identity`: a source without a key of its own
     signs in to its cloud as this machine. `secrets`: patterns of what a source may name; None: anything. `folders`: where folders of this
     machine may be read; empty: anywhere by a local stack, nowhere by others. `endpoints`: hosts besides the clouds' own that a source's
-    cloud token may reach; None: any."""
+    cloud token may reach and where stores may be; None: any."""
 
     local: bool = False
     private: tuple[Network, ...] = ()
@@ -195,7 +197,7 @@ def surroundings_lent() -> bool:
 
 def refusal(address: str, port: int, policy: EgressPolicy) -> str:
     """Why this address must not be dialled; empty where it may."""
-    ip = _plain(ip_address(address.partition("%")[0]))
+    ip = _ip(address)
     if (str(ip), port) in policy.identity:
         return ""
     if policy.operators:
@@ -205,7 +207,7 @@ def refusal(address: str, port: int, policy: EgressPolicy) -> str:
     if ip.is_loopback:
         return _loopback(port, policy)
     if port in policy.own_ports and str(ip) in policy.own_hosts:
-        return "this is one of PurSight's own ports"
+        return _OWN_PORT
     if ip.is_private or _within(ip, _CGNAT):
         return _private(ip, policy)
     return ""
@@ -214,7 +216,7 @@ def refusal(address: str, port: int, policy: EgressPolicy) -> str:
 def _loopback(port: int, policy: EgressPolicy) -> str:
     if not policy.local:
         return "loopback is dialled only by a local stack"
-    return "this is one of PurSight's own ports" if port in policy.own_ports else ""
+    return _OWN_PORT if port in policy.own_ports else ""
 
 
 def _private(ip: IPv4Address | IPv6Address, policy: EgressPolicy) -> str:
@@ -243,10 +245,25 @@ class GuardedLoop(asyncio.SelectorEventLoop):
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Raises Failed with `egress_denied` where the policy of the current task forbids the address."""
-        if (policy := _policy.get()) and (why := _refused(sock.family, address, policy)):
+        if (policy := _policy.get()) and (why := _refused(sock.family, address, policy) or await self._own(address, policy)):
             raise Failed("this address may not be dialled", why=why, remedy="Correct the host, or ask the operator.", code="egress_denied")
         await super().sock_connect(sock, address)
         reached("port", str(address[0]) if isinstance(address, tuple) else "")
+
+    async def _own(self, address: Any, policy: EgressPolicy) -> str:
+        """Why not, where this is one of PurSight's own parts, whatever it is called here."""
+        if not isinstance(address, tuple) or address[1] not in policy.own_ports or policy.identity:
+            return ""
+        for host in policy.own_hosts:
+            with suppress(OSError, UnicodeError):  # a name that leads nowhere is nobody's address
+                found = await self.getaddrinfo(host, address[1], type=socket.SOCK_STREAM)
+                if _ip(address[0]) in {_ip(str(each[4][0])) for each in found}:
+                    return _OWN_PORT
+        return ""
+
+
+def _ip(address: str) -> IPv4Address | IPv6Address:
+    return _plain(ip_address(address.partition("%")[0]))
 
 
 def _refused(family: int, address: Any, policy: EgressPolicy) -> str:

@@ -111,7 +111,7 @@ class ServiceSettings(BaseSettings):
     )
     cloud_endpoints: str = Field(
         default="",
-        description="hosts, or endings such as .objects.example, besides the clouds' own to which a source's cloud token may go",
+        description="hosts, or endings such as .objects.example, besides the clouds' own, to which tokens may go and where stores may be",
         examples=["minio.example,.objects.example"],
     )
     oidc_issuer: str = Field(default="", description="address of the OpenID Connect issuer whose tokens are taken; empty: none")

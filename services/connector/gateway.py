@@ -64,7 +64,7 @@ class Dialler:
         if self._seats:
             driver = Seated(driver, self._seats, spec, where(wanted), min(spec.pool_timeout, self._patience.connect_seconds))
         async with self._cloud_facts(spec) as cloud:
-            with guarded(policy_for(spec, self._around, wanted)):
+            with guarded(policy_for(spec, self._around)):
                 found = await self.kept.probe(spec.key, version, driver, dial)
                 if most(spec) == 1:
                     await self.kept.drop(spec.key)
@@ -99,7 +99,7 @@ class Dialler:
     async def preflight(self, spec: DataSource, wanted: ConnectionPlan, limits: Limits, *, password: str | None = None) -> Report:
         """Go through the gates of one endpoint. `password` stands in for the secret for this call alone and is kept nowhere."""
         try:
-            driver, policy = driver_for(spec.engine), policy_for(spec, self._around, wanted)
+            driver, policy = driver_for(spec.engine), policy_for(spec, self._around)
             dial = await self._dial(spec, wanted, password, "", limits)
         except PurSightError as error:
             return refused(error)
@@ -116,13 +116,13 @@ class Dialler:
         """An open line to one of the source's endpoints, beside its pool. Raises as `watch` does."""
         dial = await self._dial(spec, wanted, None, "")
         async with AsyncExitStack() as stack:
-            with guarded(policy_for(spec, self._around, wanted)):
+            with guarded(policy_for(spec, self._around)):
                 session = await stack.enter_async_context(driver_for(spec.engine).open(dial))
             yield session
 
     async def probed(self, spec: DataSource, wanted: ConnectionPlan, session: SourceSession) -> Probe:
         """What a probe on an open line finds. Raises as the driver does."""
-        with guarded(policy_for(spec, self._around, wanted)):
+        with guarded(policy_for(spec, self._around)):
             return noted(spec, await session.probe())
 
     async def _dial(

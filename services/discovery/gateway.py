@@ -175,7 +175,7 @@ class _Door:
 
     async def open_seated(self, plan: ConnectionPlan, dial: Dial, stack: AsyncExitStack) -> SourceSession:
         """A session that somebody holds a seat for."""
-        with guarded(policy_for(self.connected.spec, self._sources._around, plan)):
+        with guarded(policy_for(self.connected.spec, self._sources._around)):
             return await stack.enter_async_context(self.driver.open(dial))
 
     async def more_seats(self, plan: ConnectionPlan, stack: AsyncExitStack, most: int) -> int:

@@ -23,27 +23,19 @@ _REFUSED = ("wrong_password", "password_expired", "credentials_invalid", "creden
 Line = TypeVar("Line")
 
 
-def policy_for(spec: DataSource, around: Surroundings, plan: ConnectionPlan | None = None) -> EgressPolicy:
-    """For the endpoint of `plan`, else the source's first. Raises Failed with `egress_denied` where that is PurSight's own state, and with
+def policy_for(spec: DataSource, around: Surroundings) -> EgressPolicy:
+    """Where a source may be dialled; of the server that holds PurSight's own state, the other databases. Raises Failed with
     `folder_refused` where a folder of this machine is named that the operator did not open."""
     if spec.engine == "folder" and not around.may_read(spec.path):
         raise BY_CODE["folder_refused"].error()
     own = around.own
-    host, port = (plan.host, plan.port) if plan else (spec.host, spec.port)
-    if port == own.state_port and spec.database == own.state_database and own.state_database:
-        ours = (
-            {own.state_host, "localhost", "127.0.0.1", "::1"} if own.state_host in ("localhost", "127.0.0.1", "::1") else {own.state_host}
-        )
-        if host in ours or host.startswith("/"):
-            raise Failed(
-                "this address may not be dialled", why="it is PurSight's own state", remedy="Name another database.", code="egress_denied"
-            )
+    is_state = bool(own.state_database) and spec.database == own.state_database
     return EgressPolicy(
         location=spec.location,
         local=around.local,
         private=around.private,
-        own_ports=own.ports,
-        own_hosts=own.hosts,
+        own_ports=own.ports | ({own.state_port} if is_state else set()),
+        own_hosts=own.hosts | ({own.state_host} if is_state else set()),
         own_identity=around.own_identity,
     )
 

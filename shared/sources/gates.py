@@ -269,9 +269,10 @@ class _Walk:
                 found = BY_CODE["no_privilege"]
                 return self._put("sample", "failed", found.code, found.cause, found.remedy)
             return self._put("sample", "skipped", cause="there is no table to read from")
-        failure = (await session.sample([task]))[0].failure  # the values themselves are dropped here
-        if failure:
-            return self._put("sample", "failed", failure.code, failure.cause, failure.remedy)
+        sample = (await session.sample([task]))[0]  # the values themselves are dropped here
+        if failure := sample.failure:
+            result: Result = "warning" if sample.rows else "failed"
+            return self._put("sample", result, failure.code, failure.cause, failure.remedy)
         self._put("sample", "passed")
 
     def _judge(self, probe: Probe) -> None:

@@ -26,7 +26,7 @@ from shared.egress import (
     refusal,
     surroundings,
 )
-from shared.errors import Failed, PurSightError
+from shared.errors import PurSightError
 from shared.sources.base import Dial
 from shared.sources.dialling import policy_for, signed_in
 
@@ -72,10 +72,63 @@ def test_own_state_is_never_a_source() -> None:
     """PurSight's own database is refused by name; another database of the same server is not."""
     around = surroundings(mode="local", private="", database_url="postgresql://p@127.0.0.1:5433/pursight", bootstrap="", http_port=0)
     spec = DataSource(name="x", host="localhost", port=5433, database="pursight")
-    with pytest.raises(Failed) as caught:
-        policy_for(spec, around)
-    assert caught.value.code == "egress_denied"
-    assert policy_for(spec.model_copy(update={"database": "demo"}), around).local
+    for address in ("127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"):
+        assert refusal(address, 5433, policy_for(spec, around))
+    assert not refusal("127.0.0.1", 5433, policy_for(spec.model_copy(update={"database": "demo"}), around))
+
+
+def test_own_parts_are_known_by_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator names them; a source names an address, or another name of it. What is beside them may be dialled."""
+    around = surroundings(
+        mode="server",
+        private="",
+        database_url="postgresql://p@state.corp/pursight",
+        bootstrap="gone.corp:9092,kafka.corp:9092",
+        http_port=0,
+    )
+    addresses = {"state.corp": "10.0.0.5", "alias.corp": "10.0.0.5", "kafka.corp": "10.0.0.9"}
+    connected = []
+
+    def named(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        if host.endswith(".corp") and host not in addresses:
+            raise socket.gaierror("no such name")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (addresses.get(host, host), port))]
+
+    class Unplugged(asyncio.SelectorEventLoop):
+        async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+            connected.append(address)
+            raise OSError("not plugged in")
+
+    class Loop(GuardedLoop, Unplugged):
+        """The guard over a loop that reaches nothing."""
+
+    async def dial(database: str, host: str, port: int) -> str:
+        spec = DataSource(name="x", host=host, port=port, database=database)
+        with guarded(policy_for(spec, around)):
+            try:
+                await asyncio.open_connection(host, port)
+            except PurSightError as error:
+                return error.code
+            except OSError:
+                return "dialled"
+        return ""
+
+    async def work() -> list[str]:
+        return [
+            await dial(*each)
+            for each in (
+                ("pursight", "10.0.0.5", 5432),
+                ("pursight", "alias.corp", 5432),
+                ("orders", "10.0.0.9", 9092),
+                ("orders", "alias.corp", 5432),
+                ("pursight", "10.0.0.6", 5432),
+            )
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", named)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(work()) == ["egress_denied", "egress_denied", "egress_denied", "dialled", "dialled"]
+    assert connected == [("10.0.0.5", 5432), ("10.0.0.6", 5432)]
 
 
 def test_a_cloud_is_reached_anywhere_but_at_home() -> None:

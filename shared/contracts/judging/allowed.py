@@ -23,7 +23,7 @@ FILES = ("web_identity_token_file", "federated_token_file")
 
 class Allowed(NamedTuple):
     """The operator's patterns; None: every reference may be named. `endpoints`: hosts besides the clouds' own that a cloud's token may
-    reach; None: nobody who knows has said, as in a shell without a stack."""
+    reach and where stores may be; None: nobody who knows has said, as in a shell without a stack."""
 
     patterns: tuple[str, ...] | None = None
     endpoints: tuple[str, ...] | None = None
@@ -70,11 +70,11 @@ ANY = Allowed()
 
 
 def endpoint_refused(field: str) -> Problem:
-    """A cloud's token would go to a stranger."""
+    """A cloud's token, or a request that is meant for its store, would go to a stranger."""
     return Problem(
         field=field,
         code="endpoint_not_allowed",
-        message="is not one of the cloud's own hosts, and its token or signature goes to no other",
+        message="is not one of the cloud's own hosts, and neither its token or signature nor a request for a store goes to others",
         remedy="Use the cloud's own name of it; the operator may list others (PURSIGHT_CLOUD_ENDPOINTS).",
     )
 

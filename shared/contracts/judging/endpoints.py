@@ -1,6 +1,7 @@
-"""Where a cloud's token or signature may go: to that cloud's own hosts, and to those that the operator lists.
+"""Where a cloud's token or signature may go, and where a store may be: that cloud's own hosts, and those that the operator lists.
 
-Whoever registers a source chooses its host. A bearer token that reaches another host is that host's to use.
+Whoever registers a source chooses its host. A bearer token that reaches another host is that host's to use; and stores are asked by HTTP,
+which many a server in the house would answer that is none.
 """
 
 from __future__ import annotations
@@ -32,22 +33,23 @@ OWN: dict[tuple[str, str], re.Pattern[str]] = {
 
 
 def may_be_told(spec: DataSource, host: str, listed: tuple[str, ...]) -> bool:
-    """Whether the source's cloud sign-in may go to `host`. `listed`: host names, or endings that begin with a dot.
+    """Whether the source's cloud sign-in, or what a store is asked, may go to `host`. `listed`: names, or endings that begin with a dot.
 
     >>> lake = DataSource(name="lake", engine="gcs", database="lake", cloud_config={"provider": "gcp"})
     >>> [may_be_told(lake, host, (".corp",)) for host in ("storage.googleapis.com", "gcs.example", "gcs.corp")]
     [True, False, True]
     """
     name = host.lower().strip("[]").rstrip(".")
-    own = OWN[spec.cloud_provider, engine_of(spec.engine).kind]
+    engine = engine_of(spec.engine)
+    own = OWN[engine.provider or spec.cloud_provider, engine.kind]
     return own.fullmatch(name) is not None or any(
         name == each or (each.startswith(".") and name.endswith(each)) for each in map(str.lower, listed)
     )
 
 
 def strange(spec: DataSource, listed: tuple[str, ...]) -> Iterator[str]:
-    """The fields that name a host to which the source's cloud sign-in may not go."""
-    if entry(spec).sign_in not in CLOUD_SIGN_INS:
+    """The fields that name a host to which the source's cloud sign-in may not go, or where no store of its kind may be."""
+    if entry(spec).sign_in not in CLOUD_SIGN_INS and engine_of(spec.engine).kind != "store":
         return
     replicas = spec.replica_config
     named = [("host", spec.host or store_host(spec))]

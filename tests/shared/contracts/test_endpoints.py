@@ -72,6 +72,17 @@ async def test_a_clouds_token_goes_to_the_clouds_own_hosts(how: dict[str, Any], 
         assert refused.value.code == "endpoint_not_allowed"
 
 
+@pytest.mark.parametrize("engine", ["s3", "gcs", "azure_blob"])
+def test_a_store_that_nobody_signs_in_to_is_no_way_into_the_house(engine: str) -> None:
+    """It is asked by HTTP, and so might anything be: only the clouds' own hosts and listed ones, also without a token."""
+    document = {"name": "x", "engine": engine, "database": "lake", "host": "wiki.corp", "port": 8080}
+    document |= {"cloud_config": {"provider": "azure", "storage_account": "acme"}} if engine == "azure_blob" else {}
+    assert [(each.field, each.code) for each in judge(document, SERVED).problems] == [("host", "endpoint_not_allowed")]
+    assert judge(document, Allowed.by("server", None, ".corp")).spec
+    if engine != "azure_blob":
+        assert judge({"name": "x", "engine": engine, "database": "lake"}, SERVED).spec
+
+
 async def test_the_host_that_is_dialled_counts(tmp_path: Path) -> None:
     """A redirection, a member or whatever else brought the dial there."""
     spec = judge(_document(AZURE, host="crm.postgres.database.azure.com"), SERVED).spec
