@@ -34,6 +34,7 @@ class Failure(NamedTuple):
         return Failed("the data source", why=self.cause, remedy=self.remedy, code=self.code)
 
 
+_OTHER_ENGINE = "Check engine (in a URL: what stands before ://), host and port."
 _ALL = (
     Failure("host_unknown", "the host name has no address", "Check the spelling of host and the DNS of this machine."),
     Failure("refused", "nothing listens at this host and port", "Check host and port, and that the server is running."),
@@ -124,9 +125,9 @@ _ALL = (
     Failure("server_out_of_memory", "the server ran out of memory", "Lower the load, or raise the server's memory."),
     Failure("data_corrupted", "the server reports damaged data", "Ask the administrator to check this object.", True),
     Failure("unreadable_text", "the database holds text that is not in its stated encoding", "Convert the database to UTF8.", True),
-    Failure("not_postgresql", "what answers there does not speak PostgreSQL", "Check host and port.", True),
-    Failure("not_mysql", "what answers there does not speak MySQL's protocol", "Check host and port.", True),
-    Failure("not_mongodb", "what answers there does not speak MongoDB's protocol", "Check host and port.", True),
+    Failure("not_postgresql", "what answers there does not speak PostgreSQL", _OTHER_ENGINE, True),
+    Failure("not_mysql", "what answers there does not speak MySQL's protocol", _OTHER_ENGINE, True),
+    Failure("not_mongodb", "what answers there does not speak MongoDB's protocol", _OTHER_ENGINE, True),
     Failure("wrong_replica_set", "the server belongs to another replica set", "Correct replica_config.replica_set.", True),
     Failure(
         "no_member",

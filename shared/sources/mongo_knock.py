@@ -24,6 +24,7 @@ from shared.errors import Failed
 from shared.sources.base import Dial
 from shared.sources.failures import failed
 from shared.sources.mongo_failures import refusal
+from shared.sources.postgres_knock import speaks_postgresql
 from shared.sources.tls import LineFacts, context_for, line_facts
 
 PORT = 27017
@@ -113,7 +114,8 @@ async def _asked(dial: Dial, host: str, port: int, context: ssl.SSLContext | Non
             finally:
                 writer.close()
     except asyncio.IncompleteReadError:
-        raise refusal("not_mongodb" if context else "tls_required") from None
+        foreign = context is not None or await speaks_postgresql(host, port)
+        raise refusal("not_mongodb" if foreign else "tls_required") from None
     except (OSError, UnicodeError) as error:
         raise _told(error, encrypted=context is not None) from None
     round_trip = perf_counter() - started

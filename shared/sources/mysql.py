@@ -17,10 +17,12 @@ from shared.sources.mysql_catalog import MysqlSnapshot
 from shared.sources.mysql_failures import mysql_failed
 from shared.sources.mysql_line import Line, refuse
 from shared.sources.mysql_release import Release, release
+from shared.sources.postgres_knock import speaks_postgresql
 
 _OLDEST = {True: 100_300, False: 50_700}  # MariaDB, MySQL
 _DICTIONARY_SINCE = 80_000
 _CLOSE_SECONDS = 2.0
+_GREETING_SECONDS = 1.0
 _GRACE_SECONDS = 5.0  # beyond the server's own time limit, after which we stop waiting for it
 _WRONG_PASSWORD = 1045
 _READ_ONLY_TRANSACTION = 0x2000  # a bit of the status that the server sends with each answer
@@ -64,7 +66,7 @@ async def _dial(dial: Dial) -> Line:
     line = Line(dial, quiet_seconds=dial.statement_seconds + _GRACE_SECONDS)
     try:
         async with asyncio.timeout(dial.connect_seconds):
-            await line.connect()
+            await _greeted(line, dial)
     except (PurSightError, OSError) as error:
         raise mysql_failed(error) from None
     except Exception as error:
@@ -77,6 +79,18 @@ async def _dial(dial: Dial) -> Line:
     if dial.keepalive:
         keep_alive(line.socket)
     return line
+
+
+async def _greeted(line: Line, dial: Dial) -> None:
+    """A server of this family speaks first. Where none does, nobody waits in vain for another engine's. Raises what `connect` does."""
+    connecting = asyncio.ensure_future(line.connect())
+    try:
+        await asyncio.wait((connecting,), timeout=_GREETING_SECONDS)
+        if not (connecting.done() or line.greeted) and await speaks_postgresql(dial.host, dial.port):
+            refuse("not_mysql")
+        await connecting
+    finally:
+        connecting.cancel()
 
 
 async def _close(line: Line) -> None:

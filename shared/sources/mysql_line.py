@@ -77,6 +77,7 @@ class Line(Connection):  # type: ignore[misc]
         self.proven = verified(dial.tls_mode)
         self._authority_proven = self.proven or (dial.tls_mode == "verify-ca" and bool(dial.ca))
         self.sign_in = _FIRST
+        self.greeted = False
 
     @property
     def tls(self) -> ssl.SSLObject | None:
@@ -91,6 +92,7 @@ class Line(Connection):  # type: ignore[misc]
 
     async def _get_server_information(self) -> None:
         await super()._get_server_information()
+        self.greeted = True
         if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
             if not self._may_be_plain:
                 refuse("tls_not_offered")

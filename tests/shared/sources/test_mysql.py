@@ -7,6 +7,7 @@ import secrets
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from shared.contracts.source import Scope
 from shared.errors import Failed
 from shared.sources.base import Dial, SampleTask, TableFacts
 from shared.sources.failures import BY_CODE
+from shared.sources.mongo_knock import knock
 from shared.sources.mysql import MariadbDriver, MysqlDriver
 from shared.sources.mysql_failures import mysql_failed, mysql_failure
 from shared.sources.mysql_grants import parse
@@ -144,8 +146,13 @@ async def test_what_does_not_speak_mysql(tls_server: Any) -> None:
     port = server.sockets[0].getsockname()[1]
     assert await code_of(Dial("127.0.0.1", port, "x", "x", "pw", tls_mode="disable")) == "not_mysql"
     server.close()
-    silent = Dial("127.0.0.1", tls_server.port, "x", "x", "pw", tls_mode="disable", connect_seconds=0.5)
-    assert await code_of(silent) == "timeout"
+    silent = Dial("127.0.0.1", tls_server.port, "x", "x", "pw", tls_mode="disable", connect_seconds=9.0)
+    began = monotonic()
+    assert await code_of(silent) == "not_mysql"
+    assert monotonic() - began < silent.connect_seconds, "nobody waits for what will not come"
+    with pytest.raises(Failed) as refused:
+        await knock(silent)
+    assert refused.value.code == "not_mongodb", "it hangs up on us as a server would that wants TLS"
 
 
 def test_each_number_has_a_code_and_our_words() -> None:
