@@ -1,43 +1,48 @@
-"""Discovery's door for HTTP: what is being scanned, how far it is; pause, resume and stop; and what values look like, masked."""
+"""Discovery's door for HTTP: scans, how far they are, to pause, resume and stop; what values look like, masked; recordings of a source."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.discovery.gateway import Sources
+from services.discovery.recording import Names
 from services.discovery.store import DiscoveryUnit, Store
 from shared.bus.jobs import Jobs
 from shared.bus.received import Cause
 from shared.contracts.connection import Diagnosis
 from shared.contracts.names import AssetName, SourceName
 from shared.contracts.scan import ScanFailed
-from shared.errors import PurSightError
+from shared.errors import PurSightError, Transient
 from shared.web.auth import actor_of
 from shared.web.guard import check, hidden, narrowed
 from shared.web.problems import problem
 
 ROWS, MOST_ROWS = 10, 50
-PREVIEW_SECONDS, PREVIEWS_AT_ONCE = 30.0, 2
+PREVIEW_SECONDS, RECORD_SECONDS, LOOKS_AT_ONCE = 30.0, 120.0, 2
+_KEPT_NOWHERE = {"Cache-Control": "no-store"}
+T = TypeVar("T")
 _CANCELLED = Diagnosis(code="cancelled", cause="a person stopped the scan", remedy="Ask for a new one when it suits.")
 Act = Callable[[DiscoveryUnit, dict[str, Any], Cause], Awaitable[bool]]
 
 
 def routes(store: Store, jobs: Jobs, sources: Sources) -> list[Route]:
-    """Everything under /scan-jobs and /previews."""
-    door = ScanJobs(store, jobs)
+    """Everything under /scan-jobs, /previews and /recordings."""
+    door, looks = ScanJobs(store, jobs), Looks(store, sources)
     return [
         Route("/scan-jobs", door.list, methods=["GET"]),
         Route("/scan-jobs/{id}", door.show, methods=["GET"]),
         Route("/scan-jobs/{id}/cancel", door.cancel, methods=["POST"]),
         Route("/scan-jobs/{id}/pause", door.pause, methods=["POST"]),
         Route("/scan-jobs/{id}/resume", door.resume, methods=["POST"]),
-        Route("/previews/{key:path}", Previews(store, sources).show, methods=["POST"]),
+        Route("/previews/{key:path}", looks.preview, methods=["POST"]),
+        Route("/recordings/{tenant}/{name:path}", looks.record, methods=["POST"]),
     ]
 
 
@@ -108,14 +113,15 @@ class ScanJobs:
         return JSONResponse({"scan_id": scan["scan_id"], "state": state})
 
 
-class Previews:
-    """Masked values of one asset, read when they are asked for and kept nowhere: they are in this answer, and in no event, log or table."""
+class Looks:
+    """What is read from a source because a person asks, while they wait, and kept nowhere: it is in this answer, and in no event, log or
+    table. Who asked, and what came of it, is in the ledger."""
 
     def __init__(self, store: Store, sources: Sources) -> None:
-        self._store, self._sources, self._turn = store, sources, asyncio.Semaphore(PREVIEWS_AT_ONCE)
+        self._store, self._sources, self._turn = store, sources, asyncio.Semaphore(LOOKS_AT_ONCE)
 
-    async def show(self, request: Request) -> Response:
-        """`?rows=10`, at most 50. Only where the source's owner has agreed to samples. Who asked, and what came of it, is in the ledger."""
+    async def preview(self, request: Request) -> Response:
+        """Masked values of one asset. `?rows=10`, at most 50. Only where the source's owner has agreed to samples."""
         try:
             name = AssetName.parse(request.path_params["key"])
         except ValueError:
@@ -123,27 +129,44 @@ class Previews:
         connected = await self._store.connected(name.source_key)
         if connected is None or not await self._store.is_there(name.key):
             return _no_such_asset()
+        note = partial(self._note, request, "data.preview", name.tenant, name.key)
         if connected.spec.sampling != "sample":
-            await self._audit(request, name, "failed", "no_consent")
+            await note("failed", "no_consent")
             return problem(409, "no_consent", "This source's owner has not agreed to samples", "sampling says what may be looked at.")
         asked = request.query_params.get("rows", "")
-        try:
-            async with self._turn, asyncio.timeout(PREVIEW_SECONDS):
-                columns = await self._sources.preview(
-                    connected, name.schema, name.table, min(int(asked), MOST_ROWS) if asked.isdecimal() else ROWS
-                )
-        except TimeoutError:
-            await self._audit(request, name, "failed", "timeout")
-            return problem(504, "timeout", "The source did not answer in time", "Try at a quieter time.")
-        except PurSightError as error:
-            await self._audit(request, name, "failed", error.code)
-            raise
-        await self._audit(request, name, "allowed")
-        return JSONResponse({"asset": name.key, "masked": True, "columns": columns}, headers={"Cache-Control": "no-store"})
+        rows = min(int(asked), MOST_ROWS) if asked.isdecimal() else ROWS
+        columns = await self._looked(self._sources.preview(connected, name.schema, name.table, rows), PREVIEW_SECONDS, note)
+        return JSONResponse({"asset": name.key, "masked": True, "columns": columns}, headers=_KEPT_NOWHERE)
 
-    async def _audit(self, request: Request, name: AssetName, result: str, detail: str = "") -> None:
+    async def record(self, request: Request) -> Response:
+        """The structure of a whole source as a file for whoever looks into a bug, under pseudonyms unless `?names=keep`. With the same
+        `key` in the body, pseudonyms are the same."""
+        source = SourceName(request.path_params["tenant"], request.path_params["name"])
+        connected = await self._store.connected(source.key)
+        if connected is None:
+            return problem(404, "unknown_source", "No such source is connected", "See `pursight source list`.")
+        names = None if request.query_params.get("names") == "keep" else Names((await request.body()).decode("utf-8", "replace"))
+        note = partial(self._note, request, "source.record", source.tenant, source.key)
+        packed = await self._looked(self._sources.record(connected, names), RECORD_SECONDS, note)
+        return Response(packed, media_type="application/gzip", headers=_KEPT_NOWHERE)
+
+    async def _looked(self, look: Awaitable[T], seconds: float, note: Callable[..., Awaitable[None]]) -> T:
+        """Raises PurSightError, `timeout` where it takes too long."""
+        try:
+            async with self._turn, asyncio.timeout(seconds):
+                found = await look
+        except TimeoutError:
+            await note("failed", "timeout")
+            raise Transient("the source did not answer in time", remedy="Try at a quieter time.", code="timeout") from None
+        except PurSightError as error:
+            await note("failed", error.code)
+            raise
+        await note("allowed")
+        return found
+
+    async def _note(self, request: Request, action: str, tenant: str, key: str, result: str, detail: str = "") -> None:
         async with self._store.unit() as unit:
-            unit.bus.audit(name.tenant, actor_of(request), "data.preview", name.key, Cause.new(tenant=name.tenant), result, detail)
+            unit.bus.audit(tenant, actor_of(request), action, key, Cause.new(tenant=tenant), result, detail)
 
 
 def _no_such_asset() -> Response:

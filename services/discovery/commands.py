@@ -1,8 +1,9 @@
-"""`pursight scans …`: which scans wait, run or are over; pause, resume and cancel one."""
+"""`pursight scans …`: which scans wait, run or are over; pause, resume and cancel one; record what they were told."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,13 +11,15 @@ import typer
 
 from shared.cli.connect import Edge, edge
 from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import Failed, UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel.")
+app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel, record.")
 Id = Annotated[str, typer.Argument(help="a scan's id or the beginning of it, as `list` shows it")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 SHORT, MOST = 8, 500  # characters of an id that are shown; scans among which the beginning of one is looked for
 OPEN = ("waiting", "running", "paused")
+RECORD_SECONDS = 130.0  # a little longer than discovery tries
 FROM = {"pause": ("waiting", "running"), "resume": ("paused",), "cancel": OPEN}
 DECIDED = {
     "pause": "{source}: scan {id} is paused. Let it go on with `pursight scans resume {id}`.",
@@ -86,6 +89,24 @@ def resume(id: Id, json_output: Json = False) -> None:
 def cancel(id: Id, json_output: Json = False) -> None:
     """End a scan; what it said so far stands, and nothing is removed."""
     _decide(id, "cancel", json_output=json_output)
+
+
+@app.command()
+def record(
+    source: Annotated[str, typer.Argument(help="TENANT/NAME, or the name alone")],
+    file: Annotated[Path, typer.Argument(help="where to write it")],
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="names as they are, not pseudonyms")] = False,
+    key: Annotated[str, typer.Option(help="recordings of the same key have the same pseudonyms, and can be compared")] = "",
+    json_output: Json = False,
+) -> None:
+    """The structure of a source as a file, for whoever looks into a bug of its scans: no values, no texts."""
+    path = source if "/" in source else f"{DEFAULT_TENANT}/{source}"
+    with edge() as line:
+        packed = line.made(f"/recordings/{quote(path)}", key, seconds=RECORD_SECONDS, names="keep" if keep_names else "")
+    file.write_bytes(packed)
+    if json_output:
+        return as_json({"file": str(file), "bytes": len(packed)})
+    return stdout.print(plain(f"{file}: {len(packed):,} bytes. Look into it before you send it: `zcat {file}`."), soft_wrap=True)
 
 
 def _decide(id: str, what: str, *, json_output: bool) -> None:

@@ -21,6 +21,7 @@ from services.discovery.domain.plan import NO_STATISTICS, may_sample, seed, why_
 from services.discovery.domain.scope import effective
 from services.discovery.members import NoMember, Opened, at, chosen
 from services.discovery.pacing import THROTTLED, Pacer
+from services.discovery.recording import Names, Writer
 from shared.contracts.asset import ColumnEvidence, Estimates
 from shared.contracts.connection import ConnectionPlan, SourceConnected
 from shared.contracts.judging.allowed import Allowed
@@ -140,6 +141,26 @@ class Sources:
             }
             for (name, type_), values in zip(sampled, sample.columns, strict=False)
         ]
+
+    async def record(self, connected: SourceConnected, names: Names | None) -> bytes:
+        """The structure of a whole source as a recording. A source that fails in the middle is one that tells of that.
+
+        Raises as `open` does, and as `recording.Writer` does.
+        """
+        spec, started = connected.spec, monotonic()
+        server = connected.server.model_dump(include={"version", "version_number", "encoding", "pooler", "pooler_mode", "is_replica"})
+        writer = Writer({"engine": spec.engine, "pace": spec.pace, "sampling": spec.sampling, "server": server}, names)
+        told = {"tables": 0, "failure": ""}
+        async with self.open(connected, "") as line:
+            try:
+                async with line.snapshot() as snapshot:
+                    marks = await snapshot.marks(line.whole(spec.scope), compare=True)
+                    told |= {"tables": len(marks), "list_seconds": round(monotonic() - started, 3)}
+                    async for chunk in snapshot.describe(marks):
+                        writer.add(chunk)
+            except PurSightError as error:
+                told["failure"] = failure_of(error).code
+            return writer.end(told | {"seconds": round(monotonic() - started, 3), "statements": line.statements})
 
 
 async def _facts_of(line: Line, allowed: Scope, schema: str, table: str) -> TableFacts:

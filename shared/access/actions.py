@@ -35,6 +35,7 @@ ACTIONS: dict[str, str] = {
             "policy.test",
             "tags.apply",
             "data.preview",
+            "source.record",
         ),
         "decide",
     ),
@@ -91,6 +92,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("POST", "/scan-jobs/{id}/pause"): _g(INSIDE, "scan.pause"),
     ("POST", "/scan-jobs/{id}/resume"): _g(INSIDE, "scan.resume"),
     ("POST", "/previews/{key:path}"): _g(PATH, "data.preview"),
+    ("POST", "/recordings/{tenant}/{name:path}"): _g(PATH, "source.record"),
     # classifier
     ("GET", "/rulesets"): _g(SHARED, "ruleset.read"),
     ("GET", "/rulesets/{name}"): _g(SHARED, "ruleset.read"),

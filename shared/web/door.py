@@ -25,7 +25,7 @@ from shared.web.sign_in import BACK, Pages, oidc_of, signs_of
 PATHS: dict[str, str] = {
     **dict.fromkeys(("sources", "scans", "audit", "secrets"), "registry"),
     **dict.fromkeys(("preflight", "health"), "connector"),
-    **dict.fromkeys(("scan-jobs", "previews"), "discovery"),
+    **dict.fromkeys(("scan-jobs", "previews", "recordings"), "discovery"),
     **dict.fromkeys(("rulesets", "reviews"), "classifier"),
     **dict.fromkeys(("policies", "violations", "reports"), "compliance"),
     **dict.fromkeys(("plans", "resources", "jobs", "contracts"), "tagger"),

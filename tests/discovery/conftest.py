@@ -131,8 +131,8 @@ async def door_of(house: House) -> AsyncIterator[Callable[..., Coroutine[Any, An
     app = edge_app(list(api.routes(house.store, house.jobs, house.sources)), token="t", signs=SignIns("t", machines=machines))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://discovery") as http:
 
-        async def ask(method: str, path: str, who: str = "steward") -> httpx.Response:
-            return await http.request(method, path, headers={"Authorization": f"Bearer {who}"})
+        async def ask(method: str, path: str, who: str = "steward", content: str = "") -> httpx.Response:
+            return await http.request(method, path, headers={"Authorization": f"Bearer {who}"}, content=content)
 
         yield ask
 

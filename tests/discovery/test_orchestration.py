@@ -243,7 +243,7 @@ def test_the_shell_lists_pauses_and_resumes(
             assert json.loads(await typed("list", "--json"))["scans"][0]["state"] == "waiting"
             assert "is paused" in await typed("pause", "scan-1")
             assert "paused" in await typed("list")
-            assert "shop: paused, 0 of ? tables" in await typed("show", "scan-1")
+            assert "shop: paused, tables: 0 of ?" in await typed("show", "scan-1")
             with pytest.raises(Failed) as caught:
                 await typed("pause", "scan-1")
             assert caught.value.code == "scan_not_open"
