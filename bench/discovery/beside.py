@@ -1,7 +1,8 @@
-"""What a scan does to the work that a server has already: `python -m bench.discovery.beside [--tables 600] [--rounds 3] [--rate 60]`.
+"""What a scan does to the work that a server has already: `python -m bench.discovery.beside [--tables 1500] [--rounds 1] [--rate 100]`.
 
-A load of reads and writes comes at a fixed rate, whatever the server answers, so that a late answer is a late answer. Rounds without and
-with a scan beside it take turns. The scanner and its own state run at the lowest priority, as if on another machine.
+A load of reads and writes comes at a fixed rate, whatever the server answers, so that a late answer is a late answer. The scan is halted
+and let go on in turns of seconds, so that what else the machine does meets both alike. The scanner and its own state get a processor only
+where nobody else wants one, as if on another machine.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,7 +30,9 @@ from shared.egress import GuardedLoop
 from shared.local.postgres import EmbeddedPostgres
 
 PACES = ("conservative", "balanced", "aggressive")
-ACCOUNTS, CLIENTS, QUIET_SECONDS, LONGEST_SECONDS = 50_000, 4, 8.0, 300.0
+ACCOUNTS, CLIENTS, LONGEST_SECONDS = 50_000, 4, 400.0
+WINDOW_SECONDS, SETTLE_SECONDS, LEAST_WINDOWS = 1.0, 0.2, 6
+GO, HALT = b"go\n", b"halt\n"
 _WORK = "update load.account set balance = balance + 1 where id = $1"
 _LOOK = "select sum(balance) from load.account where id between $1 and $1 + 400"
 
@@ -53,7 +56,7 @@ class Load:
 
     def __init__(self, pool: asyncpg.Pool, rate: float) -> None:
         self._pool, self._rate, self._dice = pool, rate, random.Random(7)
-        self.latencies: list[float] = []
+        self.done: list[tuple[float, float]] = []
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -70,12 +73,16 @@ class Load:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_WORK, which)
             await connection.fetchval(_LOOK, which)
-        self.latencies.append(monotonic() - due)
+        self.done.append((due, monotonic() - due))
 
-    def p95(self) -> float:
-        """Of what was measured since the last call, in milliseconds."""
-        found, self.latencies = sorted(self.latencies), []
-        return 1000 * found[int(len(found) * 0.95)]
+    def within(self, windows: Sequence[tuple[float, float]]) -> list[float]:
+        """Latencies of what was due in one of these."""
+        return [took for due, took in self.done if any(start <= due < end for start, end in windows)]
+
+
+def p95(latencies: Sequence[float]) -> float:
+    """In milliseconds."""
+    return 1000 * sorted(latencies)[int(len(latencies) * 0.95)]
 
 
 class Backends:
@@ -100,20 +107,57 @@ class Backends:
             await asyncio.sleep(0.1)
 
 
-async def scanned(url: str, state: str, pace: str) -> dict[str, Any]:
-    """One full scan in a process of its own at the lowest priority; its manifest, and the CPU seconds that it cost the server."""
+async def scanned(url: str, state: str, pace: str) -> tuple[dict[str, Any], list[tuple[float, float]], list[tuple[float, float]]]:
+    """One full scan in a process of its own, halted and let go on in turns: its manifest with the CPU seconds that it cost the server, and
+    when it ran and when it was halted, from its first statement on."""
     command = [sys.executable, "-m", "bench.discovery.beside", "--scan", pace]
     environment = dict(os.environ) | {"BENCH_URL": url, "BENCH_STATE": state}
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE, preexec_fn=lambda: os.nice(19))
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=lambda: elsewhere(0)
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    await process.stdout.readline()  # it has loaded all that it needs
     backends = Backends(url)
     watching = asyncio.create_task(backends.watch())
+    said = asyncio.create_task(process.stdout.read())
+    on, off = list[tuple[float, float]](), list[tuple[float, float]]()
     async with asyncio.timeout(LONGEST_SECONDS):
-        out, _ = await process.communicate()
+        while not said.done():
+            for word, windows in ((GO, on), (HALT, off)):
+                process.stdin.write(word)
+                await asyncio.sleep(SETTLE_SECONDS)  # what the server was asked already comes to its end
+                began = monotonic()
+                await asyncio.wait({said}, timeout=WINDOW_SECONDS)
+                if not said.done():
+                    windows.append((began, monotonic()))
+        await process.wait()
     watching.cancel()
     if process.returncode:
         raise SystemExit("the scan did not end")
-    manifest: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return manifest | {"server_cpu": round(backends.seconds, 2)}
+    manifest: dict[str, Any] = json.loads(said.result().splitlines()[-1])
+    return manifest | {"server_cpu": round(backends.seconds, 2)}, on, off
+
+
+def elsewhere(pid: int) -> None:
+    """As if this process ran on another machine: it gets a processor when nobody else wants one."""
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+async def halted_by_words() -> None:
+    """Lets nothing be asked of the source from the word `halt` on our input until the word `go`; begins halted."""
+    from services.discovery.pacing import Pacer
+
+    gate, loop, reader, rest = asyncio.Event(), asyncio.get_running_loop(), asyncio.StreamReader(), Pacer.rest
+
+    async def rested(self: Pacer, worked: float) -> None:
+        await rest(self, worked)
+        await gate.wait()
+
+    Pacer.rest = rested  # type: ignore[method-assign]
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while word := await reader.readline():
+        (gate.set if word == GO else gate.clear)()
 
 
 async def scan(pace: str) -> None:
@@ -127,6 +171,7 @@ async def scan(pace: str) -> None:
     from shared.db.pool import open_pool
     from shared.db.seats import Seats
     from shared.egress import Surroundings
+    from shared.evidence.count import count_columns
     from shared.observe import tracing
 
     url, state = os.environ["BENCH_URL"], os.environ["BENCH_STATE"]
@@ -150,7 +195,11 @@ async def scan(pace: str) -> None:
         await unit.enqueue(jobs, spec.key, "person", tracing.root())
     job = await jobs.claim("scan")
     assert job is not None
+    count_columns([["x"]], [0])  # detectors are made ready once a process, not once a scan
+    listening = asyncio.create_task(halted_by_words())
+    print("ready", flush=True)
     await Scanner(store, jobs, sources, tries=1).work(job)
+    listening.cancel()
     await jobs.finish(pool, job)
     found = await store.scan(id)
     assert found is not None
@@ -161,44 +210,38 @@ async def scan(pace: str) -> None:
     await pool.close()
 
 
-async def measure(url: str, state: str, rate: float, rounds: int) -> None:
-    """Quiet, each pace, quiet, …; a round's ratio is over the quiet times before and after it."""
+async def measure(url: str, state: str, rate: float, rounds: int, paces: Sequence[str]) -> None:
+    """Of each pace, as many scans as asked for: p95 while they run over p95 while they are halted, all windows of a kind together; and the
+    same ratio between every other window of those where they are halted, which tells what the machine does by itself."""
     pool = await asyncpg.create_pool(url, min_size=CLIENTS, max_size=CLIENTS)
     load = Load(pool, rate)
     running = asyncio.create_task(load.run())
     await asyncio.sleep(3)
-    ratios: dict[str, list[float]] = {pace: [] for pace in PACES}
-    manifests: dict[str, dict[str, Any]] = {}
-    for _ in range(rounds):
-        for pace in PACES:
-            quiet = [await quiet_p95(load)]
-            manifests[pace] = await scanned(url, state, pace)
-            busy = load.p95()
-            quiet.append(await quiet_p95(load))
-            ratios[pace].append(busy / (sum(quiet) / 2))
-            print(json.dumps({"pace": pace, "p95_ms": round(busy, 2), "quiet_p95_ms": [round(each, 2) for each in quiet]}), flush=True)
-    running.cancel()
-    for pace in PACES:
-        found, manifest = round(median(ratios[pace]), 2), manifests[pace]
+    for pace in paces:
+        on, off = list[tuple[float, float]](), list[tuple[float, float]]()
+        for _ in range(rounds):
+            manifest, ran, halted = await scanned(url, state, pace)
+            on, off = on + ran, off + halted
         told = {
             "seconds": manifest["seconds"],
             "server_cpu_seconds": manifest["server_cpu"],
             "tables": manifest["tables"],
             "steps": [each["cause"] for each in manifest.get("pace", ())],
         }
-        holds = found <= 1.1 if pace != "aggressive" else None
-        say(f"p95 of a load, beside a {pace} scan", found, "x", "<= 1.1 x" if holds is not None else "", holds, **told)
-
-
-async def quiet_p95(load: Load) -> float:
-    """Of some seconds without a scan."""
-    load.latencies.clear()
-    await asyncio.sleep(QUIET_SECONDS)
-    return load.p95()
+        if len(off) < LEAST_WINDOWS:
+            print(json.dumps({"pace": pace, "windows": len(off), "too": "short to be measured"} | told), flush=True)
+            continue
+        beside, alone = load.within(on), load.within(off)
+        noise = p95(load.within(off[::2])) / p95(load.within(off[1::2]))
+        told |= {"p95_ms": round(p95(beside), 2), "halted_p95_ms": round(p95(alone), 2), "noise": round(noise, 2), "windows": len(off)}
+        found = round(p95(beside) / p95(alone), 2)
+        bar = pace == "conservative"
+        say(f"p95 of a load, beside a {pace} scan", found, "x", "<= 1.1 x" if bar else "", found <= 1.1 if bar else None, **told)
+    running.cancel()
 
 
 async def migrated(state: str) -> None:
-    """Discovery's own tables."""
+    """Discovery's own tables. Their server writes to the disk that the load commits to, which elsewhere it would not."""
     from shared.bus.migrations import FOLDER
     from shared.db import circuits
     from shared.db.migrate import migrate
@@ -207,6 +250,8 @@ async def migrated(state: str) -> None:
     own = Path(__file__).parents[2]
     pool = await open_pool(state, schema="discovery", application_name="bench")
     await migrate(pool, schema="discovery", folders=[FOLDER, own / "services" / "discovery" / "migrations"])
+    for statement in ("alter system set fsync = off", "alter system set synchronous_commit = off", "select pg_reload_conf()"):
+        await pool.execute(statement)
     await pool.close()
     await circuits.prepare(state)
 
@@ -214,9 +259,10 @@ async def migrated(state: str) -> None:
 def main() -> None:
     """Two servers, the source's and the state's; the rounds; the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=60.0, help="transactions a second")
+    parser.add_argument("--tables", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=100.0, help="transactions a second")
+    parser.add_argument("--paces", nargs="*", default=PACES)
     parser.add_argument("--scan", metavar="PACE", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.scan:
@@ -225,9 +271,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="pursight-bench-") as work:
         with EmbeddedPostgres(Path(work) / "source") as source, EmbeddedPostgres(Path(work) / "state") as state:
+            server = psutil.Process(int((state.data / "postmaster.pid").read_text().split()[0]))
+            for process in (server, *server.children()):  # those to come take after their parent
+                elsewhere(process.pid)
             asyncio.run(make(source.url, wanted.tables))
             asyncio.run(migrated(state.url))
-            asyncio.run(measure(source.url, state.url, wanted.rate, wanted.rounds))
+            asyncio.run(measure(source.url, state.url, wanted.rate, wanted.rounds, wanted.paces))
         source.discard()
         state.discard()
 

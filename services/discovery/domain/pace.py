@@ -41,7 +41,7 @@ class Manner(NamedTuple):
 
 
 MANNERS = {
-    "conservative": Manner(begins=1, highest=2, active=0.25, slower=2.0, lag_seconds=5.0, wait_seconds=0.5, quiet=5),
+    "conservative": Manner(begins=1, highest=1, active=0.1, slower=2.0, lag_seconds=5.0, wait_seconds=0.5, quiet=5),
     "balanced": Manner(begins=4, highest=4, active=6, slower=4.0, lag_seconds=15.0, wait_seconds=2.0, quiet=3),
     "aggressive": Manner(begins=4, highest=5, active=32, slower=10.0, lag_seconds=60.0, wait_seconds=10.0, quiet=1),
 }
