@@ -20,6 +20,7 @@ from tests.pg_pair import PASSWORD, PgPair
 from tests.pgbouncer import bouncing
 
 TABLES = 130  # more than one chunk
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 LOCK = 7  # who holds it keeps `reader` from reading shop.slow
 WAITS = "select true from pg_stat_activity where usename = 'reader' and wait_event = 'advisory'"
 SQL = f"""drop schema if exists shop cascade; create schema shop; grant usage on schema shop to scan, reader;
@@ -111,6 +112,8 @@ def test_who_is_read(in_house: Any, shop: PgPair, monkeypatch: pytest.MonkeyPatc
             async with house.scanner._sources.open(connected_to(shop, **changed), "", avoid) as line:
                 return {f"localhost:{port}": name for name, port in shop.ports.items()}[line.address]
 
+        async with house.scanner._sources.open(connected_to(shop), TRACE):
+            assert shop.sessions("a", f"pursight-discovery {TRACE}") == 1  # so the server's own people find the trace
         near, far = {"replica_members": ["b"]}, {"replica_members": ["b"], "max_lag_seconds": 0.05}
         assert await read(replica_config=near) == "b"
         assert await read(frozenset({f"localhost:{shop.ports['b']}"}), replica_config=near) == "a"
