@@ -188,7 +188,9 @@ class JobConfigs:
             else:
                 derived, targets = await keep_job(unit, judged, where, cause, self._house, said_at=unit.bus.now)
                 await unit.enqueue(self._jobs, targets)
-                unit.bus.audit(cause.tenant, actor_of(request), "job.submit", judged.key, cause)
+                unit.bus.audit(cause.tenant, actor_of(request), "job.submit", judged.key, cause, *_result(derived))
+        if derived.problems:
+            return _refused("job", derived.problems)
         resources, skipped = placed(judged.job)
         runs_on = {"resources": [each.target for each in resources], "skipped": [each.as_dict() for each in skipped]}
         body = {"job": judged.key, **_plan(derived), "change": _change(before.tags if before else (), derived.tags), **runs_on}
@@ -223,6 +225,11 @@ class JobConfigs:
         name = SourceName.parse(judged.key)
         check(request, action, name.tenant, name.name)
         return judged
+
+
+def _result(derived: DerivedJob) -> tuple[str, str]:
+    """For the ledger: whether the job was kept, and why not."""
+    return ("failed", ", ".join(sorted({each.code for each in derived.problems}))) if derived.problems else ("allowed", "")
 
 
 def _plan(derived: DerivedJob) -> dict[str, Any]:

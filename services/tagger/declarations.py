@@ -173,11 +173,14 @@ async def plan_job(unit: TaggerUnit, job: JobConfig, key: str, where: Where, cau
 async def keep_job(
     unit: TaggerUnit, judged: JudgedJob, where: Where, cause: AnyCause, house: House, *, said_at: datetime
 ) -> tuple[DerivedJob, list[str]]:
-    """Keep a job, say its tags and what of it carries none; returns with them the resources to look at, none where a newer job is kept."""
+    """Keep a job, say its tags and what of it carries none; returns with them the resources to look at. Nothing is kept where a newer
+    job is, or where the operator's policy has `problems` with its tags."""
     job, key = judged.job, judged.key
     assert job, "the caller refuses what is no job"
     before = await unit.declarations.job(key)
     derived = await plan_job(unit, job, key, where, cause, house)
+    if derived.problems:
+        return derived, []
     resources, skipped = placed(job)
     tenant = SourceName.parse(key).tenant
     kept = await unit.declarations.save_job(key, tenant, judged.document, derived, origin=where.name, said_at=said_at, skipped=skipped)

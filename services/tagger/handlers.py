@@ -161,11 +161,12 @@ async def on_job_submitted(batch: Sequence[Received[JobSubmitted]], *, store: St
             problems = judged.problems if allowed else (_not_allowed(actor.id),)
             if judged.job and allowed:
                 where = Where(f"job.submitted:{received.id}")
-                _, targets = await keep_job(unit, judged, where, received, house, said_at=received.time)
+                derived, targets = await keep_job(unit, judged, where, received, house, said_at=received.time)
                 await unit.enqueue(jobs, targets)
-            else:
+                problems = derived.problems
+            if problems:
                 unit.bus.emit(JobRejected(job=judged.key, problems=problems, request_id=received.id), key=judged.key, cause=received)
-            result = "allowed" if judged.job and allowed else "failed" if allowed else "denied"
+            result = "denied" if not allowed else "failed" if problems else "allowed"
             codes = ", ".join(sorted({problem.code for problem in problems}))[:200]
             unit.bus.audit(tenant, actor.id, "job.submit", judged.key, received, result, codes)
 

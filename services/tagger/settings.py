@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.tagger.domain.claims import as_it_is
 from services.tagger.domain.house import House
 from services.tagger.domain.privacy import handle_of, holds_personal
+from services.tagger.gateway.policies import load_policy
 from shared.settings import ServiceSettings
 
 
@@ -26,9 +27,16 @@ class HouseSettings(BaseSettings):
         default="restore", description="what is done where somebody changed a tag of ours: put it back, or only say so"
     )
 
+    tag_policy: str = Field(
+        default="",
+        description="file with the tags that a job must have, each with the values that it may have; empty: none",
+        examples=["/etc/pursight/tags.yaml"],
+    )
+
     def house(self) -> House:
-        """As the domain takes them."""
-        return House(holds_personal, as_it_is if self.owner_mail else handle_of, self.tag_prefix, self.tag_drift)
+        """As the domain takes them. Raises UsageError where the policy's file is wrong."""
+        owner = as_it_is if self.owner_mail else handle_of
+        return House(holds_personal, owner, self.tag_prefix, self.tag_drift, load_policy(self.tag_policy))
 
 
 class TaggerSettings(HouseSettings, ServiceSettings):

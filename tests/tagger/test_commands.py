@@ -85,6 +85,26 @@ def test_the_operators_decisions_hold_in_the_shell_too(job: Path, monkeypatch: p
         run("run", "--config", str(job))
 
 
+def test_the_operators_tag_policy(job: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What must be there and what may stand in it, by line of the job; in every mode."""
+    policy = tmp_path / "tags.yaml"
+    policy.write_text("cost_center: [data-*]\nProject: []\nBusinessTags: [sales, analytics]\n")
+    monkeypatch.setenv("PURSIGHT_TAG_POLICY", str(policy))
+    assert "This job is fine." in run("run", "--config", str(job))
+    policy.write_text("CostCenter: [team-*]\nBusinessTags: [sales]\nShift: []\n")
+    for mode in ("validate", "plan", "apply"):
+        done = CliRunner().invoke(shell, ["run", "--config", str(job), "--mode", mode, "--json"])
+        assert isinstance(done.exception, UsageError)
+        assert [(each["field"], each["code"], each["line"] > 0) for each in json.loads(done.stdout)["problems"]] == [
+            ("finops.cost_center", "tag_not_allowed", True),
+            ("finops.business_tags", "tag_not_allowed", True),
+            ("infrastructure.metadata.tags.Shift", "tag_required", True),
+        ]
+    policy.write_text("- CostCenter")
+    with pytest.raises(UsageError, match="PURSIGHT_TAG_POLICY"):
+        run("run", "--config", str(job))
+
+
 def test_the_same_file_on_another_cloud(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the environment differs."""
     for name, value in {"CLOUD_PLATFORM": "gke", "CLUSTER_ID": "etl", "DATA_BUCKET": "gs://acme-data-lake"}.items():

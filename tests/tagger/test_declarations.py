@@ -188,6 +188,28 @@ async def test_a_wrong_job_is_answered_alike(house: House, http: httpx.AsyncClie
     assert (await http.get("/jobs/acme/postgres_orders")).status_code == 404
 
 
+async def test_a_job_that_breaks_the_operators_policy(house: House, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused by event and over HTTP, with what is missing; what its contract says counts; one that is kept already stays."""
+    bare = {key: value for key, value in JOB.items() if key != "finops"}
+    for key, values in {"CostCenter": (), "Domain": ("sales", "hr")}.items():
+        monkeypatch.setitem(RULE.policy, key, values)  # type: ignore[arg-type]
+    await house.submitted(bare, UPSTREAM)
+    event = await one(house, "job.rejected")
+    assert [(each["field"], each["code"]) for each in event["problems"]] == [
+        ("finops.cost_center", "tag_required"),
+        ("infrastructure.metadata.tags.Domain", "tag_required"),
+    ]
+    for address in ("/jobs", "/jobs?dry_run=true"):
+        answer = await http.post(address, json=bare)
+        assert (answer.status_code, answer.json()["problems"]) == (422, event["problems"])
+    assert (await http.get("/jobs/acme/postgres_orders")).status_code == 404
+    await house.published(contract())
+    assert (await http.post("/jobs", json=bare)).status_code == 201
+    monkeypatch.setitem(RULE.policy, "Domain", ("hr",))  # type: ignore[arg-type]
+    assert (await http.post("/jobs", json=bare | {"environment": "dev"})).json()["problems"][0]["code"] == "tag_not_allowed"
+    assert tags_of((await http.get("/jobs/acme/postgres_orders")).json())["Environment"] == "prod"
+
+
 async def test_contracts_over_http(house: House, http: httpx.AsyncClient) -> None:
     """Checked, published as an event, shown in ODCS and as written, compared before it is published, and taken from what was found."""
     await house.evaluated(make_evaluated(spec=SOURCE))

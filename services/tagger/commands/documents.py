@@ -39,6 +39,11 @@ def contract_from(which: str, *, json_output: bool, name: str = "") -> tuple[Nor
     return judged.contract, Where(given.name, given.lines)
 
 
+def written_at(where: Where) -> Written:
+    """The file that a job or contract came from, for what is told of its lines."""
+    return Written(where.name, {}, dict(where.lines))
+
+
 def refused(given: Written, problems: Sequence[Problem], kind: str, *, json_output: bool) -> UsageError:
     """Every problem with its line: all as JSON, or a line each where there are several."""
     listed = [{**problem.model_dump(), "line": given.line_of(problem.field)} for problem in problems]

@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from services.tagger.commands.documents import refused
+from services.tagger.commands.documents import refused, written_at
 from services.tagger.commands.measured import tell
 from services.tagger.domain.declared import Where
 from services.tagger.domain.job import DerivedJob
@@ -29,7 +29,6 @@ from services.tagger.domain.surroundings import environment
 from services.tagger.domain.variables import Variables, as_hcl, as_json, carried, declared_in, variables_of
 from services.tagger.gateway.runs import BACKEND, Record, Run, run_of, write_private
 from services.tagger.gateway.terraform import Limits, Terraform, found_program
-from shared.cli.files import Written
 from shared.cli.output import plain, stderr, stdout, table
 from shared.contracts.job import JobConfig
 from shared.errors import PurSightError, UsageError
@@ -251,7 +250,7 @@ def exported(given: Infrastructure, *, out: str, json_output: bool) -> dict[str,
 def _handed_over(given: Infrastructure, run: Run, outputs: dict[str, Any], out: str, *, json_output: bool) -> dict[str, Any]:
     found = outputs_of(outputs, given.job.infrastructure.outputs)
     if found.problems:
-        raise refused(_written(given.where), found.problems, "job", json_output=json_output)
+        raise refused(written_at(given.where), found.problems, "job", json_output=json_output)
     folder = Path(out) if out else run.path
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,7 +276,7 @@ def _variables(given: Infrastructure, *, json_output: bool) -> Variables:
     texts = [file.read_text("utf-8", "replace") for file in sorted((*given.folder.glob("*.tf"), *given.folder.glob("*.tofu")))]
     found = variables_of(given.job, given.derived, declared_in("\n".join(texts)))
     if found.problems:
-        raise refused(_written(given.where), found.problems, "job", json_output=json_output)
+        raise refused(written_at(given.where), found.problems, "job", json_output=json_output)
     return found
 
 
@@ -364,10 +363,6 @@ def _home() -> Path:
 
 def _run(given: Infrastructure, doing: str) -> AbstractContextManager[Run]:
     return run_of(_home(), given.folder, given.name, doing)
-
-
-def _written(where: Where) -> Written:
-    return Written(where.name, {}, dict(where.lines))
 
 
 def _who() -> str:

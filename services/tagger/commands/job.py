@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from services.tagger.commands import checks, infrastructure
-from services.tagger.commands.documents import contract_from, job_from
+from services.tagger.commands.documents import contract_from, job_from, refused, written_at
 from services.tagger.commands.house import house
 from services.tagger.domain.declared import Where
 from services.tagger.domain.job import DerivedJob, derive_job
@@ -48,6 +48,8 @@ def run(config: str, mode: str, *, asset: str = "", json_output: bool = False, *
     job, where = job_from(config, json_output=json_output)
     contract = _contract(job, config, asset, json_output=json_output)
     derived = derive_job((job, where), contract, (), now=datetime.now(UTC), cause="pursight run", house=house())
+    if derived.problems:
+        raise refused(written_at(where), derived.problems, "job", json_output=json_output)
     if mode == "validate":
         infrastructure.validated(infrastructure.of_job(job, where, derived, config), json_output=json_output)
         return _valid(job, contract, derived, json_output=json_output)

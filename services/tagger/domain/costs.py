@@ -58,7 +58,7 @@ def tag_key(by: str) -> str:
 def key_at(key: str, target: Literal["aws", "gcp"], prefix: str) -> str:
     """What a cloud's report calls a tag: one of ours, or one that begins as all of ours do, by the same rules as it was written.
 
-    >>> key_at("CostCenter", "aws", "gov"), key_at("CostCenter", "gcp", "gov"), key_at("gov:Shift", "gcp", "gov")
+    >>> key_at("CostCenter", "aws", "gov"), key_at("CostCenter", "gcp", "gov"), key_at("gov:shift", "gcp", "gov")
     ('gov:CostCenter', 'gov_cost_center', 'gov_shift')
     """
     begun = under(prefix, RULES["aws"])

@@ -13,8 +13,10 @@ from services.tagger.domain.house import House
 from services.tagger.domain.labels import RULES, Converted, Rules, convert
 from services.tagger.domain.odcs import Normal
 from services.tagger.domain.plan import Conflict, digest, plan, stamped
+from services.tagger.domain.policy import broken, problems_of
 from services.tagger.domain.vocabulary import importance
 from shared.contracts.job import JobConfig
+from shared.contracts.source import Problem
 from shared.contracts.tags import Tag
 
 
@@ -22,13 +24,14 @@ from shared.contracts.tags import Tag
 class DerivedJob:
     """The tags of everything that the job runs on, most important first, which claims lost, and what scans found in its asset.
 
-    `prefix`: how all our keys begin on what carries them.
+    `prefix`: how all our keys begin on what carries them; `problems`: what the operator's policy asks for and the job does not have.
     """
 
     tags: tuple[Tag, ...]
     conflicts: tuple[Conflict, ...]
     facts: tuple[Fact, ...] = ()
     prefix: str = ""
+    problems: tuple[Problem, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -71,4 +74,6 @@ def derive_job(
         claims += contract_claims(*contract, house.owner)
     planned = plan(claims, personal=house.personal)
     tags = stamped(planned.tags, before, now=now, trace_id=trace_id, cause=cause)
-    return DerivedJob(tuple(sorted(tags, key=lambda tag: importance(tag.key))), planned.conflicts, facts, house.prefix)
+    told = tuple(broken(planned.tags, house.policy))
+    sorted_tags = tuple(sorted(tags, key=lambda tag: importance(tag.key)))
+    return DerivedJob(sorted_tags, (*planned.conflicts, *told), facts, house.prefix, problems_of(told, house.policy))

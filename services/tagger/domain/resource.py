@@ -15,6 +15,7 @@ from services.tagger.domain.house import House
 from services.tagger.domain.labels import RULES, Converted, convert, convert_for_object, under
 from services.tagger.domain.odcs import Normal
 from services.tagger.domain.plan import Conflict, digest, plan, stamped
+from services.tagger.domain.policy import broken
 from services.tagger.domain.targets import Resource, rules_of
 from services.tagger.domain.vocabulary import importance
 from services.tagger.domain.wish import Wish
@@ -111,7 +112,7 @@ def derive_resource(
         planned = plan(_claims(state, house.owner), personal=house.personal)
         stamps = stamped(planned.tags, state.tags, now=now, trace_id=trace_id, cause=cause)
         tags = tuple(sorted(stamps, key=lambda tag: importance(tag.key)))
-        conflicts = planned.conflicts
+        conflicts = (*planned.conflicts, *broken(planned.tags, house.policy))
     converted = _converted(state, tags, house)
     rules = rules_of(state.resource)
     many = rules.most if rules.name != "kubernetes" else UNCOUNTED
