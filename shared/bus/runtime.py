@@ -158,10 +158,12 @@ class Bus:
         with suppress(Exception):
             async with asyncio.timeout(5.0):
                 await self._relay.drain()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        while self._tasks:  # more than once, because a library may lose one that comes together with what it waited for
+            for task in self._tasks:
+                task.cancel()
+            done, _ = await asyncio.wait(self._tasks, timeout=1.0)
+            await asyncio.gather(*done, return_exceptions=True)
+            self._tasks = [task for task in self._tasks if not task.done()]
         await self._sender.stop()
         if "_executor" in vars(self):
             self._executor.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -33,3 +34,20 @@ async def test_a_bell_hides_no_end(wait: Callable[[asyncio.Event, float], Awaita
     done, _ = await asyncio.wait({listening}, timeout=5)
     listening.cancel()
     assert done
+
+
+async def test_a_chore_that_lost_its_end_is_ended_again(rig: Any) -> None:
+    """As a library does that waits by `wait_for` itself."""
+    bus = await rig.bus("discovery", await rig.pool("discovery"))
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    chore = asyncio.create_task(deaf())
+    bus._tasks.append(chore)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await bus.stop()
+    assert chore.cancelled()
