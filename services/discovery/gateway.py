@@ -40,6 +40,7 @@ from shared.sources.failures import BY_CODE, circuit_open, failure_of
 BY_TRANSACTION = ("transaction", "statement")
 CONFLICT = "recovery_conflict"
 _AFTER_REFUSAL_SECONDS = 0.1  # as if so long had been worked: at the slowest pace a rest of nearly a second
+_OF_STATISTICS = frozenset({"statement_timeout", "lock_timeout", "no_privilege", "server_error"})  # the line is whole, the scan goes on
 _FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 
 
@@ -304,8 +305,14 @@ class Line:
             if self.spent():
                 return [None for _ in tables]
             asked = monotonic()
-            found = await self._samplers[0].estimates(tables)
-            await self.pacer.rest(monotonic() - asked)
+            try:
+                found = await self._samplers[0].estimates(tables)
+            except PurSightError as error:
+                if error.code not in _OF_STATISTICS:
+                    raise
+                return [Counted({}, 0, 0, whole=False, left_out=error.code) for _ in tables]
+            finally:
+                await self.pacer.rest(monotonic() - asked)
         return [_estimated(facts, known) for facts, known in zip(tables, found, strict=True)]
 
     async def _share(self, number: int, todo: deque[SampleTask], samples: dict[int, Sample], most: int) -> None:

@@ -104,6 +104,7 @@ class SchemaChange(Contract):
     kind: Known[
         Literal[
             "created",
+            "restored",
             "column_added",
             "column_dropped",
             "column_renamed",

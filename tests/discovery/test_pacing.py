@@ -15,7 +15,8 @@ from services.discovery.members import Opened
 from services.discovery.pacing import Pacer
 from shared.contracts.connection import ConnectionPlan
 from shared.contracts.source import DataSource, ScanBudget
-from shared.sources.base import Load, Sample, SampleTask, TableFacts, TableMark
+from shared.errors import Failed
+from shared.sources.base import Estimate, Load, Sample, SampleTask, TableFacts, TableMark
 from shared.sources.failures import BY_CODE
 
 
@@ -38,6 +39,11 @@ class Server:
     async def load(self) -> Load:
         return Load(self._active)
 
+    async def estimates(self, tables: Sequence[TableFacts]) -> list[dict[str, Estimate]]:
+        if not self._refusals:
+            return [{"a": Estimate(1 / 3, 1234.5, 7.77)} for _ in tables]
+        raise BY_CODE["statement_timeout" if self._refusals == 1 else "connection_reset"].error()
+
     async def sample(self, tasks: Sequence[SampleTask]) -> list[Sample]:
         await asyncio.sleep(0)
         self.asked.append(len(tasks))
@@ -45,6 +51,13 @@ class Server:
         if len(self.asked) <= self._refusals:
             return [Sample(task.token, 0, (), BY_CODE["throttled"].diagnosis()) for task in tasks]
         return [Sample(task.token, 1, (("x",),)) for task in tasks]
+
+
+def line_to(servers: Sequence[Server], stack: AsyncExitStack, pacer: Pacer) -> Line:
+    plan = ConnectionPlan(host="h", port=1, database="d", username="u", secret="", tls_mode="disable")
+    line = Line(stack, Opened(servers[0], plan, stack), None, len(servers), None, pacer)  # type: ignore[arg-type]
+    line._samplers = list(servers)  # type: ignore[arg-type]
+    return line
 
 
 async def read(monkeypatch: pytest.MonkeyPatch, servers: Sequence[Server], tables: int, **spec: Any) -> tuple[Pacer, list[Sample | None]]:
@@ -55,11 +68,9 @@ async def read(monkeypatch: pytest.MonkeyPatch, servers: Sequence[Server], table
         rested.append(worked)
 
     monkeypatch.setattr(Pacer, "rest", rest)
-    plan = ConnectionPlan(host="h", port=1, database="d", username="u", secret="", tls_mode="disable")
     pacer = Pacer.of(DataSource(name="n", database="d", **spec))
     async with AsyncExitStack() as stack:
-        line = Line(stack, Opened(servers[0], plan, stack), None, len(servers), None, pacer)  # type: ignore[arg-type]
-        line._samplers = list(servers)  # type: ignore[arg-type]
+        line = line_to(servers, stack, pacer)
         samples = await line.sample([(f"t{number}", facts(f"t{number}")) for number in range(tables)], 10)
     return pacer, samples
 
@@ -87,3 +98,30 @@ async def test_what_the_budget_does_not_reach_is_not_read(monkeypatch: pytest.Mo
     server = Server(active=9)
     _, samples = await read(monkeypatch, [server], 40, scan_budget=ScanBudget(statements=20))
     assert [bool(sample) for sample in samples] == [True] * 32 + [False] * 8
+
+
+@pytest.mark.parametrize(
+    ("refusals", "budget", "expected"),
+    [
+        (0, {}, [("", {0: b'{"estimates":{"null_share":0.33,"distinct":1200,"mean_bytes":7.8}}'})] * 2),
+        (1, {}, [("statement_timeout", {})] * 2),
+        (0, {"statements": 1}, [None] * 2),
+    ],
+)
+async def test_statistics_are_rough_or_say_why_not(refusals: int, budget: dict[str, int], expected: list[Any]) -> None:
+    """Two digits, so that the next count of the same data says the same; what takes too long is left out, with its code; a budget holds."""
+    pacer = Pacer.of(DataSource(name="n", database="d", scan_budget=ScanBudget(**budget)))
+    server = Server(refusals=refusals)
+    server.statements = 1
+    async with AsyncExitStack() as stack:
+        found = await line_to([server], stack, pacer).estimate([facts("a"), facts("b")])
+    assert [each and (each.left_out, each.evidence) for each in found] == expected
+
+
+async def test_a_line_that_breaks_is_no_missing_statistic() -> None:
+    """It is the scan's matter, which goes on elsewhere."""
+    pacer = Pacer.of(DataSource(name="n", database="d"))
+    async with AsyncExitStack() as stack:
+        with pytest.raises(Failed) as caught:
+            await line_to([Server(refusals=2)], stack, pacer).estimate([facts("a")])
+    assert caught.value.code == "connection_reset"

@@ -16,6 +16,7 @@ from services.discovery.domain.document import Outline, OutlineColumn
 from shared.contracts.asset import SchemaChange
 
 CREATED = (SchemaChange(kind="created"),)
+RESTORED = (SchemaChange(kind="restored"),)
 RESCANNED = (SchemaChange(kind="rescanned"),)
 EVIDENCE_CHANGED = (SchemaChange(kind="evidence_changed"),)
 STATISTICS_CHANGED = (SchemaChange(kind="statistics_changed"),)

@@ -114,8 +114,10 @@ class Teller:
         unit.bus.emit_body(SchemaDiscovered, body, key=found.document.key, cause=self._cause, trace=self._trace())
 
     def _change(self, found: Found, before: Before, after: Outline, digest: str) -> tuple[SchemaChange, ...]:
-        if before.sequence == 0 or before.gone:
+        if before.sequence == 0:
             return drift.CREATED
+        if before.gone:
+            return drift.RESTORED
         if before.fingerprint != found.document.fingerprint:
             facts = found.facts
             filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
@@ -133,7 +135,7 @@ class Teller:
         return own
 
     def _row(self, found: Found, counted: Counted, before: Before, digest: str, after: Outline, change: Sequence[SchemaChange]) -> Row:
-        changed = bool(change) and change not in (drift.CREATED, drift.RESCANNED)
+        changed = bool(change) and change not in (drift.CREATED, drift.RESTORED, drift.RESCANNED)
         texts = [at for at, textual in enumerate(found.facts.textual) if textual]
         empty = found.wanted and counted.whole and counted.rows == 0
         return Row(
