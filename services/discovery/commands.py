@@ -70,7 +70,8 @@ def show(id: Id, json_output: Json = False) -> None:
         lines = f"{each['concurrency']} line(s), {each['batch']} tables at once"
         stdout.print(plain(f"  at {each['at_seconds']:.1f} s: {lines}, {each.get('rest', 0):.0%} rest, because of {each['cause']}"))
     for each in report.get("left_out", ()):
-        stdout.print(plain(f"  left out: {each.get('count', 1)} {each['what']} ({each['why']})"))
+        named = ": " + ", ".join(map(spoken, each["names"])) if each.get("names") else ""
+        stdout.print(plain(f"  left out: {each.get('count', 1)} {each['what']} ({each['why']}){named}"), soft_wrap=True)
 
 
 @app.command()

@@ -96,9 +96,10 @@ class Totals:
     sampled_values: int
     changed: int
     facts: Sequence[tuple[str, str]]
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, tuple[int, Sequence[str]]]  # how many, and the first of them
 
 
+_NAMED = 100  # assets that the manifest names for each reason
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], priority)"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
@@ -176,13 +177,12 @@ class Store:
         sums = await self._pool.fetchrow(_TOTALS.format(_WITHIN.format(3, 4)), source, scan, schemas, tables)
         facts = await self._pool.fetch(f"select key, fingerprint from asset where {_WITHIN.format(2, 3)}", source, schemas, tables)
         reasons = await self._pool.fetch(
-            f"select left_out, count(*) from asset where {_WITHIN.format(2, 3)} and left_out <> '' group by 1 order by 1",
-            source,
-            schemas,
-            tables,
+            f"""select left_out, count(*), (array_agg(key order by key))[:{_NAMED}] from asset
+            where {_WITHIN.format(2, 3)} and left_out <> '' group by 1 order by 1""",
+            *(source, schemas, tables),
         )
         columns, texts, with_evidence, values, changed = sums
-        pairs, counts = [(row[0], row[1]) for row in facts], {row[0]: row[1] for row in reasons}
+        pairs, counts = [(row[0], row[1]) for row in facts], {row[0]: (row[1], row[2]) for row in reasons}
         return Totals(columns, texts, with_evidence, values, changed, facts=pairs, left_out=counts)
 
     async def scans(self, source: str = "", limit: int = 50) -> list[dict[str, Any]]:

@@ -49,8 +49,9 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Non
 
 
 def spoken(key: str) -> str:
-    """A source's or an asset's key as people say it: without the escapes, and without the tenant where it is the usual one."""
-    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in unquote(key.removeprefix(f"{DEFAULT_TENANT}/")))
+    """A source's or an asset's key as people say it: without escapes, the usual tenant, and the schema of a store's root."""
+    said = unquote(key.removeprefix(f"{DEFAULT_TENANT}/").replace(".%2F.", "."))
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in said)
 
 
 def plain(value: Any) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
@@ -14,11 +15,11 @@ SENSITIVITIES = ("restricted", "confidential", "internal", "public")
 COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 CONTROLS, TABLES, CLASSES, PLACES = 8, 5, 12, 3  # what fits on one screen; the pages have the rest
 LEFT_OUT = {
-    "no_privilege": "could not be read by this role, so they are judged by names alone. Let it read them (GRANT SELECT) to see more",
-    "unreadable_file": "cannot be read as the files they seem to be (damaged, encrypted, another format): nobody knows what is in them",
-    "archived": "lie in an archive, so nobody looked into them. Restore them to see more",
-    "shut": "could not be listed: what was known to be in there stands",
-    "mass_removal": "went away at once and are kept until a person asks: more likely a lost privilege than a drop",
+    "no_privilege": "could not be read by this role, so they are judged by names alone; let it read them (GRANT SELECT) to see more",
+    "unreadable_file": "cannot be read as the files they seem to be (damaged, encrypted, another format), so nobody knows what is in them",
+    "archived": "lie in an archive, so nobody looked into them; restore them to see more",
+    "shut": "could not be listed, so what was known to be in there stands",
+    "mass_removal": "went away at once and are kept until a person asks; more likely a lost privilege than a drop",
 }
 EXAMPLES = {  # values that the fields take which controls ask for
     "owner": "team-crm",
@@ -78,7 +79,14 @@ def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> Non
         stdout.print("No tables that this role can see, or no files. Check the name; of a database, grant USAGE on a schema.")
     for left in manifest.get("left_out", ()):
         if words := LEFT_OUT.get(left["why"]):
-            stdout.print(plain(f"{_many(left['count'], 'folder' if left['what'] == 'folders' else 'table')} {words}."), style="yellow")
+            what, names = "folder" if left["what"] == "folders" else "table", left.get("names", ())
+            stdout.print(plain(f"{_many(left['count'], what)} {words}{_first(names, left['count'])}."), style="yellow")
+
+
+def _first(assets: Sequence[str], count: int) -> str:
+    """A few names, and how many there are besides."""
+    named = ", ".join(map(_short, assets[:PLACES]))
+    return (f": {named}" + (f" and {count - PLACES} more" if count > PLACES else "")) if named else ""
 
 
 def _classes(columns: list[Found]) -> None:
@@ -171,4 +179,4 @@ def _colored(word: str, shown: object = None) -> Text:
 
 def _short(asset_key: str) -> str:
     """schema.table of an asset's key, as people write it."""
-    return ".".join(map(spoken, asset_key.rsplit("/", 1)[-1].split(".")[1:]))
+    return spoken(asset_key.rsplit("/", 1)[-1].replace(".%2F.", ".").partition(".")[2])

@@ -395,7 +395,7 @@ def _keys(source: str, run: Run) -> list[tuple[str, str]]:
 
 
 def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float) -> ScanCompleted:
-    left_out = [LeftOut(what="samples", why=why, count=count) for why, count in totals.left_out.items()]
+    left_out = [LeftOut(what="samples", why=why, count=count, names=tuple(names)) for why, (count, names) in totals.left_out.items()]
     if run.kept_back:
         left_out.append(LeftOut(what="removals", why="mass_removal", count=run.kept_back))
     if run.shut:

@@ -76,6 +76,15 @@ def test_what_could_not_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> N
     assert "not_sampled_view" not in shown
 
 
+def test_damaged_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first few, as people write them: what lies at the root has no folder before it."""
+    names = [f"default/drop/drop.{folder}.f{number}%2Eparquet" for folder in ("%2F", "sub") for number in range(2)]
+    report.show(found(), pages="", manifest={"left_out": [{"what": "samples", "why": "unreadable_file", "count": 40, "names": names}]})
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "40 tables cannot be read" in shown
+    assert "nobody knows what is in them: f0.parquet, f1.parquet, sub.f0.parquet and 37 more." in shown
+
+
 def test_what_a_source_does_not_declare_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """However many tables it leaves unknown; and nothing is said where nothing is missing."""
     missing = [{"field": name, "tables": tables, "says": "", "remedy": ""} for name, tables in (("owner", 70), ("labels.retention", 12))]
@@ -101,7 +110,14 @@ def test_a_threshold_is_met_by_what_is_at_least_as_severe(threshold: str, reache
 
 
 @pytest.mark.parametrize(
-    ("key", "said"), [("default/crm", "crm"), ("acme/crm", "acme/crm"), ("default/a%2Eb%2Fc", "a.b/c"), ("default/a%0Ab%1B", "a�b�")]
+    ("key", "said"),
+    [
+        ("default/crm", "crm"),
+        ("acme/crm", "acme/crm"),
+        ("default/a%2Eb%2Fc", "a.b/c"),
+        ("default/a%0Ab%1B", "a�b�"),
+        ("default/d/d.%2F.%2Elocked%2Ecsv", "d/d..locked.csv"),
+    ],
 )
 def test_keys_are_spoken_as_people_write_them(key: str, said: str) -> None:
     """Without escapes, without the usual tenant, and without anything that could steer a terminal."""
