@@ -61,6 +61,11 @@ class AssetName(NamedTuple):
     def source_key(self) -> str:
         return SourceName(self.tenant, self.source).key
 
+    @property
+    def place(self) -> str:
+        """schema.table, as people say it; what lies at the root of a store (`/`) has no schema before it."""
+        return self.table if self.schema == "/" else f"{self.schema}.{self.table}"
+
     @classmethod
     def parse(cls, key: str) -> AssetName:
         """Raises ValueError where `key` is not `tenant/source/database.schema.table`."""

@@ -111,4 +111,4 @@ def listed(value: str) -> Iterator[str]:
 def asset_claims(asset: str) -> Iterator[Claim]:
     """The asset's own name, `schema.table`."""
     name = AssetName.parse(asset)
-    yield Claim("Asset", f"{name.schema}.{name.table}", "asset", Strength.IDENTITY)
+    yield Claim("Asset", name.place, "asset", Strength.IDENTITY)
