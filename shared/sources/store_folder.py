@@ -64,17 +64,15 @@ class FolderStore:
 
     def _inside(self, folder: int, above: str) -> Iterator[tuple[str, int, int]]:
         """What is in a folder now, by name: mode and size."""
-        found = []
         try:
-            with os.scandir(folder) as each_inside:
-                for each in each_inside:
-                    with suppress(FileNotFoundError):  # it went away
-                        about = each.stat(follow_symlinks=False)
-                        found.append((each.name, about.st_mode, about.st_size))
+            with os.scandir(folder) as found:
+                inside = sorted(found, key=lambda each: each.name)
+            for each in inside:
+                with suppress(FileNotFoundError):  # it went away
+                    about = each.stat(follow_symlinks=False)
+                    yield each.name, about.st_mode, about.st_size
         except OSError as error:
             self._missed(above.rstrip("/"), error)
-            return
-        yield from sorted(found)
 
     def _opened(self, folder: int, name: str, key: str) -> int | None:
         try:
