@@ -1,7 +1,8 @@
 """`make quality`: how right the shipped rules and model are on the quality set, as it is, with columns renamed, and on empty tables.
 
 Others judge the same values beside them. `python -m bench.quality.run --alone` leaves these out, `--dataprofiler` adds DataProfiler (2 GB),
-`--rules` leaves tier 2 out, `--meaning` puts tier 3 in (its weights in .venv/extended or installed), without examples.
+`--datahub` DataHub's classifier, `--rules` leaves tier 2 out, `--meaning` puts tier 3 in (its weights in .venv/extended or installed),
+without examples.
 `--misses` prints every wrong answer of `schemas`, with `--renamed` or `--empty` those of that way of looking;
 those of `blind` are never shown.
 """
@@ -15,7 +16,7 @@ import numpy as np
 
 from bench.bars import say
 from bench.evidence.run import presidio_python
-from bench.quality.beside import DATAPROFILER, LABELS, answers_of
+from bench.quality.beside import DATAHUB, DATAPROFILER, LABELS, answers_of
 from bench.quality.figures import Answer, Figures, figures
 from bench.quality.gold import Gold, gold, tables
 from bench.venvs import python_of
@@ -84,15 +85,21 @@ def measure(judge: Judge) -> dict[tuple[str, str], Figures]:
 
 
 def beside(judge: Judge, arguments: list[str]) -> dict[tuple[str, str], Figures]:
-    """Others' figures on the same values; names of columns mean nothing to them. Without those that cannot be installed."""
-    presidio = {theirs: name for name, several in judge.ruleset.elsewhere["presidio"].items() for theirs in several}
+    """Others' figures on the same values; only DataHub's classifier looks at names of columns, too. Without those that cannot be
+    installed."""
+    presidio, datahub = (
+        {theirs: name for name, several in judge.ruleset.elsewhere[whose].items() for theirs in several}
+        for whose in ("presidio", "datahub")
+    )
     others = [("Presidio", presidio_python(), "presidio_labels.py", presidio)]
+    if "--datahub" in arguments:
+        others.append(("DataHub", python_of("datahub", *DATAHUB), "datahub_labels.py", datahub))
     if "--dataprofiler" in arguments:
         others.append(("DataProfiler", python_of("dataprofiler", *DATAPROFILER), "dataprofiler_labels.py", LABELS))
     found: dict[tuple[str, str], Figures] = {}
     for name, python, script, ours in others:
         if python is not None:
-            answers = {part: answers_of(python, script, gold(part), ours) for part in PARTS}
+            answers = {part: answers_of(python, script, gold(part), ours, named=name == "DataHub") for part in PARTS}
             answers["both"] = [answer for part in PARTS for answer in answers[part]]
             found |= {(name, part): figures(some, sensitive_classes(judge)) for part, some in answers.items()}
     return found
