@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -108,11 +108,12 @@ class StoreSession:
         assets = Assets()
         for entry in await anext(self._store.list(), []):
             assets.add(entry)
-        seen = len(assets.all())
-        shut = len(self._shut)
+        self._mark_shut(assets)
+        found = assets.all()
+        readable = sum(asset.files > 0 for asset in found)
         facts, role = self._facts(), self._dial.username or self._spec.cloud_provider
         may_write = isinstance(self._store, FolderStore) and self._store.writable
-        privileges = Privileges(role=role, can_write=may_write, schemas_visible=1, tables_visible=seen + shut, tables_readable=seen)
+        privileges = Privileges(role=role, can_write=may_write, schemas_visible=1, tables_visible=len(found), tables_readable=readable)
         local = isinstance(self._store, FolderStore)
         posture = Posture(
             tls_in_transit=None if local else bool(facts.tls_version),
@@ -163,13 +164,13 @@ class StoreSession:
             count += len(page)
             if count > _MOST_OBJECTS or assets.too_many:
                 raise refusal("too_many_objects")  # a list that was cut would look as if the rest were gone
-        for shut in self._shut:
-            assets.add_shut(shut)
+        self._mark_shut(assets)
         return Listing(assets)
 
-    @property
-    def _shut(self) -> Collection[str]:
-        return self._store.shut if isinstance(self._store, FolderStore) else ()
+    def _mark_shut(self, assets: Assets) -> None:
+        """Only a folder of this machine can be listed while one below cannot."""
+        for folder in self._store.shut if isinstance(self._store, FolderStore) else ():
+            assets.add_shut(folder)
 
 
 class Seen(NamedTuple):
