@@ -13,20 +13,20 @@ from tests.journeys.sink import SpanSink, span_sink
 from tests.journeys.stack import Line, started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sink() -> Iterator[SpanSink]:
     with span_sink() as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def line(tmp_path_factory: pytest.TempPathFactory, sink: SpanSink) -> Iterator[Line]:
     """A stack that all journeys share: use sources and databases of your own, and leave its parts alone."""
     with started(tmp_path_factory.mktemp("line") / "home", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frail]:
     """Another stack, whose parts may be killed."""
     home = tmp_path_factory.mktemp("frail")
