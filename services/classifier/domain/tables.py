@@ -15,7 +15,7 @@ from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.score import TELLING, Candidate, Sight, candidates
-from services.classifier.domain.second import OPEN, Bounds, Open, is_open, judged_again, table_of
+from services.classifier.domain.second import OPEN, Bounds, Open, evened, is_open, judged_again, table_of
 from services.classifier.domain.taxonomy import Combination
 from services.classifier.domain.verdict import Thresholds, decide
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
@@ -120,7 +120,8 @@ class Judge:
     def _by_model(self, tables: Sequence[SchemaDiscovered], looks: Sequence[FirstLook]) -> list[list[ColumnVerdict]]:
         """Tier 2: the model's word on what is open, of all tables at once."""
         if self.model is not None and any(look.opens for look in looks):
-            rows = iter(self.model.judge([table_of(verdicts, opens) for verdicts, opens, _ in looks if opens]))
+            said = self.model.judge([table_of(verdicts, opens) for verdicts, opens, _ in looks if opens])
+            rows = iter(evened(said, [one for look in looks for one in look.opens], self.model))
             for table, (verdicts, opens, _) in zip(tables, looks, strict=True):
                 bounds = self._limits(table)
                 for one in opens:
