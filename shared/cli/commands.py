@@ -57,6 +57,8 @@ def scan_(
     from shared.cli.target import parse
 
     if url and ":" not in url:
+        if name:
+            raise UsageError(f"--name names what a URL registers, and {url} is none", remedy="Leave it out.", code="name_of_a_name")
         return scan.run(lambda _: f"{tenant}/{url}" if tenant else url, json_output=json_output, fail_on=fail_on)
     target = parse(url, name=name, tenant=tenant)
     return scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)

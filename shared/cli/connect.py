@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
+from shared.contracts.names import SourceName
 from shared.errors import Failed, PurSightError, UsageError
 from shared.local.ports import LOOPBACK
 from shared.local.state import Home
@@ -114,6 +116,11 @@ def problem_of(answer: httpx.Response) -> PurSightError:
         remedy=body.get("remedy", ""),
         code=body.get("code", "http"),
     )
+
+
+def path_of(named: SourceName) -> str:
+    """The source's path at the registry. Dots are escaped, too: a name may be nothing else, and `..` in a path leads elsewhere."""
+    return "/sources/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in named)
 
 
 @contextmanager

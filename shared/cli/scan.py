@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
-from shared.cli.connect import Edge, address, edge, elsewhere
+from shared.cli.connect import Edge, address, edge, elsewhere, path_of
 from shared.cli.output import as_json, spoken, stderr
 from shared.cli.pages import way_in
 from shared.cli.stack import interrupted_by_sigterm, say_step
@@ -109,9 +110,10 @@ def known(line: Edge, name: str) -> str:
     tenant, slash, rest = name.partition("/")
     named = SourceName(tenant, rest) if slash and tenant and rest else SourceName(DEFAULT_TENANT, name)
     if _registered(line, named) is None:
+        folder = f"A folder is written file://{quote(str(Path(name).absolute()))}." if Path(name).is_dir() else ""
         raise UsageError(
             f"there is no source {spoken(named.key)}",
-            remedy=f"See `pursight source list`. Write {KNOWN} for a new one.",
+            remedy=folder or f"See `pursight source list`. Write {KNOWN} for a new one.",
             code="unknown_source",
         )
     _again(line, named.key)
@@ -154,7 +156,7 @@ def register(line: Edge, target: Target) -> str:
 def _registered(line: Edge, named: SourceName) -> dict[str, Any] | None:
     """The source of this name as the registry has it."""
     try:
-        return dict(line.get(f"/sources/{quote(named.tenant, safe='')}/{quote(named.name, safe='')}"))
+        return dict(line.get(path_of(named)))
     except UsageError as error:
         if error.code != "unknown_source":
             raise
@@ -232,8 +234,7 @@ def _again(line: Edge, source: str) -> None:
 
     Raises Failed with the diagnosis where the source is still out of reach.
     """
-    name = SourceName.parse(source)
-    path = f"/health/sources/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}"
+    path = f"/health{path_of(SourceName.parse(source))}"
     try:
         before = line.send("POST", f"{path}/check")
     except UsageError:

@@ -7,14 +7,13 @@ import math
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
 from services.registry.commands.showing import tell
-from shared.cli.connect import Edge, address, edge
+from shared.cli.connect import Edge, address, edge, path_of
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, sure, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import published_schema
@@ -36,15 +35,8 @@ def key(name: str) -> str:
     return SourceName(tenant, rest).key if slash and tenant else SourceName(DEFAULT_TENANT, rest or name).key
 
 
-def path_of(name: str) -> str:
-    """The source's path at the registry; the key's own escapes are escaped for the URL."""
-    return _path(SourceName.parse(key(name)))
-
-
-def _path(named: SourceName) -> str:
-    """Dots are escaped, too: a name may be nothing else, and `..` in a path leads elsewhere."""
-    tenant, name = (quote(part, safe="").replace(".", "%2E") for part in named)
-    return f"/sources/{tenant}/{name}"
+def _path(name: str) -> str:
+    return path_of(SourceName.parse(key(name)))
 
 
 def judged(given: Written, *, json_output: bool) -> Judged:
@@ -165,6 +157,8 @@ def list_(json_output: Json = False) -> None:
         found = line.get("/sources")
     if json_output:
         return as_json(found)
+    if not found["sources"]:
+        return stdout.print("No sources yet: `pursight scan URL` or `pursight source add FILE` registers one.")
     specs = [(each, DataSource.model_validate(each["spec"])) for each in found["sources"]]
     rows = [(spoken(each["source"]), spec.engine, spec.location, spec.host, spec.database, each["version"]) for each, spec in specs]
     table("Sources", ("source", "engine", "location", "host", "database", "version"), rows)
@@ -183,7 +177,7 @@ def show(name: Named, json_output: Json = False) -> None:
 
 def _found(line: Edge, name: str) -> str:
     """The path of a registered source, also where its name reads like TENANT/NAME or holds what no new name may. Raises PurSightError."""
-    path = path_of(name)
+    path = _path(name)
     try:
         line.get(path)
     except UsageError as error:
@@ -192,7 +186,7 @@ def _found(line: Edge, name: str) -> str:
         alike = [each["source"] for each in line.get("/sources")["sources"] if spoken(each["source"]) == name]
         if not alike:
             raise
-        return _path(SourceName.parse(alike[0]))
+        return path_of(SourceName.parse(alike[0]))
     return path
 
 
@@ -208,7 +202,7 @@ def _health(line: Edge, path: str) -> Any:
 def failover(name: Named, to: Annotated[str, typer.Option(help="primary or secondary")] = "secondary") -> None:
     """Read a hybrid source from its other endpoint, where that answers."""
     with edge() as line:
-        line.send("POST", f"/health{path_of(name)}/failover", {"to": to})
+        line.send("POST", f"/health{_path(name)}/failover", {"to": to})
     stdout.print(plain(f"{name} is read from its {to} after the next look; `pursight source show {name}` tells."))
 
 
@@ -221,7 +215,7 @@ def edit(
 ) -> None:
     """Change a source: with --set, or in $EDITOR. Refused where somebody else changed it meanwhile."""
     with edge() as line:
-        now = line.get(path_of(name))
+        now = line.get(_path(name))
         at = now["version"] if version is None else version
         given = with_fields(now["spec"], set_) if set_ else in_editor(now["spec"], name=spoken(now["source"]), version=at)
         if given is None:
@@ -264,7 +258,7 @@ def _from_file(which: str, json_output: bool) -> DataSource:
 
 def _from_registry(name: str) -> DataSource:
     with edge() as line:
-        return DataSource.model_validate(line.get(path_of(name))["spec"])
+        return DataSource.model_validate(line.get(_path(name))["spec"])
 
 
 def _driver(engine: str) -> Answer:
