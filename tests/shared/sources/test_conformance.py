@@ -355,7 +355,7 @@ class StoreShip:
         self._tables: dict[str, pyarrow.Table] = {}
         self._files: dict[str, int] = {}
         owner = "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-        self._http = httpx.AsyncClient(base_url=f"{line.behind}/{self._bucket}", headers={"Authorization": owner})
+        self._http = httpx.AsyncClient(base_url=f"{line.behind}/{self._bucket}", headers={"Authorization": owner}, timeout=60)
         self._line.refuse = self._refusal
         at = urlsplit(line.address)
         self._spec = DataSource(name="lake", engine="s3", host=str(at.hostname), port=at.port or 0, database=self._bucket, path="lake")
