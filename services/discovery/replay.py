@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,7 @@ def said(now: Sequence[TableFacts], before: Sequence[TableFacts] | None = None) 
 def _change(facts: TableFacts, before: TableFacts | None) -> tuple[SchemaChange, ...]:
     if before is None:
         return drift.CREATED
-    filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
-    old, new = outline(before.mark.kind, before), outline(facts.mark.kind, facts)
-    return drift.changes(old, new, numbered=facts.numbered, filled=filled)
+    return drift.between(outline(before.mark.kind, before), outline(facts.mark.kind, facts), facts)
 
 
 def _body(facts: TableFacts, change: Sequence[SchemaChange]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class Totals:
 
 _NAMED = 100  # assets that the manifest names for each reason
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
-_URGENCY = "array_position(array['person', 'normal', 'bulk'], priority)"
+_URGENCY = "array_position(array['person', 'normal', 'bulk'], {})"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
         looked_by, said_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth, gone, warm_at)
     select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
@@ -150,7 +150,7 @@ class Store:
         """The most urgent; of these one that was begun before the waiting ones, in the order of asking."""
         row = await self._pool.fetchrow(
             f"""select * from scan where source = $1 and state in ('waiting', 'running')
-            order by {_URGENCY}, state, asked_at, id limit 1""",
+            order by {_URGENCY.format("priority")}, state, asked_at, id limit 1""",
             source,
         )
         return _scan(row) if row else None
@@ -244,7 +244,7 @@ class DiscoveryUnit:
         return bool(
             await self._sql.fetchval(
                 f"""select exists (select from scan where source = $1 and state = 'waiting'
-                and {_URGENCY} < array_position(array['person', 'normal', 'bulk'], $2))""",
+                and {_URGENCY.format("priority")} < {_URGENCY.format("$2")})""",
                 *(scan.source, scan.priority),
             )
         )

@@ -55,6 +55,7 @@ class Facts(Protocol):
     indexed: frozenset[int]
     view_definition: str
     depends_on: Sequence[tuple[str, str]]
+    numbered: bool
 
     @property
     def keys(self) -> Sequence[KeyFacts]: ...

@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
 from typing import Literal
 
 from services.discovery.domain import grade
-from services.discovery.domain.document import Outline, OutlineColumn
+from services.discovery.domain.document import Facts, Outline, OutlineColumn
 from shared.contracts.asset import SchemaChange
 
 CREATED = (SchemaChange(kind="created"),)
@@ -29,6 +30,12 @@ def changes(before: Outline, after: Outline, *, numbered: bool, filled: frozense
     addition. `filled`: positions of the columns that the server fills by itself.
     """
     return (*_columns(before, after, numbered, filled), *_whole(before, after))
+
+
+def between(before: Outline, after: Outline, facts: Facts) -> tuple[SchemaChange, ...]:
+    """The same, with what these facts of `after` tell: whether columns are numbered, and which ones the server fills."""
+    filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
+    return changes(before, after, numbered=facts.numbered, filled=filled)
 
 
 def _columns(before: Outline, after: Outline, numbered: bool, filled: frozenset[int]) -> Iterator[SchemaChange]:

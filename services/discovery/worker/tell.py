@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import compress
 from time import time_ns
 
 from services.discovery.domain import drift, event
@@ -119,9 +118,7 @@ class Teller:
         if before.gone:
             return drift.RESTORED
         if before.fingerprint != found.document.fingerprint:
-            facts = found.facts
-            filled = frozenset({*facts.defaults, *compress(facts.positions, facts.generated)})
-            return drift.changes(Outline.from_json(before.outline), after, numbered=facts.numbered, filled=filled) or drift.RESCANNED
+            return drift.between(Outline.from_json(before.outline), after, found.facts) or drift.RESCANNED
         if before.evidence != digest:
             return drift.STATISTICS_CHANGED if before.looked == self._consent == "statistics" else drift.EVIDENCE_CHANGED
         return drift.RESCANNED if self._scan.mode == "full" else ()
