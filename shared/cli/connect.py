@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from shared.contracts.names import SourceName
+from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.errors import Failed, PurSightError, UsageError
 from shared.local.ports import LOOPBACK
 from shared.local.state import Home
@@ -116,6 +116,12 @@ def problem_of(answer: httpx.Response) -> PurSightError:
         remedy=body.get("remedy", ""),
         code=body.get("code", "http"),
     )
+
+
+def named_as(text: str) -> SourceName:
+    """The source that a person calls NAME or TENANT/NAME."""
+    tenant, _, rest = text.partition("/")
+    return SourceName(tenant, rest) if tenant and rest else SourceName(DEFAULT_TENANT, text)
 
 
 def path_of(named: SourceName) -> str:

@@ -13,12 +13,12 @@ import typer
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
 from services.registry.commands.showing import tell
-from shared.cli.connect import Edge, address, edge, path_of
+from shared.cli.connect import Edge, address, edge, named_as, path_of
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, sure, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import published_schema
 from shared.contracts.judging.source import Judged, judge
-from shared.contracts.names import DEFAULT_TENANT, SourceName
+from shared.contracts.names import SourceName
 from shared.contracts.source import DataSource
 from shared.errors import Failed, PurSightError, UsageError
 
@@ -27,16 +27,6 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Which = Annotated[str, typer.Argument(help="a YAML or JSON file, - for standard input, or a database URL")]
 Named = Annotated[str, typer.Argument(help="NAME, or TENANT/NAME")]
 Version = Annotated[int | None, typer.Option(help="refuse where the source is no longer at this version")]
-
-
-def key(name: str) -> str:
-    """`tenant/name` or just `name` as a source key."""
-    tenant, slash, rest = name.partition("/")
-    return SourceName(tenant, rest).key if slash and tenant else SourceName(DEFAULT_TENANT, rest or name).key
-
-
-def _path(name: str) -> str:
-    return path_of(SourceName.parse(key(name)))
 
 
 def judged(given: Written, *, json_output: bool) -> Judged:
@@ -177,7 +167,7 @@ def show(name: Named, json_output: Json = False) -> None:
 
 def _found(line: Edge, name: str) -> str:
     """The path of a registered source, also where its name reads like TENANT/NAME or holds what no new name may. Raises PurSightError."""
-    path = _path(name)
+    path = path_of(named_as(name))
     try:
         line.get(path)
     except UsageError as error:
@@ -202,7 +192,7 @@ def _health(line: Edge, path: str) -> Any:
 def failover(name: Named, to: Annotated[str, typer.Option(help="primary or secondary")] = "secondary") -> None:
     """Read a hybrid source from its other endpoint, where that answers."""
     with edge() as line:
-        line.send("POST", f"/health{_path(name)}/failover", {"to": to})
+        line.send("POST", f"/health{path_of(named_as(name))}/failover", {"to": to})
     stdout.print(plain(f"{name} is read from its {to} after the next look; `pursight source show {name}` tells."))
 
 
@@ -215,7 +205,7 @@ def edit(
 ) -> None:
     """Change a source: with --set, or in $EDITOR. Refused where somebody else changed it meanwhile."""
     with edge() as line:
-        now = line.get(_path(name))
+        now = line.get(path_of(named_as(name)))
         at = now["version"] if version is None else version
         given = with_fields(now["spec"], set_) if set_ else in_editor(now["spec"], name=spoken(now["source"]), version=at)
         if given is None:
@@ -258,7 +248,7 @@ def _from_file(which: str, json_output: bool) -> DataSource:
 
 def _from_registry(name: str) -> DataSource:
     with edge() as line:
-        return DataSource.model_validate(line.get(_path(name))["spec"])
+        return DataSource.model_validate(line.get(path_of(named_as(name)))["spec"])
 
 
 def _driver(engine: str) -> Answer:

@@ -8,9 +8,8 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import edge
+from shared.cli.connect import edge, named_as
 from shared.cli.output import as_json, plain, stdout, table
-from shared.contracts.names import DEFAULT_TENANT, SourceName
 
 app = typer.Typer(no_args_is_help=True, help="Tags on resources: submit, withdraw, list, diff, apply.")
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
@@ -49,8 +48,7 @@ def submit(
 @app.command()
 def withdraw(job: Annotated[str, typer.Argument(metavar="TENANT/ASSET")], json_output: Json = False) -> None:
     """Forget a job; what it runs on loses the tags that only it called for."""
-    tenant, slash, asset = job.partition("/")
-    key = SourceName(tenant, asset) if slash else SourceName(DEFAULT_TENANT, tenant)
+    key = named_as(job)
     with edge() as line:
         answer = line.send("DELETE", f"/jobs/{quote(key.tenant, safe='')}/{quote(key.name, safe='')}", None)
     if json_output:

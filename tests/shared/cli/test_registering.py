@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.cli import scan
+from shared.cli import registering
 from shared.cli.target import parse
+from shared.contracts.names import SourceName
 from shared.errors import UsageError
 
 KNOWN = {
@@ -29,25 +30,25 @@ def test_what_people_declared_stays() -> None:
     """The URL says how it is reached, within a block, too; another user takes the password of the one before away."""
     target = parse("postgresql://jo@localhost/shop?sslmode=require")
     target.document.update(owner="", labels={}, schedule="1h", description="usual")
-    found = scan._beside_what_is_known(KNOWN, target)
+    found = registering._beside_what_is_known(KNOWN, target)
     assert found == KNOWN["spec"] | {"engine": "postgresql", "port": 5432, "ssl_config": {"ca": "/ca.pem", "mode": "require"}}
-    assert "password_secret" not in scan._beside_what_is_known(KNOWN, parse("postgresql://al@localhost/shop"))
-    assert scan._beside_what_is_known(None, target) == target.document
+    assert "password_secret" not in registering._beside_what_is_known(KNOWN, parse("postgresql://al@localhost/shop"))
+    assert registering._beside_what_is_known(None, target) == target.document
 
 
 def test_a_password_from_elsewhere_is_not_replaced() -> None:
     """Where the source names a store of its own, a variable that happens to be set changes nothing."""
     target = parse("postgresql://jo:given@localhost/shop")
     own = "local:default.shop"
-    assert scan._password(target, {"password_secret": own}, own) == "given"
-    assert scan._password(target, {}, own) == "given"
-    assert scan._password(target, {"password_secret": "vault:kv/shop"}, own) is None
+    assert registering._password(target, {"password_secret": own}, own) == "given"
+    assert registering._password(target, {}, own) == "given"
+    assert registering._password(target, {"password_secret": "vault:kv/shop"}, own) is None
 
 
 def test_a_name_that_nobody_chose_is_not_another_places() -> None:
     """Else a URL would turn one source into another."""
-    named = scan.SourceName("default", "shop")
-    scan._same_place(KNOWN, named, parse("postgresql://jo@localhost/shop"))
-    scan._same_place(KNOWN, named, parse("mysql://jo@localhost/shop", name="shop"))
+    named = SourceName("default", "shop")
+    registering._same_place(KNOWN, named, parse("postgresql://jo@localhost/shop"))
+    registering._same_place(KNOWN, named, parse("mysql://jo@localhost/shop", name="shop"))
     with pytest.raises(UsageError, match="that one is postgresql at localhost, shop"):
-        scan._same_place(KNOWN, named, parse("mysql://jo@localhost/shop"))
+        registering._same_place(KNOWN, named, parse("mysql://jo@localhost/shop"))
