@@ -31,7 +31,9 @@ def mongo(url: str) -> tuple[Document, str | None]:
     seeds = [each for each in hosts.split(",") if each]
     database = unquote(parts.path.lstrip("/"))
     if not seeds or not database:
-        raise bad_url("the database is missing after the host" if seeds else "the host is missing")
+        raise bad_url(
+            "the database is missing after the host" if seeds else "the host is missing", "Write mongodb://USER@HOST:PORT/DATABASE."
+        )
     first, srv = urlsplit(f"//{seeds[0]}"), parts.scheme == "mongodb+srv"
     document: Document = {
         "engine": "mongodb",
@@ -91,8 +93,7 @@ def store(url: str) -> Document:
 def _bucket(engine: str, provider: str) -> Callable[[SplitResult], Document]:
     def read(parts: SplitResult) -> Document:
         if not parts.netloc:
-            scheme = {"s3": "s3", "gcs": "gs"}.get(engine, engine)
-            raise bad_url("the bucket is missing", f"Write {scheme}://BUCKET/PREFIX.")
+            raise bad_url("the bucket is missing", f"Write {parts.scheme}://BUCKET/PREFIX.")
         document = {"engine": engine, "database": unquote(parts.netloc), "cloud_config": {"provider": provider}, "location": "cloud"}
         return document | _prefix(parts.path)
 

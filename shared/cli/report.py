@@ -85,8 +85,7 @@ def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> Non
 
 def _first(assets: Sequence[str], count: int) -> str:
     """A few names, and how many there are besides."""
-    named = ", ".join(map(_short, assets[:PLACES]))
-    return (f": {named}" + (f" and {count - PLACES} more" if count > PLACES else "")) if named else ""
+    return f": {_few(list(map(_short, assets)), count)}" if assets else ""
 
 
 def _classes(columns: list[Found]) -> None:
@@ -135,10 +134,13 @@ def _controls(violations: list[Found]) -> None:
 def _places(held: list[Found]) -> str:
     if len(held) == 1:
         columns = held[0]["columns"]
-        named = ", ".join(columns[:PLACES]) + (f" and {len(columns) - PLACES} more" if len(columns) > PLACES else "")
-        return _short(held[0]["asset"]) + (f" ({named})" if columns else "")
-    named = ", ".join(sorted(_short(violation["asset"]) for violation in held)[:PLACES])
-    return named + (f" and {len(held) - PLACES} more" if len(held) > PLACES else "")
+        return _short(held[0]["asset"]) + (f" ({_few(columns, len(columns))})" if columns else "")
+    return _few(sorted(_short(violation["asset"]) for violation in held), len(held))
+
+
+def _few(names: Sequence[str], count: int) -> str:
+    """The first names of so many."""
+    return ", ".join(names[:PLACES]) + (f" and {count - PLACES} more" if count > PLACES else "")
 
 
 def _undeclared(source: str, asked: list[Found]) -> None:

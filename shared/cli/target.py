@@ -95,7 +95,7 @@ def _of_server(parts: SplitResult, name: str, tenant: str) -> Target:
     port = parts.port or engine_of(SCHEMES[parts.scheme]).port
     database = unquote(parts.path.lstrip("/"))
     if not database:
-        raise bad_url("the database is missing after the host")
+        raise bad_url("the database is missing after the host", f"Write {parts.scheme}://USER@HOST:PORT/DATABASE.")
     host, engine = unquote(parts.hostname or "") or "localhost", SCHEMES[parts.scheme]
     document = {
         "name": name or _name(host, port, database, ENGINES[engine].port),
