@@ -8,21 +8,22 @@ from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import asyncpg
 
+from services.discovery import counting
+from services.discovery.counting import Counted
 from services.discovery.domain.mask import masked
 from services.discovery.domain.pace import Signals
-from services.discovery.domain.plan import NO_STATISTICS, may_sample, seed, why_not_sampled
+from services.discovery.domain.plan import FEW_PARTITIONS, may_sample, seed, why_not_sampled
 from services.discovery.domain.scope import effective
 from services.discovery.members import NoMember, Opened, at, chosen
 from services.discovery.pacing import THROTTLED, Pacer
 from services.discovery.recording import Names, Writer
-from shared.contracts.asset import ColumnEvidence, Estimates
 from shared.contracts.connection import ConnectionPlan, SourceConnected
 from shared.contracts.judging.allowed import Allowed
 from shared.contracts.source import Scope, SslConfig
@@ -30,9 +31,8 @@ from shared.db import circuits
 from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
-from shared.evidence.count import count_columns
 from shared.secrets.sign_in import SignIn
-from shared.sources.base import Dial, Estimate, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
+from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 from shared.sources.failures import BY_CODE, circuit_open, failure_of
@@ -41,7 +41,6 @@ BY_TRANSACTION = ("transaction", "statement")
 CONFLICT = "recovery_conflict"
 _AFTER_REFUSAL_SECONDS = 0.1  # as if so long had been worked: at the slowest pace a rest of nearly a second
 _OF_STATISTICS = frozenset({"statement_timeout", "lock_timeout", "no_privilege", "server_error"})  # the line is whole, the scan goes on
-_FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +51,6 @@ class Patience:
     statement_seconds: float
     sample_seconds: float
     sample_connections: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The evidence of one table in wire form, by column index. `rows`: how many were looked at; `left_out`: why none, or not of all
-    parts."""
-
-    evidence: Mapping[int, bytes]
-    rows: int
-    values: int
-    whole: bool
-    left_out: str = ""
-
-    @property
-    def unread(self) -> bool:
-        """Nothing of it could be read."""
-        return bool(self.left_out) and not self.rows
 
 
 class Sources:
@@ -313,7 +295,7 @@ class Line:
                 return [Counted({}, 0, 0, whole=False, left_out=error.code) for _ in tables]
             finally:
                 await self.pacer.rest(monotonic() - asked)
-        return [_estimated(facts, known) for facts, known in zip(tables, found, strict=True)]
+        return [counting.estimated(facts, known) for facts, known in zip(tables, found, strict=True)]
 
     async def _share(self, number: int, todo: deque[SampleTask], samples: dict[int, Sample], most: int) -> None:
         """One line's part, at most so many tables at a time: it stops where the pace has no room for it."""
@@ -328,7 +310,7 @@ class Line:
     async def count(self, samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
         """Values in, counts out, off the event loop."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._counting, _count_all, samples, facts, rows)
+        return await loop.run_in_executor(self._counting, counting.counted, samples, facts, rows)
 
     @property
     def statements(self) -> int:
@@ -356,7 +338,7 @@ class Line:
 
 def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
     mark = facts.mark
-    part = facts.sample_from if mark.partitions > _FEW_PARTITIONS else None
+    part = facts.sample_from if mark.partitions > FEW_PARTITIONS else None
     place = part or ReadFrom(mark.schema, mark.table)
     return SampleTask(
         token,
@@ -376,35 +358,3 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
 
 def _failed(samples: Mapping[int, Sample], tasks: Sequence[SampleTask], codes: Container[str]) -> list[SampleTask]:
     return [tasks[token] for token, sample in samples.items() if sample.failure and sample.failure.code in codes]
-
-
-def _count_all(samples: Sequence[Sample], facts: Sequence[TableFacts], rows: int) -> list[Counted]:
-    columns = [column for sample in samples for column in sample.columns]
-    nulls = [max(0, sample.rows - len(column)) for sample in samples for column in sample.columns]
-    found = (evidence.to_json() for evidence in count_columns(columns, nulls))
-    return [_told(sample, each, list(islice(found, len(sample.columns))), rows) for sample, each in zip(samples, facts, strict=True)]
-
-
-def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: int) -> Counted:
-    left_out = sample.failure.code if sample.failure else ""
-    places = [at for at, sampled in enumerate(facts.sampled) if sampled]
-    told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
-    whole = not left_out and sample.rows < rows and facts.mark.partitions <= _FEW_PARTITIONS
-    return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole, left_out=left_out)
-
-
-def _estimated(facts: TableFacts, known: Mapping[str, Estimate]) -> Counted:
-    told = {
-        at: _rounded(known[name]) for at, name in enumerate(facts.names) if name in known and any(each is not None for each in known[name])
-    }
-    return Counted(told, 0, 0, whole=False, left_out="" if told else NO_STATISTICS)
-
-
-def _rounded(known: Estimate) -> bytes:
-    """As exact as an estimate is, so that a server's next count of the same data says the same."""
-    estimates = Estimates(
-        null_share=None if known.null_share is None else round(min(1.0, max(0.0, known.null_share)), 2),
-        distinct=None if known.distinct is None else int(float(f"{max(0.0, known.distinct):.1e}")),
-        mean_bytes=None if known.mean_bytes is None else round(known.mean_bytes, 1),
-    )
-    return ColumnEvidence(estimates=estimates).to_json()

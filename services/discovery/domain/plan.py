@@ -12,6 +12,7 @@ from typing import Literal, Protocol, get_args
 Consent = Literal["none", "statistics", "sample"]
 _CONSENTS: tuple[str, ...] = get_args(Consent)  # from the narrowest to the widest
 NO_STATISTICS = "no_statistics"
+FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 _SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view", "collection", "prefix"})
 _DRIFT = 0.2  # a table's size moved by more than this: its sample is taken again
 _DRIFT_FLOOR_PAGES = 8

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from time import time_ns
 
+from services.discovery.counting import Counted
 from services.discovery.domain import drift, event
 from services.discovery.domain.document import Document, Outline, outline
 from services.discovery.domain.event import ScanFrame, Statistics
 from services.discovery.domain.plan import Consent, cooled
-from services.discovery.gateway import Counted
 from services.discovery.store import Before, DiscoveryUnit, Row, Scan, Store
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import Cause
