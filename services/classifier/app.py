@@ -32,6 +32,7 @@ from services.classifier.store.meanings import meanings_of
 from shared.bus.jobs import work
 from shared.bus.received import Cause
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
+from shared.contracts.rules import ContractPublished
 from shared.contracts.source import SourceRemoved
 from shared.errors import UsageError
 from shared.service import Service, ServiceContext
@@ -140,6 +141,7 @@ async def wire(context: ServiceContext[ClassifierSettings]) -> AsyncIterator[Non
     context.bus.on(AssetRemoved, partial(handlers.on_asset_removed, classifier=classifier))
     context.bus.on(SourceRemoved, partial(handlers.on_source_removed, classifier=classifier), batch=100)
     context.bus.on(ClassificationReviewed, partial(handlers.on_classification_reviewed, classifier=classifier, gate=context.gate), batch=50)
+    context.bus.on(ContractPublished, partial(handlers.on_contract_published, classifier=classifier), batch=10)
     for kind, work_of in handlers.JOBS.items():
         context.spawn(partial(work, context.jobs, kind, partial(work_of, classifier=classifier), concurrency=1))
     context.every(LOOK_SECONDS, Reload(classifier, settings))

@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 
 from services.classifier.domain.judging import Judged, Wanted, judge_all
 from services.classifier.domain.meaning import Near
+from services.classifier.domain.promised import promises_of, reduced
 from services.classifier.domain.reviews import Likes, Review, review_from
 from services.classifier.domain.tables import Judge, Known, keyed, targets_of
 from services.classifier.gateway.sentences import Sentences
-from services.classifier.store import ClassifierUnit, Row, Store, Stored
+from services.classifier.store import ClassifierUnit, Contracts, Row, Store, Stored
 from services.classifier.store.meanings import Meanings
 from shared.access.actor import Actor
 from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import AnyCause, Cause, Received
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
-from shared.contracts.names import SourceName, source_of
+from shared.contracts.names import DEFAULT_TENANT, SourceName, source_of
+from shared.contracts.rules import ContractPublished
 from shared.contracts.source import SourceRemoved
 
 REJUDGE, FORGET, LIKES = "rejudge", "forget", "likes"
@@ -119,7 +121,8 @@ async def _classify(
     assets = [received.event.asset for received in fresh]
     tables = [received.event for received in fresh]
     reviews, likes = await unit.reviews(assets), await unit.likes(tables)
-    wanted = [_wanted(table, rows.get(table.asset, Row()), reviews.get(table.asset, {}), likes) for table in tables]
+    contracts = await unit.contracts(tables)
+    wanted = [_wanted(table, rows.get(table.asset, Row()), reviews.get(table.asset, {}), likes, contracts) for table in tables]
     judged, mark = await classifier.judged(unit, wanted)
     await unit.save([(r.event, result, r.time) for r, result in zip(fresh, judged, strict=True)], mark)
     await classifier.follow(unit, judged, assets)
@@ -132,8 +135,10 @@ def _tenant_of(want: Wanted) -> str:
     return want.table.source.partition("/")[0]
 
 
-def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review], likes: Mapping[str, Likes]) -> Wanted:
-    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said, likes.get(table.source.partition("/")[0], {}))
+def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review], likes: Mapping[str, Likes], contracts: Contracts) -> Wanted:
+    tenant = table.source.partition("/")[0]
+    promises = promises_of(contracts.get(tenant, {}), table)
+    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said, likes.get(tenant, {}), promises)
 
 
 def _newest(batch: Iterable[Received[SchemaDiscovered]]) -> dict[str, Received[SchemaDiscovered]]:
@@ -161,6 +166,20 @@ async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, classif
     async with classifier.store.unit(batch) as unit:
         for received in compress(batch, unit.bus.is_new):
             await classifier.jobs.enqueue(unit.bus.connection, FORGET, received.event.source, received.time.isoformat())
+
+
+async def on_contract_published(batch: Sequence[Received[ContractPublished]], *, classifier: Classifier) -> None:
+    """contract.published: what it says of columns is weighed from now on; assets of its tenant are judged again by a job."""
+    async with classifier.store.unit(batch) as unit:
+        for received in compress(batch, unit.bus.is_new):
+            document = None if received.tombstone else received.event.document()
+            await unit.keep_contract(received.key or _contract_name(document or {}), reduced(document))
+            await classifier.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "contract")
+
+
+def _contract_name(document: Mapping[str, Any]) -> str:
+    """The key that an upstream left out."""
+    return f"{document.get('tenant') or DEFAULT_TENANT}/{document.get('id') or document.get('name')}"
 
 
 async def on_classification_reviewed(batch: Sequence[Received[ClassificationReviewed]], *, classifier: Classifier, gate: Gate) -> None:
@@ -199,7 +218,7 @@ async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: A
         return "no such column" if stored else "no such asset"
     reviews = (await unit.reviews([request.asset])).get(request.asset, {})
     table = stored[0].table
-    (now,), _ = await classifier.judged(unit, [_wanted(table, stored[0].row, {}, {})])
+    (now,), _ = await classifier.judged(unit, [_wanted(table, stored[0].row, {}, {}, await unit.contracts([table]))])
     verdict = next(c for c in now.event.columns if c.name == request.column)
     taken = review_from(request, column, verdict, classifier.judge.ruleset, classifier.judge.about(table))
     if isinstance(taken, str):
@@ -232,8 +251,9 @@ async def _again(
     only_changes: bool,
 ) -> None:
     """Judge stored assets again and say them: all, or only those that come out differently."""
-    likes = await unit.likes([s.table for s in stored])
-    wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {}), likes) for s in stored]
+    tables = [s.table for s in stored]
+    likes, contracts = await unit.likes(tables), await unit.contracts(tables)
+    wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {}), likes, contracts) for s in stored]
     judged, mark = await classifier.judged(unit, wanted)
     told = [(s, result) for s, result in zip(stored, judged, strict=True) if result.changed or not only_changes]
     quiet = {s.table.asset: result for s, result in zip(stored, judged, strict=True) if only_changes and not result.changed}

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.tagger.domain.claims import Claim, Owner, source_claims
-from services.tagger.domain.compare import Detected, Finding, compare, is_of, part_of
+from services.tagger.domain.compare import Detected, Finding, compare, part_of
 from services.tagger.domain.declared import Where, contract_claims
 from services.tagger.domain.derive import DerivedAsset, derive_again, missing_keys
 from services.tagger.domain.house import House
@@ -20,6 +20,7 @@ from services.tagger.store import TaggerUnit
 from services.tagger.store.declared import Described, Stored, StoredJob
 from shared.bus.received import AnyCause, Cause
 from shared.contracts.job import JobConfig
+from shared.contracts.judging.contract import is_of
 from shared.contracts.judging.job import JudgedJob, judge_job
 from shared.contracts.names import SourceName
 from shared.contracts.rules import ContractCompared, ContractFinding, ContractRejected

@@ -87,7 +87,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("policy.published", rules.PolicyPublished, "name", ("compliance",), ("catalog",), 1, compacted=True),
     Topic("classification.reviewed", asset.ClassificationReviewed, "asset", ("people", _UP), ("classifier", "catalog"), FEW, request=True),
     Topic("asset.classified", asset.AssetClassified, "asset", ("classifier",), ("compliance", "catalog", _DOWN), MANY, compacted=True),
-    Topic("contract.published", rules.ContractPublished, "name", (_UP, "tagger"), ("tagger", "catalog"), FEW, compacted=True),
+    Topic("contract.published", rules.ContractPublished, "name", (_UP, "tagger"), ("classifier", "tagger", "catalog"), FEW, compacted=True),
     Topic("contract.rejected", rules.ContractRejected, "name", ("tagger",), (_UP, "on call", "catalog"), FEW, _MONTH),
     Topic("contract.compared", rules.ContractCompared, "asset", ("tagger",), ("catalog", "on call", _DOWN), SOME, compacted=True),
     Topic(

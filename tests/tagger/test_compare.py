@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tagger.domain.compare import Detected, compare, describes, detected_contract, is_of, part_of
+from services.tagger.domain.compare import Detected, compare, describes, detected_contract, part_of
 from services.tagger.domain.odcs import Normal, judge_contract
 from services.tagger.domain.vocabulary import category_label
 from services.tagger.gateway.standard import shape
 from shared.contracts.compliance import ClassCount
+from shared.contracts.judging.contract import is_of
 from tests.tagger.examples import make_evaluated, make_source
 
 SPEC = make_source(host="db.example")

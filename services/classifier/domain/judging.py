@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from services.classifier.domain.events import classified_from, fitted
 from services.classifier.domain.meaning import Meanings
+from services.classifier.domain.promised import Promises
 from services.classifier.domain.reviews import Likes, Review, apply_likes, apply_reviews, with_before
 from services.classifier.domain.tables import Judge, Known, TableVerdict, identifying_together
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, ColumnVerdict, SchemaDiscovered
@@ -24,6 +25,7 @@ class Wanted:
     reviews: Mapping[str, Review]
     said: str = ""
     likes: Likes = field(default_factory=dict)
+    promises: Promises = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def judge_all(judge: Judge, wanted: Sequence[Wanted], known: Known, meanings: Se
     """One result per table, in the order given. `known`: classes of columns outside of these tables that foreign keys point to;
     `meanings`: for each table what was read of the texts that it asks for.
     """
-    verdicts = judge.judge([want.table for want in wanted], known, meanings)
+    verdicts = judge.judge([want.table for want in wanted], known, meanings, [want.promises for want in wanted])
     return [_judged(want, verdict, judge) for want, verdict in zip(wanted, verdicts, strict=True)]
 
 

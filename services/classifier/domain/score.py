@@ -95,14 +95,15 @@ def candidates(sight: Sight, taxonomy: Taxonomy, said: Mapping[str, Iterable[Sig
 def _from_names(sight: Sight, taxonomy: Taxonomy, found: dict[str, list[Sign]]) -> None:
     for hint in sight.hints:
         if sight.family in taxonomy[hint.class_name].families:
-            found.setdefault(hint.class_name, []).extend(_named(hint, "name", 1.0))
+            found.setdefault(hint.class_name, []).extend(named(hint, "name", 1.0))
     for hint in sight.comments:
         if sight.family in taxonomy[hint.class_name].families:
             share = 0.3 if hint.class_name in found else 1.0  # a comment that repeats the name adds little
-            found.setdefault(hint.class_name, []).extend(_named(hint, "comment", share))
+            found.setdefault(hint.class_name, []).extend(named(hint, "comment", share))
 
 
-def _named(hint: Hint, rule: str, share: float) -> Iterable[Sign]:
+def named(hint: Hint, rule: str, share: float) -> Iterable[Sign]:
+    """What a hint speaks for, and what other words take from it."""
     said = hint.phrase.text.replace("@", "beside ")
     yield Sign(f"{rule}:{hint.class_name}", f"the {rule} says: {said}", hint.weight * share)
     if hint.against:

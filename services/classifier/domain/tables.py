@@ -13,11 +13,13 @@ from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
 from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
+from services.classifier.domain.promised import NONE as PROMISED
+from services.classifier.domain.promised import Classes, Promise, Promises
 from services.classifier.domain.rulesets import Ruleset
-from services.classifier.domain.score import TELLING, Candidate, Sight, candidates
+from services.classifier.domain.score import NOTHING, TELLING, Candidate, Sight, Sign, candidates, named
 from services.classifier.domain.second import OPEN, Bounds, Open, evened, is_open, judged_again, table_of
 from services.classifier.domain.taxonomy import Combination
-from services.classifier.domain.verdict import Thresholds, decide
+from services.classifier.domain.verdict import Thresholds, decide, doubted
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
 from shared.contracts.names import encode
 
@@ -69,12 +71,16 @@ class Judge:
         return f"{self.ruleset.digest[:32]}/{self.thresholds.classify}/{self.thresholds.abstain}/{model}{self._meant}"
 
     def judge(
-        self, tables: Sequence[SchemaDiscovered], known: Known | None = None, meanings: Sequence[Meanings] = ()
+        self,
+        tables: Sequence[SchemaDiscovered],
+        known: Known | None = None,
+        meanings: Sequence[Meanings] = (),
+        promises: Sequence[Promises] = (),
     ) -> list[TableVerdict]:
         """One verdict per table, in the order given. `known`: classes of columns of other tables that foreign keys may point to;
-        `meanings`: for each table what the texts that it asked for come close to, as far as they were read.
+        `meanings`: for each table what the texts that it asked for come close to, as far as they were read; `promises`: what contracts say.
         """
-        looks = [self.by_rules(table) for table in tables]
+        looks = [self.by_rules(*each) for each in zip(tables, promises or [PROMISED] * len(tables), strict=True)]
         judged = self._by_model(tables, looks)
         asked = [self._by_meaning(*each) for each in zip(tables, judged, looks, meanings or [_UNREAD] * len(tables), strict=True)]
         for _ in range(_LONGEST_CHAIN):
@@ -93,8 +99,8 @@ class Judge:
         """What the names of a table and its schema say that it is about."""
         return table_tags(self._name(table.table), self._name(table.schema_name))
 
-    def by_rules(self, table: SchemaDiscovered) -> FirstLook:
-        """Tier 1."""
+    def by_rules(self, table: SchemaDiscovered, promises: Promises = PROMISED) -> FirstLook:
+        """Tier 1. `promises`: what contracts say of its columns."""
         families = [family_of(column.type) for column in table.columns]
         readings = [self._name(column.name) for column in table.columns]
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
@@ -107,7 +113,8 @@ class Judge:
         for column, reading, family, groups in zip(table.columns, readings, families, own, strict=True):
             verdict = self._listed(table, column) if listed else None
             if verdict is None:
-                verdict, sight, found = self._column(column, reading, family, context, groups, limits)
+                promise = promises.get(column.name)
+                verdict, sight, found = self._column(column, reading, family, context, groups, limits, promise)
                 if sight is not None and is_open(verdict, sight, reading):
                     opens.append(Open(len(verdicts), sight, reading, found, understood))
                 if self.descriptions:
@@ -169,17 +176,37 @@ class Judge:
         )
 
     def _column(
-        self, column: Column, reading: NameReading, family: str, context: TableContext, groups: frozenset[str], limits: Bounds
+        self,
+        column: Column,
+        reading: NameReading,
+        family: str,
+        context: TableContext,
+        groups: frozenset[str],
+        limits: Bounds,
+        promise: Promise | None,
     ) -> tuple[ColumnVerdict, Sight | None, Sequence[Candidate]]:
         """The rules' verdict, and what it rests on where there was anything to look at."""
         evidence = column.evidence
         told = evidence is not None and (reading.mute or self._tells(evidence, reading.unknown))
-        if reading.silent and not told and not column.comment and family not in TELLING:
+        if reading.silent and not told and not column.comment and promise is None and family not in TELLING:
             return ColumnVerdict(name=column.name, type=column.type), None, ()  # by far the most frequent case, so it is the first
         sight = self._sight(column, reading, family, context.around(groups) | reading.tags)
         taxonomy = self.ruleset.taxonomy
-        found = [one for one in candidates(sight, taxonomy) if one.class_name not in limits.without]
-        return decide(sight, found, taxonomy, limits.thresholds), sight, found
+        said = self._promised(promise, sight) if promise else NOTHING
+        found = [one for one in candidates(sight, taxonomy, said) if one.class_name not in limits.without]
+        verdict = decide(sight, found, taxonomy, limits.thresholds)
+        return doubted(verdict, promise, found) if promise else verdict, sight, found
+
+    def _promised(self, promise: Promise, sight: Sight) -> dict[str, list[Sign]]:
+        """What a contract's words and prose speak for, of classes that the column's type can hold."""
+        said = self._classes.signs(promise)
+        for hint in self._comment_hints(promise.prose, sight.tags):
+            said.setdefault(hint.class_name, []).extend(named(hint, "contract", 0.3 if said.get(hint.class_name) else 1.0))
+        return {name: signs for name, signs in said.items() if sight.family in self.ruleset.taxonomy[name].families}
+
+    @cached_property
+    def _classes(self) -> Classes:
+        return Classes(self.ruleset.taxonomy, self.ruleset.elsewhere)
 
     def _sight(self, column: Column, reading: NameReading, family: str, tags: frozenset[str]) -> Sight:
         evidence = column.evidence

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from services.classifier.domain.promised import Promise
 from services.classifier.domain.score import MOST_REASONS, Candidate, Sight
 from services.classifier.domain.taxonomy import RANK, DataClass, Taxonomy
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnVerdict, Reason
@@ -135,6 +136,18 @@ def _nothing(column: Column, inside: tuple[str, ...], taxonomy: Taxonomy) -> Col
         runner_up=inside[0] if inside else "",
         before="",
     )
+
+
+def doubted(verdict: ColumnVerdict, promise: Promise, found: Sequence[Candidate]) -> ColumnVerdict:
+    """Where a contract's claim came to nothing, what speaks against it is told; one that the column is to be guarded has a person asked."""
+    if verdict.state != "unclassified":
+        return verdict
+    reasons = verdict.reasons or (found[0].reasons() if found else ())
+    if not promise.grave:
+        return verdict.model_copy(update={"reasons": reasons})
+    text = f"the contract {promise.contract} says {promise.grave}, and nothing tells what it is"
+    told = Reason(rule="contract:guarded", text=text, weight=0.0)
+    return verdict.model_copy(update={"state": "abstained", "tier": "rules", "reasons": (told, *reasons)[:MOST_REASONS]})
 
 
 def organisation_class(name: str, sight: Sight, taxonomy: Taxonomy) -> str:

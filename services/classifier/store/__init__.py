@@ -61,6 +61,10 @@ _KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, rev
 _SAME = """update asset set judged_by = same.judged_by, asked = string_to_array(same.asked, E'\\n'), judged_at = $4
     from unnest($1::text[], $2::text[], $3::text[]) as same(asset, judged_by, asked) where asset.asset = same.asset"""
 _UNSETTLE = "update asset set judged_by = '' where asked <> '{}' and not removed and split_part(source, '/', 1) = $1"
+_UNSETTLE_ALL = "update asset set judged_by = '' where not removed and split_part(source, '/', 1) = $1"
+_CONTRACTS = "select tenant, name, body::text from contract where tenant = any($1)"
+_KEEP_CONTRACT = """insert into contract (name, tenant, body) values ($1, $2, $3::jsonb)
+    on conflict (name) do update set tenant = excluded.tenant, body = excluded.body"""
 _LIKES = """select split_part(asset, '/', 1) as tenant, words, alike, min(class_name) as class_name from review
     where alike <> '' and words = any($1) and split_part(asset, '/', 1) = any($2)
     group by tenant, words, alike having count(distinct class_name) = 1"""
@@ -69,6 +73,9 @@ _OF_TENANT = """select asset, body from asset where split_part(source, '/', 1) =
 _PUBLISHED = """insert into ruleset (name, version, digest) values ($1, $2, $3)
     on conflict (name) do update set version = excluded.version, digest = excluded.digest where ruleset.digest <> excluded.digest
     returning name"""
+
+
+Contracts = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,22 @@ class ClassifierUnit:
             marks = ["" if judged.waits else judged_by for judged in same.values()]
             asked = ["\n".join(judged.asked) for judged in same.values()]
             await self.bus.connection.execute(_SAME, list(same), marks, asked, self.bus.now)
+
+    async def contracts(self, tables: Sequence[SchemaDiscovered]) -> Contracts:
+        """The contracts of these tables' tenants: tenant, to name, to what it says."""
+        found: dict[str, dict[str, Any]] = {}
+        for tenant, name, body in await self.bus.connection.fetch(_CONTRACTS, sorted({table.source.partition("/")[0] for table in tables})):
+            found.setdefault(tenant, {})[name] = orjson.loads(body)
+        return found
+
+    async def keep_contract(self, name: str, document: Mapping[str, Any] | None) -> None:
+        """A contract as it was published; with None it is taken back. What of its tenant it may describe is judged again."""
+        tenant = name.partition("/")[0]
+        if document is None:
+            await self.bus.connection.execute("delete from contract where name = $1", name)
+        else:
+            await self.bus.connection.execute(_KEEP_CONTRACT, name, tenant, orjson.dumps(document).decode())
+        await self.bus.connection.execute(_UNSETTLE_ALL, tenant)
 
     async def unsettle(self, tenant: str) -> None:
         """What of this tenant asks tier 3 is to be judged again: a person gave an example."""

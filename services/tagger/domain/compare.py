@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from services.tagger.domain.declared import classifications, column_words, regulations_of
-from services.tagger.domain.odcs import CLASSIFIED, Normal, custom_value
+from services.tagger.domain.odcs import Normal
 from services.tagger.domain.vocabulary import SENSITIVITIES, category_label, declared_label
 from shared.contracts.compliance import ClassCount, ComplianceEvaluated
-from shared.contracts.names import DEFAULT_TENANT, AssetName
+from shared.contracts.judging.contract import CLASSIFIED, Part, column_of, custom_value, object_of
+from shared.contracts.names import AssetName
 from shared.contracts.source import DataSource
 
 
@@ -53,27 +54,6 @@ class Finding:
         return asdict(self)
 
 
-class _Object(NamedTuple):
-    """The part of a contract that describes one asset."""
-
-    path: str
-    body: Mapping[str, Any]
-
-
-def is_of(contract: Mapping[str, Any], spec: DataSource) -> bool:
-    """Does the contract name this source? By the custom property `source`, a server's name, or its host and database."""
-    if (contract.get("tenant") or DEFAULT_TENANT) != spec.tenant:
-        return False
-    if custom_value(contract, "source") == spec.name:
-        return True
-    return any(_is_server(server, spec) for server in contract.get("servers") or ())
-
-
-def _is_server(server: Mapping[str, Any], spec: DataSource) -> bool:
-    same_place = bool(spec.host) and (server.get("host"), server.get("database")) == (spec.host, spec.database)
-    return server.get("server") == spec.name or same_place
-
-
 def describes(contract: Mapping[str, Any], asset: str) -> bool:
     """Has the contract an object of this asset's name?"""
     return part_of(contract, asset) != ""
@@ -81,29 +61,17 @@ def describes(contract: Mapping[str, Any], asset: str) -> bool:
 
 def part_of(contract: Mapping[str, Any], asset: str) -> str:
     """The ODCS path of the object that describes this asset; empty where there is none."""
-    found = _object(contract, AssetName.parse(asset))
+    found = object_of(contract, AssetName.parse(asset))
     return found.path if found else ""
-
-
-def _object(contract: Mapping[str, Any], name: AssetName) -> _Object | None:
-    """The object of this asset: the one that names its schema too goes before one that names the table alone."""
-    named = [
-        (str(body.get("physicalName") or body.get("name")).casefold(), number) for number, body in enumerate(contract.get("schema") or ())
-    ]
-    for spelling in (f"{name.database}.{name.schema}.{name.table}", f"{name.schema}.{name.table}", name.table):
-        for given, number in named:
-            if given == spelling.casefold():
-                return _Object(f"schema.{number}", contract["schema"][number])
-    return None
 
 
 def compare(normal: Normal, assets: Iterable[Detected]) -> tuple[Finding, ...]:
     """Every finding on the assets that the contract describes, in their order."""
-    found = [(asset, part) for asset in assets if (part := _object(normal.contract, asset.name))]
+    found = [(asset, part) for asset in assets if (part := object_of(normal.contract, asset.name))]
     return tuple(finding for asset, part in found for finding in _of_asset(normal, asset, part))
 
 
-def _of_asset(normal: Normal, asset: Detected, part: _Object) -> Iterator[Finding]:
+def _of_asset(normal: Normal, asset: Detected, part: Part) -> Iterator[Finding]:
     contract = normal.contract
     whole = {label for path, word in classifications(contract) if not path.startswith("schema.") and (label := declared_label(word))}
     whole |= {label for _, word in column_words({"tags": part.body.get("tags")}) if (label := declared_label(word))}
@@ -120,15 +88,16 @@ def _of_asset(normal: Normal, asset: Detected, part: _Object) -> Iterator[Findin
         yield _finding(normal, "encryption_undeclared", asset, "", "", "encryption is required", "customProperties")
 
 
-def _of_column(normal: Normal, asset: Detected, part: _Object, found: ClassCount, name: str, whole: set[str]) -> Iterator[Finding]:
+def _of_column(normal: Normal, asset: Detected, part: Part, found: ClassCount, name: str, whole: set[str]) -> Iterator[Finding]:
     label = category_label(found.category)
     if not label and _height(found.sensitivity) <= _height("internal"):
         return
-    path, column = _column(part, name)
+    column = column_of(part, name)
     if column is None:
-        yield _finding(normal, "column_undeclared", asset, name, "", f"{found.class_name} ({found.sensitivity})", path)
+        told = f"{found.class_name} ({found.sensitivity})"
+        yield _finding(normal, "column_undeclared", asset, name, "", told, f"{part.path}.properties")
         return
-    words = [word for _, word in column_words(column)]
+    path, words = column.path, [word for _, word in column_words(column.body)]
     declared = {label for word in words if (label := declared_label(word))}
     if label and label not in declared | whole:
         yield _finding(normal, "category_undeclared", asset, name, "+".join(sorted(declared | whole)), label, path)
@@ -139,13 +108,6 @@ def _of_column(normal: Normal, asset: Detected, part: _Object, found: ClassCount
 
 def _height(word: str) -> int:
     return SENSITIVITIES.index(word) if word in SENSITIVITIES else -1
-
-
-def _column(part: _Object, name: str) -> tuple[str, Mapping[str, Any] | None]:
-    for number, column in enumerate(part.body.get("properties") or ()):
-        if name.casefold() in {str(column.get(key)).casefold() for key in ("physicalName", "name")}:
-            return f"{part.path}.properties.{number}", column
-    return f"{part.path}.properties", None
 
 
 _REMEDIES = {

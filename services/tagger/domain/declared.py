@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.tagger.domain.claims import Claim, Owner, Strength, label_claims, listed, managed, owner_claims
-from services.tagger.domain.odcs import CLASSIFIED, Normal, custom_value
+from services.tagger.domain.odcs import Normal
 from services.tagger.domain.privacy import handle_of
 from services.tagger.domain.vocabulary import FLAGS, SENSITIVITIES, declared_label
 from shared.contracts.job import JobConfig
+from shared.contracts.judging.contract import CLASSIFIED, custom_value
 
 _UNITS = {1: ("d", "day", "days"), 7: ("w", "week", "weeks"), 30: ("m", "mo", "month", "months"), 365: ("y", "yr", "year", "years")}
 DAYS = {word: days for days, words in _UNITS.items() for word in words}

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from shared.contracts.judging import hostile, secrecy
+from shared.contracts.judging.contract import CLASSIFIED, custom_value
 from shared.contracts.names import DEFAULT_TENANT, encode
 from shared.contracts.source import Problem
 
@@ -41,7 +42,6 @@ TOP = frozenset(
 )
 DEFAULTS = {"apiVersion": "v3.1.0", "kind": "DataContract", "version": "1.0.0", "status": "draft"}
 MARK = "simpleForm"
-CLASSIFIED = "classification:"
 MOVED = {
     "compliance.regulations": "regulations",
     "compliance.security.encryption_required": "encryptionRequired",
@@ -319,14 +319,6 @@ def _custom(normal: Normal, name: str, value: Any, path: str) -> None:
         return
     normal.origins[f"customProperties.{len(properties)}"] = path
     properties.append({"property": name, "value": value})
-
-
-def custom_value(contract: Mapping[str, Any], name: str) -> Any:
-    properties = contract.get("customProperties")
-    for each in properties if isinstance(properties, list) else ():
-        if isinstance(each, dict) and each.get("property") == name:
-            return each.get("value")
-    return None
 
 
 def simple_form(contract: Document) -> Document:

@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 
-from services.tagger.domain.compare import is_of
 from services.tagger.domain.resource import ResourceState
 from services.tagger.store.assets import Assets
 from services.tagger.store.declared import Declarations
@@ -17,6 +16,7 @@ from services.tagger.store.resources import Resources
 from shared.bus.jobs import Jobs
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
+from shared.contracts.judging.contract import is_of
 
 SERVICE = "tagger"
 APPLY = "apply"  # the kind of job that brings a resource to its tags

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.tagger.domain.compare import Detected, Finding, describes, is_of
+from services.tagger.domain.compare import Detected, Finding, describes
 from services.tagger.domain.declared import Where
 from services.tagger.domain.derive import Known
 from services.tagger.domain.facts import Fact
@@ -22,6 +22,7 @@ from services.tagger.domain.targets import Resource
 from services.tagger.store.assets import conflicts_text, known_of, tags_from, tags_text
 from shared.bus.unit import lock_number
 from shared.contracts.compliance import ClassCount
+from shared.contracts.judging.contract import is_of
 from shared.contracts.judging.job import judge_job
 from shared.contracts.names import AssetName, encode
 from shared.contracts.source import DataSource
