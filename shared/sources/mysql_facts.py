@@ -60,10 +60,12 @@ async def standing_of(line: Line, server: Release) -> tuple[Standing, int]:
 
 
 async def load_of(line: Line, server: Release) -> tuple[Load, int]:
-    """And how many statements it took. Of the sessions at work, one is this one."""
+    """And how many statements it took. Of the threads at work, one is this session's, and one the server's own that waits for events to be
+    due, where it has been told to have one."""
     ((_, running),) = await line.rows("show global status like 'Threads_running'")
+    ((scheduler,),) = await line.rows("select @@global.event_scheduler")
     standing, asked = await standing_of(line, server)
-    return Load(max(0, int(running) - 1), standing.lag_seconds), 1 + asked
+    return Load(max(0, int(running) - 1 - (scheduler in _ON)), standing.lag_seconds), 2 + asked
 
 
 async def grants_of(line: Line, server: Release) -> Grants:

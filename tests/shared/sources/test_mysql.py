@@ -326,6 +326,18 @@ async def test_a_cut_line_is_told(shop: tuple[MysqlServer, str]) -> None:
     assert caught.value.code in ("connection_reset", "cancelled")
 
 
+@pytest.mark.parametrize("engine", ["mariadb", "mysql"])
+async def test_a_server_that_rests_is_not_busy(engine: str, request: pytest.FixtureRequest) -> None:
+    """Also one whose scheduler of events waits for the next, which these servers count as a thread at work."""
+    server: MysqlServer = request.getfixturevalue(engine)
+    before = server.run("select @@global.event_scheduler")[0][0]
+    async with MysqlDriver().open(server.dial("root", database="mysql")) as session:
+        for scheduler in ("on", "off"):
+            server.run(f"set global event_scheduler = {scheduler}")
+            assert (await session.load()).active == 0
+    server.run(f"set global event_scheduler = {before}")
+
+
 async def test_a_role_in_force_counts(mysql: MysqlServer) -> None:
     """What a user may read by a role is readable, and nothing else."""
     mysql.run("create database roled", "create table roled.t (a int)", "grant select on roled.* to seer")
