@@ -21,7 +21,9 @@ from shared.access.gate import Gate
 from shared.bus.jobs import Job, Jobs
 from shared.bus.received import AnyCause, Cause, Received
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
-from shared.contracts.names import DEFAULT_TENANT, SourceName, source_of
+from shared.contracts.judging.contract import DEEPEST, MOST_PARTS, contract_key, key_of
+from shared.contracts.judging.hostile import too_large
+from shared.contracts.names import SourceName, source_of
 from shared.contracts.rules import ContractPublished
 from shared.contracts.source import SourceRemoved
 
@@ -172,14 +174,11 @@ async def on_contract_published(batch: Sequence[Received[ContractPublished]], *,
     """contract.published: what it says of columns is weighed from now on; assets of its tenant are judged again by a job."""
     async with classifier.store.unit(batch) as unit:
         for received in compress(batch, unit.bus.is_new):
-            document = None if received.tombstone else received.event.document()
-            await unit.keep_contract(received.key or _contract_name(document or {}), reduced(document))
-            await classifier.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "contract")
-
-
-def _contract_name(document: Mapping[str, Any]) -> str:
-    """The key that an upstream left out."""
-    return f"{document.get('tenant') or DEFAULT_TENANT}/{document.get('id') or document.get('name')}"
+            document = {} if received.tombstone else received.event.document()
+            if too_large(document, most_parts=MOST_PARTS, deepest=DEEPEST) is None:  # else it is refused, which others say
+                key = contract_key(document) if document else key_of(received.key)
+                await unit.keep_contract(key, reduced(document))
+                await classifier.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "contract")
 
 
 async def on_classification_reviewed(batch: Sequence[Received[ClassificationReviewed]], *, classifier: Classifier, gate: Gate) -> None:

@@ -14,7 +14,7 @@ from services.tagger.domain.compare import Detected
 from services.tagger.domain.declared import Where
 from services.tagger.domain.derive import DerivedAsset, derive_asset
 from services.tagger.domain.house import House
-from services.tagger.domain.odcs import Shape, judge_contract, key_of
+from services.tagger.domain.odcs import Shape, judge_contract
 from services.tagger.domain.plan import Declared, declare
 from services.tagger.domain.targets import asset_target, resource_of
 from services.tagger.store import Store, TaggerUnit
@@ -25,6 +25,7 @@ from shared.bus.jobs import Jobs
 from shared.bus.received import Cause, Received
 from shared.contracts.asset import AssetRemoved
 from shared.contracts.compliance import ComplianceEvaluated
+from shared.contracts.judging.contract import key_of
 from shared.contracts.judging.job import judge_job
 from shared.contracts.names import SourceName, source_of
 from shared.contracts.rules import ContractCompared, ContractPublished

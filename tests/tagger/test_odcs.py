@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tagger.domain.odcs import MARK, contract_key, judge_contract, normalise, simple_form
+from services.tagger.domain.odcs import MARK, judge_contract, normalise, simple_form
 from services.tagger.gateway.standard import shape
-from shared.contracts.judging.contract import custom_value
+from shared.contracts.judging.contract import contract_key, custom_value
 from tests.tagger.test_worked_example import ASSET
 
 NEW: dict[str, Any] = {

@@ -173,13 +173,13 @@ class ClassifierUnit:
             found.setdefault(tenant, {})[name] = orjson.loads(body)
         return found
 
-    async def keep_contract(self, name: str, document: Mapping[str, Any] | None) -> None:
-        """A contract as it was published; with None it is taken back. What of its tenant it may describe is judged again."""
+    async def keep_contract(self, name: str, document: Mapping[str, Any]) -> None:
+        """A contract as it was published, by `tenant/contract`; an empty one takes it back. Assets of the tenant are to be judged again."""
         tenant = name.partition("/")[0]
-        if document is None:
-            await self.bus.connection.execute("delete from contract where name = $1", name)
-        else:
+        if document:
             await self.bus.connection.execute(_KEEP_CONTRACT, name, tenant, orjson.dumps(document).decode())
+        else:
+            await self.bus.connection.execute("delete from contract where name = $1", name)
         await self.bus.connection.execute(_UNSETTLE_ALL, tenant)
 
     async def unsettle(self, tenant: str) -> None:

@@ -16,16 +16,14 @@ Nothing is dropped. What ODCS has a place for goes there, everything else become
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from shared.contracts.judging import hostile, secrecy
-from shared.contracts.judging.contract import CLASSIFIED, custom_value
-from shared.contracts.names import DEFAULT_TENANT, encode
+from shared.contracts.judging.contract import CLASSIFIED, DEEPEST, MOST_PARTS, contract_key, custom_value
 from shared.contracts.source import Problem
 
 Document = dict[str, Any]
@@ -90,24 +88,6 @@ class JudgedContract(NamedTuple):
         return contract_key(self.contract.contract if self.contract else self.given)
 
 
-def contract_key(document: Mapping[str, Any], name: str = "") -> str:
-    """The key of a contract, `tenant/id`; never raises."""
-    named = next((text for field in ("id", "name") if (text := _sayable(document.get(field)))), name)
-    return f"{encode(_sayable(document.get('tenant')) or DEFAULT_TENANT)}/{encode(named or 'unnamed')}"
-
-
-def key_of(text: str) -> str:
-    """A contract's key as somebody else wrote it, in our spelling; never raises."""
-    tenant, slash, name = text.partition("/")
-    return contract_key({"tenant": unquote(tenant), "id": unquote(name)} if slash else {"id": unquote(tenant)})
-
-
-def _sayable(given: object) -> str:
-    if not isinstance(given, str) or secrecy.TEXTS.search(given):
-        return ""
-    return given[: hostile.MAX_NAME].encode("utf-8", "replace").decode()
-
-
 def judge_contract(document: Document, *, shape: Shape, name: str = "") -> JudgedContract:
     """Validate one contract, in ODCS or in the simple form. Raises nothing. `name` stands in for an id that the document lacks."""
     if size := hostile.too_large(document, most_parts=MOST_PARTS, deepest=DEEPEST):
@@ -121,7 +101,6 @@ def judge_contract(document: Document, *, shape: Shape, name: str = "") -> Judge
     return JudgedContract(None if told else normal, told, document)
 
 
-MOST_PARTS, DEEPEST = 50_000, 20
 _PROSE = re.compile(r"(?:^|\.)(?:description|purpose|usage|limitations|transformLogic|transformDescription|query|implementation|value)$")
 
 

@@ -1,14 +1,35 @@
-"""What part of a data contract (ODCS) is about which source, asset and column."""
+"""What a data contract (ODCS) is called, and what part of it is about which source, asset and column."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
-from shared.contracts.names import DEFAULT_TENANT, AssetName
+from shared.contracts.judging import hostile, secrecy
+from shared.contracts.names import DEFAULT_TENANT, AssetName, encode
 from shared.contracts.source import DataSource
 
 CLASSIFIED = "classification:"  # tags that begin so say what a column holds
+MOST_PARTS, DEEPEST = 50_000, 20  # of a document that is looked at
+
+
+def contract_key(document: Mapping[str, Any], name: str = "") -> str:
+    """The key of a contract, `tenant/id`; never raises."""
+    named = next((text for field in ("id", "name") if (text := _sayable(document.get(field)))), name)
+    return f"{encode(_sayable(document.get('tenant')) or DEFAULT_TENANT)}/{encode(named or 'unnamed')}"
+
+
+def key_of(text: str) -> str:
+    """A contract's key as somebody else wrote it, in our spelling; never raises."""
+    tenant, slash, name = text.partition("/")
+    return contract_key({"tenant": unquote(tenant), "id": unquote(name)} if slash else {"id": unquote(tenant)})
+
+
+def _sayable(given: object) -> str:
+    if not isinstance(given, str) or secrecy.TEXTS.search(given):
+        return ""
+    return given[: hostile.MAX_NAME].encode("utf-8", "replace").decode()
 
 
 class Part(NamedTuple):
