@@ -19,6 +19,7 @@ LEFT_OUT = {
     "unreadable_file": "cannot be read as the files they seem to be (damaged, encrypted, another format), so nobody knows what is in them",
     "archived": "lie in an archive, so nobody looked into them; restore them to see more",
     "shut": "could not be listed, so what was known to be in there stands",
+    "no_statistics": "have no statistics at the server, and their owner agreed to no more; its ANALYZE makes some",
     "mass_removal": "went away at once and are kept until a person asks; more likely a lost privilege than a drop",
 }
 EXAMPLES = {  # values that the fields take which controls ask for
