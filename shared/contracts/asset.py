@@ -159,7 +159,7 @@ class SchemaDiscovered(Contract):
 
 
 class AssetRemoved(Contract):
-    """The asset is gone; only a complete, error-free scan, or the removal of its source, says so."""
+    """The asset is gone; only a scan that looked for it without an error, or the removal of its source, says so."""
 
     asset: AssetKey
     source: SourceKey
