@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from itertools import compress
 from typing import Any, NamedTuple
 
 from services.classifier.domain.judging import Judged, Wanted, judge_all
-from services.classifier.domain.meaning import Near
+from services.classifier.domain.meaning import Near, sign_of
 from services.classifier.domain.promised import promises_of, reduced
 from services.classifier.domain.reviews import Likes, Review, review_from
 from services.classifier.domain.tables import Judge, Known, keyed, targets_of
@@ -27,6 +28,7 @@ from shared.contracts.names import SourceName, source_of
 from shared.contracts.rules import ContractPublished
 from shared.contracts.source import SourceRemoved
 
+log = logging.getLogger(__name__)
 REJUDGE, FORGET, LIKES = "rejudge", "forget", "likes"
 READ_AT_ONCE = 512  # texts
 EVERYTHING = "*"
@@ -72,7 +74,9 @@ class Classifier:
             read.setdefault(_tenant_of(want), {}).update(dict.fromkeys(result.asked, ()))
         for tenant, texts in read.items():
             read[tenant] = await meanings.near(unit.bus.connection, tenant, list(texts), judge.descriptions)
-        again = [at for at, result in enumerate(judged) if any(read[_tenant_of(wanted[at])].get(text) for text in result.asked)]
+        again = [
+            at for at, result in enumerate(judged) if any(sign_of(read[_tenant_of(wanted[at])].get(text, ())) for text in result.asked)
+        ]
         some = [wanted[at] for at in again]
         theirs = {key for want, result in zip(wanted, judged, strict=True) for key in keyed(want.table.asset, result.classes).items()}
         meant = await self.offload(judge_all, judge, some, {**known, **dict(theirs)}, [read[_tenant_of(want)] for want in some])
@@ -84,12 +88,21 @@ class Classifier:
         ]
 
     async def read(self) -> None:
-        """Read what columns, reviews and descriptions ask for and nobody has read. Memory that this takes is given back."""
+        """Read what columns, reviews and descriptions ask for and nobody has read. Memory that this takes is given back.
+
+        A model that cannot be run is told once; from then on there are two tiers, until the next start.
+        """
         if self.third is None:
             return
         meanings, sentences = self.third
         while texts := await meanings.unread(self.judge.descriptions, READ_AT_ONCE):
-            await meanings.keep(texts, await self.offload(sentences, texts))
+            try:
+                vectors = await self.offload(sentences, texts)
+            except (ImportError, OSError, ValueError) as error:
+                log.error("tier3.off", extra={"reason": str(error), "error_type": type(error).__name__})
+                self.third = None
+                return
+            await meanings.keep(texts, vectors)
         sentences.release()
 
     async def waiting(self, unit: ClassifierUnit, judged: Sequence[Judged]) -> None:

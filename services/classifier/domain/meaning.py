@@ -65,7 +65,7 @@ def is_asked(verdict: ColumnVerdict, reading: NameReading, sight: Sight) -> bool
 
 def meant_again(verdict: ColumnVerdict, one: Asked, near: Sequence[Near], taxonomy: Taxonomy, bounds: Bounds) -> ColumnVerdict:
     """The verdict with the word of what its name comes close to; the one before where that is nothing, or values speak against it."""
-    found = _sign(near)
+    found = sign_of(near)
     if found is None or found[0] not in taxonomy.keys() - bounds.without or one.sight.family not in taxonomy[found[0]].families:
         return verdict
     name, sign = found
@@ -80,7 +80,7 @@ def _leads(name: str, every: Sequence[Candidate]) -> bool:
     return bool(every) and every[0].class_name == name
 
 
-def _sign(near: Sequence[Near]) -> tuple[str, Sign] | None:
+def sign_of(near: Sequence[Near]) -> tuple[str, Sign] | None:
     """The class that a name comes close to, and what that is worth. People are heard first, also where they said that it is nothing."""
     confirmed = [one for one in near if one.confirmed and one.nearness >= _CONFIRMED]
     if confirmed:
