@@ -69,6 +69,7 @@ class World:
 async def shared(moto: str) -> AsyncIterator[World]:
     """Made once; tests ask of it, and change what they make besides."""
     async with line_to(moto) as line:
+        line.refuse = _silent
         yield await World(line).made()
 
 
@@ -76,7 +77,12 @@ async def shared(moto: str) -> AsyncIterator[World]:
 def world(shared: World) -> Iterator[World]:
     shared.line.requests.clear()
     yield shared
-    shared.line.refuse = lambda asked: None
+    shared.line.refuse = _silent
+
+
+def _silent(asked: str) -> web.Response | None:
+    """moto knows no simulation of policies, and ends with an error of its own; as if we had not the permission."""
+    return _refused("AccessDenied") if asked == "SimulatePrincipalPolicy" else None
 
 
 async def test_each_thing_is_there_or_told_to_be_missing(world: World) -> None:
@@ -137,6 +143,37 @@ async def test_what_we_may_not(world: World) -> None:
     assert await world.look(*world.ids_of("network", "subnet")) == [("network", "not_taggable"), ("subnet", "access_denied")]
 
 
+def _simulated(*allowed: str) -> web.Response:
+    every = ("s3:TagResource", "s3:UntagResource", "s3:PutBucketTagging", "elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags")
+    decisions = {action: "allowed" if action in allowed else "implicitDeny" for action in (*every, "iam:TagRole", "iam:UntagRole")}
+    members = "".join(
+        f"<member><EvalActionName>{action}</EvalActionName><EvalDecision>{decision}</EvalDecision></member>"
+        for action, decision in decisions.items()
+    )
+    results = f"<SimulatePrincipalPolicyResult><EvaluationResults>{members}</EvaluationResults></SimulatePrincipalPolicyResult>"
+    return web.Response(text=f"<SimulatePrincipalPolicyResponse>{results}</SimulatePrincipalPolicyResponse>", content_type="text/xml")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "codes"),
+    [
+        (("s3:PutBucketTagging", "elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags"), ["", "", "not_taggable"]),
+        (("s3:TagResource", "elasticmapreduce:AddTags", "iam:TagRole", "iam:UntagRole"), ["not_taggable", "not_taggable", ""]),
+        (("s3:TagResource", "s3:UntagResource"), ["", "not_taggable", "not_taggable"]),
+        (None, ["", "", ""]),
+    ],
+)
+async def test_what_our_policies_come_to(world: World, allowed: tuple[str, ...] | None, codes: list[str]) -> None:
+    """Asked of IAM for what has no dry run; a bucket may be tagged in either of two ways; where IAM does not tell, that is said."""
+    world.line.refuse = lambda asked: (
+        (_refused("AccessDenied") if allowed is None else _simulated(*allowed)) if "Simulate" in asked else None
+    )
+    wanted = [Wanted(kind, name, "x") for kind, name in world.ids_of("bucket", "cluster", "role")]
+    found = await AwsChecks(SESSIONS, world.sign_in).look(wanted, world.around)
+    assert [each.code for each in found] == codes
+    assert all(("not known" in each.why) == (allowed is None) for each in found)
+
+
 async def test_nobody_could_sign_in(world: World) -> None:
     """One error for all, not one for each."""
     world.line.refuse = lambda asked: _error("ExpiredToken") if asked == "GetCallerIdentity" else None
@@ -171,7 +208,7 @@ async def test_validate_shows_the_checks(
 
     import typer
 
-    for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_ENDPOINT_URL": world.line.behind}.items():
+    for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_ENDPOINT_URL": world.line.address}.items():
         monkeypatch.setenv(name, value)
     fine = written(platform="emr", region=REGION, storage={"bucket": f"s3://{world.ids['bucket']}/raw"})
     monkeypatch.setenv("PURSIGHT_METRICS_FOLDER", str(tmp_path))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.tagger.commands.measured import tell
 from services.tagger.domain.checks import Looked, Wanted, wanted_of
@@ -18,9 +18,6 @@ from shared.cli.output import plain, stdout, table
 from shared.contracts.job import JobConfig, Runtime
 from shared.errors import PurSightError
 from shared.settings import default_home
-
-if TYPE_CHECKING:
-    from shared.cloud.token import Token
 
 CLOUDS = {"aws": "AWS", "gcp": "Google Cloud", "azure": "Azure"}
 _VARIABLES = {
@@ -93,11 +90,11 @@ async def _at_aws(runtime: Runtime, region: str, wanted: list[Wanted], derived: 
 
 async def _at_google(runtime: Runtime, region: str, wanted: list[Wanted], derived: DerivedJob) -> list[Looked]:
     from services.tagger.gateway.gcp_checks import Around, GcpChecks
-    from services.tagger.gateway.rest import client
+    from services.tagger.gateway.rest import client, kept
     from shared.cloud import gcp
     from shared.contracts.cloud import GcpConfig
 
-    bearer = _kept(lambda: gcp.fetch(GcpConfig(provider="gcp"), SCOPE))
+    bearer = kept(lambda: gcp.fetch(GcpConfig(provider="gcp"), SCOPE))
     around = Around(runtime.platform, getattr(runtime, "project_id", ""), region, runtime.network.vpc_id, carried(derived, "gcp"))
     async with client() as http:
         return await GcpChecks(http, bearer, around).look(wanted)
@@ -105,12 +102,12 @@ async def _at_google(runtime: Runtime, region: str, wanted: list[Wanted], derive
 
 async def _at_azure(runtime: Any, wanted: list[Wanted], derived: DerivedJob) -> list[Looked]:
     from services.tagger.gateway.azure_checks import Around, AzureChecks
-    from services.tagger.gateway.rest import Edge, client
+    from services.tagger.gateway.rest import Edge, client, kept
     from shared.cloud import azure
     from shared.cloud.posture import resource_manager
     from shared.contracts.cloud import AzureConfig
 
-    bearer = _kept(lambda: azure.fetch(AzureConfig(provider="azure"), f"{resource_manager()}/.default"))
+    bearer = kept(lambda: azure.fetch(AzureConfig(provider="azure"), f"{resource_manager()}/.default"))
     async with client() as http:
         return await AzureChecks(Edge(http, resource_manager(), bearer, ""), Around(runtime, carried(derived, "azure"))).look(wanted)
 
@@ -136,19 +133,6 @@ async def _in_cluster(job: JobConfig, runtime: Any, wanted: list[Wanted], _: Der
         return await KubernetesChecks(clouds.cluster(job.tenant_id, name), runtime.namespace).look(wanted)
     finally:
         await clouds.close()
-
-
-def _kept(fetch: Callable[[], Awaitable[Token]]) -> Callable[[bool], Awaitable[str]]:
-    """A bearer that asks once, and anew where the last token was refused."""
-    token = ""
-
-    async def bearer(again: bool) -> str:
-        nonlocal token
-        if again or not token:
-            token = (await fetch()).value
-        return token
-
-    return bearer
 
 
 def _usual_region(environment: Mapping[str, str]) -> str:

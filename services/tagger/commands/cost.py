@@ -86,14 +86,12 @@ _NOTES = {
 
 async def _of_gcp(label: str, period: Period, gcp_table: str) -> tuple[list[Cost], list[str]]:
     from services.tagger.gateway.costs import BillingExport
-    from services.tagger.gateway.rest import Edge, client
+    from services.tagger.gateway.rest import Edge, client, kept
     from shared.cloud.gcp import fetch
     from shared.contracts.cloud import GcpConfig
 
-    async def bearer(_: bool) -> str:
-        return (await fetch(GcpConfig(provider="gcp"), SCOPE)).value
-
     async with client() as http:
+        bearer = kept(lambda: fetch(GcpConfig(provider="gcp"), SCOPE))
         edge = Edge(http, BIGQUERY, bearer, "bigquery.jobs.create in the project and bigquery.tables.getData on the table")
         return await BillingExport(edge, gcp_table).by_tag(label, period), []
 

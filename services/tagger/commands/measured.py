@@ -45,13 +45,10 @@ async def _to_cloud(runtime: Runtime, name: str, labels: dict[str, str], seconds
         region = runtime.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
         await to_cloudwatch(AwsSessions(), AwsSignIn(region, ours=True), name, labels, seconds)
     elif runtime.provider == "gcp":
-        from services.tagger.gateway.rest import Edge, client
+        from services.tagger.gateway.rest import Edge, client, kept
         from shared.cloud import gcp
         from shared.contracts.cloud import GcpConfig
 
-        async def bearer(_: bool) -> str:
-            return (await gcp.fetch(GcpConfig(provider="gcp"), SCOPE)).value
-
         async with client() as http:
-            edge = Edge(http, MONITORING, bearer, "monitoring.timeSeries.create")
+            edge = Edge(http, MONITORING, kept(lambda: gcp.fetch(GcpConfig(provider="gcp"), SCOPE)), "monitoring.timeSeries.create")
             await to_monitoring(edge, getattr(runtime, "project_id", ""), name, labels, seconds, datetime.now(UTC))

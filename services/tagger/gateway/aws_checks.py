@@ -1,11 +1,12 @@
-"""Looks at what a job names in AWS; changes nothing. Whether we may tag is asked by EC2's dry run; elsewhere, by reading the tags."""
+"""Looks at what a job names in AWS; changes nothing. Whether we may tag is asked by EC2's dry run; elsewhere IAM is asked what our
+policies come to, where it lets us ask."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.tagger.domain.checks import Looked, Wanted, first, judge_cluster, judge_network, judge_region, judge_room, missing
@@ -43,7 +44,7 @@ class AwsChecks:
 
     def __init__(self, sessions: AwsSessions, sign_in: AwsSignIn) -> None:
         self._sessions, self._sign_in, self._gate = sessions, sign_in, asyncio.Semaphore(AT_ONCE)
-        self._clients, self._open = dict[str, asyncio.Future[Any]](), AsyncExitStack()
+        self._clients, self._open, self._principal = dict[str, asyncio.Future[Any]](), AsyncExitStack(), ""
 
     async def look(self, wanted: list[Wanted], around: Around) -> list[Looked]:
         """One result for each, in their order. Raises Failed or Transient where nobody could sign in."""
@@ -60,9 +61,11 @@ class AwsChecks:
     async def _account(self) -> str:
         sts = await self._client("sts")
         try:
-            return str((await sts.get_caller_identity())["Account"])
+            found = await sts.get_caller_identity()
         except Exception as error:
             raise diagnose(error) from None
+        self._principal = _principal(str(found["Arn"]))
+        return str(found["Account"])
 
     async def _one(self, wanted: Wanted, around: Around) -> Looked:
         looks: dict[str, Callable[[Wanted, Around], Awaitable[Looked]]] = {
@@ -84,10 +87,11 @@ class AwsChecks:
     async def _emr(self, wanted: Wanted, around: Around) -> Looked:
         emr = await self._client("emr")
         cluster = (await emr.describe_cluster(ClusterId=wanted.id))["Cluster"]
-        return first(
+        looked = first(
             judge_cluster(wanted, cluster["Status"]["State"]),
             judge_room(wanted, _pairs(cluster.get("Tags", [])), around.tags, MOST_TAGS),
         )
+        return await self._by_policy(looked, cluster["ClusterArn"], ("elasticmapreduce:AddTags",), ("elasticmapreduce:RemoveTags",))
 
     async def _ecs(self, wanted: Wanted, around: Around) -> Looked:
         ecs = await self._client("ecs")
@@ -95,7 +99,8 @@ class AwsChecks:
         if not found:
             return _missing(wanted, around.region)
         tags = {tag["key"]: tag.get("value", "") for tag in found[0].get("tags", [])}
-        return first(judge_cluster(wanted, found[0]["status"]), judge_room(wanted, tags, around.tags, MOST_TAGS))
+        looked = first(judge_cluster(wanted, found[0]["status"]), judge_room(wanted, tags, around.tags, MOST_TAGS))
+        return await self._by_policy(looked, found[0]["clusterArn"], ("ecs:TagResource",), ("ecs:UntagResource",))
 
     async def _bucket(self, wanted: Wanted, around: Around) -> Looked:
         s3 = await self._client("s3")
@@ -104,7 +109,9 @@ class AwsChecks:
         if region.code:
             return region
         await s3.head_bucket(Bucket=wanted.id)
-        return judge_room(wanted, await _bucket_tags(s3, wanted.id), around.tags, MOST_TAGS)
+        looked = judge_room(wanted, await _bucket_tags(s3, wanted.id), around.tags, MOST_TAGS)
+        arn = f"arn:{self._partition}:s3:::{wanted.id}"
+        return await self._by_policy(looked, arn, ("s3:TagResource", "s3:PutBucketTagging"), ("s3:UntagResource", "s3:PutBucketTagging"))
 
     async def _network(self, wanted: Wanted, around: Around) -> Looked:
         return await self._ec2(wanted, around, "describe_vpcs", {"VpcIds": [wanted.id]}, "Vpcs")
@@ -133,13 +140,48 @@ class AwsChecks:
             found = (await iam.get_role(RoleName=name))["Role"]
         if wanted.id.startswith("arn:") and found["Arn"] != wanted.id:
             return Looked(wanted, "role_elsewhere", f"its name is that of {found['Arn']}", "Correct account or path of the ARN.")
-        return judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS)
+        looked = judge_room(wanted, _pairs(found.get("Tags", [])), around.tags, MOST_TAGS)
+        kind = "InstanceProfile" if ":instance-profile/" in wanted.id else "Role"
+        return await self._by_policy(looked, found["Arn"], (f"iam:Tag{kind}",), (f"iam:Untag{kind}",))
+
+    async def _by_policy(self, looked: Looked, arn: str, *needed: tuple[str, ...]) -> Looked:
+        """Of each group one action must be allowed. Where IAM does not tell, all is well as far as we know, and that is said."""
+        if looked.code or not self._principal:
+            return looked
+        iam, actions = await self._client("iam"), list(dict.fromkeys(action for group in needed for action in group))
+        try:
+            told = await iam.simulate_principal_policy(PolicySourceArn=self._principal, ActionNames=actions, ResourceArns=[arn])
+        except Exception as error:
+            if not isinstance(diagnose(error), PurSightError):
+                raise
+            return replace(looked, why="whether we may tag it is not known: IAM did not tell (iam:SimulatePrincipalPolicy)")
+        given = {each["EvalActionName"] for each in told["EvaluationResults"] if each["EvalDecision"] == "allowed"}
+        lacking = [" or ".join(group) for group in needed if not given & set(group)]
+        if lacking:
+            return Looked(looked.wanted, "not_taggable", "our identity may not tag it", f"Grant {', '.join(lacking)}.")
+        return looked
+
+    @property
+    def _partition(self) -> str:
+        return self._principal.split(":")[1] if self._principal else "aws"
 
     async def _client(self, api: str) -> Any:
         """One client of each service, for all looks: to make one costs more than to use it."""
         if api not in self._clients:
             self._clients[api] = asyncio.ensure_future(self._open.enter_async_context(self._sessions.client(self._sign_in, api)))
         return await asyncio.shield(self._clients[api])
+
+
+def _principal(caller: str) -> str:
+    """Whose policies hold for this caller: of a session the role, whose path is not told; empty for the account itself, who may all.
+
+    >>> _principal("arn:aws:sts::123456789012:assumed-role/tagging/me"), _principal("arn:aws:iam::123456789012:root")
+    ('arn:aws:iam::123456789012:role/tagging', '')
+    """
+    if ":assumed-role/" in caller:
+        before, _, rest = caller.partition(":assumed-role/")
+        return f"{before.replace(':sts:', ':iam:')}:role/{rest.partition('/')[0]}"
+    return caller if ":user/" in caller else ""
 
 
 async def _bucket_tags(s3: Any, name: str) -> dict[str, str]:

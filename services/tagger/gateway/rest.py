@@ -12,6 +12,7 @@ import httpx
 
 from services.tagger.gateway.place import LONGEST_WAIT, Stale, waits
 from shared.cloud.failures import TEXTS, TRANSIENT
+from shared.cloud.token import Token
 from shared.errors import Failed, PurSightError, Transient
 
 SECONDS = 20.0  # for one answer
@@ -102,6 +103,19 @@ def refused(code: str, needs: str) -> PurSightError:
 def client(verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
     """Follows no redirect: the token goes to the provider's own address, and nowhere else."""
     return httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, verify=verify, headers={"Accept": "application/json"})
+
+
+def kept(fetch: Callable[[], Awaitable[Token]]) -> Bearer:
+    """Asks for a token once, and anew where the last one was refused: for a command that lives shorter than a token."""
+    token = ""
+
+    async def bearer(again: bool) -> str:
+        nonlocal token
+        if again or not token:
+            token = (await fetch()).value
+        return token
+
+    return bearer
 
 
 def _document(answer: httpx.Response) -> dict[str, Any]:
