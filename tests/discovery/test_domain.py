@@ -354,6 +354,15 @@ def test_slow_statements_are_told_by_two_looks() -> None:
     assert paced("balanced", Signals(statement_seconds=0.001), *[Signals(statement_seconds=0.009)] * 3)[1] == ["", "", "", ""]
 
 
+@pytest.mark.parametrize(("slower", "at_work"), [(1, 0.25), (2, 0.125), (1000, 0.0625)])
+def test_a_rest_grows_with_the_time_of_a_statement(slower: int, at_work: float) -> None:
+    """Twice as long, half as much of us, down to a quarter; a rung without rest has none, and a server that is quick again has us back."""
+    first, later = Signals(statement_seconds=0.000_001), Signals(statement_seconds=0.000_001 * slower)
+    assert paced("conservative", first, *[later] * 30)[0].rest == pytest.approx(1 - at_work, abs=1e-6)
+    assert paced("conservative", first, *[later] * 30, *[first] * 30)[0].rest == pytest.approx(0.75)
+    assert paced("balanced", first, later)[0].rest == 0.0
+
+
 def test_a_scan_gets_out_of_the_way_at_once_and_comes_back_slowly() -> None:
     """Two looks take it to the ladder's second rung; the way back is a rung at a time, after quiet looks only."""
     found, causes = paced("balanced", *[Signals(active=9)] * 4, *[Signals(active=0)] * 12)
