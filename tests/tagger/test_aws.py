@@ -15,7 +15,7 @@ from botocore.exceptions import EndpointConnectionError
 from services.tagger.domain.targets import Arn, Resource
 from services.tagger.domain.wish import Wish
 from services.tagger.gateway.aws import AwsTags
-from services.tagger.gateway.bulk import BulkTags, tag_resources
+from services.tagger.gateway.bulk import BulkTags
 from shared.cloud.aws import AwsSessions
 from shared.contracts.source import AwsConfig
 from shared.errors import Failed, PurSightError, Transient
@@ -188,18 +188,12 @@ async def test_a_200_may_hide_failures(world: World, monkeypatch: pytest.MonkeyP
         )
 
     world.line.refuse = refuse
-    async with world.tags._opened(world.wish(arns[0])) as (_, client, _arn):
-        failed = await tag_resources(client, arns, {"a": "b"})
-    assert {arn: error.code for arn, error in failed.items()} == {arns[1]: "access_denied"}
+    async with world.tags._opened(world.wish(arns[0])) as (bulk, client, _arn):
+        changes = [bulk.change(client, parsed, {}, {"a": "b"}, ()) for arn in arns if (parsed := Arn.parse(arn))]
+        found = await asyncio.gather(*changes, return_exceptions=True)
+    assert [getattr(each, "code", "") for each in found] == ["", "access_denied", ""]
+    assert world.line.requests.count("TagResources") == 2
     assert (await world.now(arns[0]))["a"] == "b"
-
-
-async def test_more_than_twenty_resources_take_more_calls(world: World) -> None:
-    """The bulk API takes twenty at once."""
-    arn = await world.make("table")
-    async with world.tags._opened(world.wish(arn)) as (_, client, _arn):
-        await tag_resources(client, [arn] * 45, {"a": "b"})
-    assert world.line.requests.count("TagResources") == 3
 
 
 async def test_only_allowed_addresses_are_dialled(world: World) -> None:

@@ -6,7 +6,7 @@ Whoever writes at the same moment shares a call. A 200 may hide failures, which 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,25 +57,13 @@ class BulkTags:
         await asyncio.sleep(GATHER_SECONDS)
         if self._calls.get(key) is call:
             del self._calls[key]  # who comes now is not in this call
-        return await _bulk(make, call.arns, arguments)
+        return await _patiently(make, call.arns, arguments)
 
 
 @dataclass(slots=True)
 class _Call:
     arns: list[str] = field(default_factory=list)
     task: asyncio.Task[dict[str, PurSightError]] | None = None
-
-
-async def tag_resources(client: Any, arns: Sequence[str], tags: Mapping[str, str]) -> dict[str, PurSightError]:
-    """Give all these resources (of one account and region) the same tags; returns those that failed, with why."""
-    return await _bulk(client.tag_resources, arns, {"Tags": dict(tags)})
-
-
-async def _bulk(call: Any, arns: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, PurSightError]:
-    failed: dict[str, PurSightError] = {}
-    for chunk in _chunks(arns, BULK):
-        failed |= await _patiently(call, chunk, arguments)
-    return failed
 
 
 async def _patiently(call: Any, arns: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, PurSightError]:
@@ -97,7 +85,3 @@ def _refusal(why: Mapping[str, Any]) -> PurSightError:
     if why.get("StatusCode") == 404:
         return failure("not_found")
     return refusal(why.get("ErrorCode", ""), why.get("StatusCode"))
-
-
-def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
