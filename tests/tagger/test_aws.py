@@ -318,11 +318,13 @@ async def test_a_bucket_whose_tags_decide_who_may_use_it(world: World) -> None:
     assert await world.now(arn) == TAGS
     assert (await world.tags.apply(world.wish(arn, {}, ours=first.own))).outcome == "applied"
     assert await world.now(arn) == {}
-    closed, no_whole_set = _refusing(403, "AccessDenied", "POST"), world.line.refuse
-    world.line.refuse = lambda action: closed(action) or no_whole_set(action)
-    error = await failure_of(world, world.wish(arn))
-    assert error.code == "access_denied"
-    assert "s3:TagResource" in error.remedy
+    no_whole_set = world.line.refuse
+    for status, theirs, ours in ((403, "AccessDenied", "access_denied"), (301, "PermanentRedirect", "wrong_region")):
+        closed = _refusing(status, theirs, "POST")
+        world.line.refuse = lambda action, closed=closed: closed(action) or no_whole_set(action)  # type: ignore[misc]
+        error = await failure_of(world, world.wish(arn))
+        assert error.code == ours
+        assert theirs != "AccessDenied" or "s3:TagResource" in error.remedy
 
 
 async def test_a_network_that_leads_to_s3_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

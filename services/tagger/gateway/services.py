@@ -59,7 +59,9 @@ class S3Tags:
         try:
             await _replace(s3, _bucket(arn), current, write, remove)
         except s3.exceptions.ClientError as error:
-            raise refused if refused.code == "access_denied" else error from None
+            if refused.code == "access_denied" or getattr(diagnose(error), "code", "") == "provider_error":  # as of a bucket with ABAC
+                raise refused from None
+            raise
         return True
 
     async def _merged(self, control: Any, sts: Any, arn: Arn, write: Mapping[str, str], remove: Collection[str]) -> PurSightError | None:
