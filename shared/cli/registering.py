@@ -65,7 +65,7 @@ def register(line: Edge, target: Target) -> str:
     answer = line.send("POST", "/sources", document, version=before["version"] if before else None)
     source = str(answer["source"])
     if not answer["changed"]:
-        _again(line, source)
+        _again(line, source, document)
     return source
 
 
@@ -163,10 +163,10 @@ def _for_a_url(diagnosis: dict[str, Any], document: dict[str, Any]) -> dict[str,
     return diagnosis | {"remedy": f"Check the user, and the password in {f'{variable}{file}, or in ' if variable else ''}the URL."}
 
 
-def _again(line: Edge, source: str) -> None:
+def _again(line: Edge, source: str, typed: dict[str, Any] | None = None) -> None:
     """Dial now, because a password or a server may have been mended; then ask for a scan, unless the new connection asks by itself.
 
-    Raises Failed with the diagnosis where the source is still out of reach.
+    Raises Failed with the diagnosis where the source is still out of reach; `typed` is what a URL, if there was one, made of it.
     """
     path = f"/health{path_of(SourceName.parse(source))}"
     try:
@@ -182,7 +182,8 @@ def _again(line: Edge, source: str) -> None:
         time.sleep(POLL_SECONDS)
         now = line.get(path)
     if now["state"] == "unreachable":
-        raise could_not(source, now["diagnosis"] or line.get(f"/progress/{quote(source, safe='')}")["diagnosis"])
+        found = now["diagnosis"] or line.get(f"/progress/{quote(source, safe='')}")["diagnosis"]
+        raise could_not(source, _for_a_url(found, typed) if typed and found else found)
     if before["state"] == "connected":
         line.send("POST", "/scans", {"source": source})
 

@@ -21,7 +21,7 @@ from shared.cli.stack import interrupted_by_sigterm, say_step
 from shared.cli.target import Target
 from shared.contracts.names import SourceName
 from shared.errors import Failed, UsageError
-from shared.local.stack import Running, Stack, silent
+from shared.local.stack import Running, Stack, Step
 from shared.settings import ServiceSettings
 
 STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
@@ -80,7 +80,7 @@ def _stopping_what_was_started() -> Iterator[Running]:
     """The stack, up. Ctrl-C and SIGTERM stop it again if, and only if, this command started it; the scan goes on at the next `up`."""
     stack = Stack(ServiceSettings().home)
     with interrupted_by_sigterm():
-        running = stack.up(silent if stack.home.load().supervised() else say_step)
+        running = stack.up(_only_waits if stack.home.load().supervised() else say_step)
         try:
             yield running
         except Exception:
@@ -91,6 +91,12 @@ def _stopping_what_was_started() -> Iterator[Running]:
                 stderr.print("Stopping what this command started …")
                 stack.down()
             raise
+
+
+def _only_waits(step: Step) -> None:
+    """Of a stack that is up nothing is told but what it waits for."""
+    if step.part == "stack":
+        say_step(step)
 
 
 def _stays(error: Failed, source: str) -> Failed:

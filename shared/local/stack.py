@@ -31,6 +31,7 @@ from shared.local.upgrade import upgrade
 from shared.settings import default_home
 
 UP_SECONDS = 120.0
+LATE_SECONDS = 5.0  # a stack that is up should answer by then: else whom we wait for is told
 DOWN_SECONDS = 60.0
 LEAST_FREE_BYTES, FULL_BYTES = 256 << 20, 64 << 20  # to start with; PostgreSQL and Kafka write ahead in files of 16 MiB and more
 SERVERS = ("postgres", "kafka")
@@ -197,7 +198,8 @@ class Stack:
     def _wait(self, report: _Reporter, process: subprocess.Popen[bytes] | None = None) -> None:
         """Until every part is ready. Raises Failed when the supervisor gave up, a part keeps dying, or it takes too long."""
         waiting: dict[str, str] = {"the stack": "not started"}
-        deadline = time.monotonic() + UP_SECONDS
+        began = time.monotonic()
+        deadline, told = began + UP_SECONDS, False
         while waiting:
             state = self.home.load()
             if (process and process.poll() is not None) or (process is None and not state.supervised()):
@@ -207,6 +209,9 @@ class Stack:
                 names = ", ".join(f"{name} ({why})" for name, why in waiting.items())
                 raise Failed(f"Not ready after {UP_SECONDS:.0f} s: {names}", remedy="Run `pursight doctor`.", code="part_slow")
             waiting = self._unready(state, report)
+            if waiting and process is None and not told and time.monotonic() > began + LATE_SECONDS:
+                told = True
+                report("stack", f"waiting for {', '.join(f'{name} ({why})' for name, why in waiting.items())} …")
             time.sleep(0.1 if waiting else 0)
 
     def _unready(self, state: State, report: _Reporter) -> dict[str, str]:
