@@ -95,8 +95,7 @@ def judged_again(verdict: ColumnVerdict, one: Open, row: Numbers, model: Model, 
     nothing = float(row[model.label_of[UNCLASSIFIED]])
     if best == UNCLASSIFIED or share < _LIKELY:
         return _nothing(verdict, nothing, model, thresholds)
-    alike = sum(other for other, name in known if (taxonomy[name].category == _ORGANISATION) == (taxonomy[best].category == _ORGANISATION))
-    sure = share >= thresholds.classify or alike >= thresholds.classify
+    sure = share >= thresholds.classify or _alike(best, known, taxonomy) >= thresholds.classify
     runner_up = known[1][1] if len(known) > 1 and known[1][0] >= _SECOND else ""
     entry = taxonomy[organisation_class(best, one.sight, taxonomy)]
     update = {"confidence": round(share, 4), "tier": "model", "reasons": _reasons(verdict, share, best, runner_up, model)}
@@ -104,6 +103,12 @@ def judged_again(verdict: ColumnVerdict, one: Open, row: Numbers, model: Model, 
         return verdict.model_copy(update={**update, "state": "abstained", "runner_up": entry.name})
     given = {"class_name": entry.name, "category": entry.category, "sensitivity": entry.sensitivity, "state": "classified"}
     return verdict.model_copy(update={**update, **given, "runner_up": runner_up})
+
+
+def _alike(best: str, known: Sequence[tuple[float, str]], taxonomy: Taxonomy) -> float:
+    """How likely it is some class of a person, where the best is one; of an organisation, where that is."""
+    organisation = taxonomy[best].category == _ORGANISATION
+    return sum(share for share, name in known if (taxonomy[name].category == _ORGANISATION) == organisation)
 
 
 def _nothing(verdict: ColumnVerdict, nothing: float, model: Model, thresholds: Thresholds) -> ColumnVerdict:
