@@ -111,7 +111,9 @@ def test_no_name_is_left(names: list[str], other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "packed", [b"", b"no gzip", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"[1]\n"), recorded([])[:-20]]
+    "packed",
+    [b"", b"no gzip", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"[1]\n"), recorded([])[:-20]],
+    ids=["empty", "no gzip", "no line", "no head", "a list", "cut"],
 )
 def test_what_is_no_recording_is_said(packed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line."""
