@@ -139,7 +139,7 @@ def inspector(url: str, tables: int) -> None:
         statements += 1
 
     look = inspect(engine)
-    schemas = [name for name in look.get_schema_names() if name.startswith("app_")]
+    schemas = [name for name in look.get_schema_names() if name.startswith(("app_", "part_"))]
     everything = [(schema, table) for schema in schemas for table in look.get_table_names(schema=schema)]
     step = max(1, len(everything) // tables)
     chosen = everything[::step][:tables]

@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import Edge, edge
+from shared.cli.connect import Edge, edge, named_as, scope_of
 from shared.cli.output import as_json, plain, spoken, stdout, table
-from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import Failed, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel, record.")
@@ -30,13 +29,13 @@ DECIDED = {
 
 @app.command("list")
 def list_(
-    source: Annotated[str, typer.Option(help="only this one's: TENANT/NAME")] = "",
+    source: Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
     json_output: Json = False,
 ) -> None:
     """The newest scans."""
     with edge() as line:
-        scans = line.get("/scan-jobs", source=source, limit=limit)["scans"]
+        scans = line.get("/scan-jobs", source=scope_of(source), limit=limit)["scans"]
     if json_output:
         return as_json({"scans": scans})
     if not scans:
@@ -94,16 +93,16 @@ def cancel(id: Id, json_output: Json = False) -> None:
 
 @app.command()
 def record(
-    source: Annotated[str, typer.Argument(help="TENANT/NAME, or the name alone")],
+    source: Annotated[str, typer.Argument(help="NAME, or TENANT/NAME")],
     file: Annotated[Path, typer.Argument(help="where to write it")],
     keep_names: Annotated[bool, typer.Option("--keep-names", help="names as they are, not pseudonyms")] = False,
     key: Annotated[str, typer.Option(help="recordings of the same key have the same pseudonyms, and can be compared")] = "",
     json_output: Json = False,
 ) -> None:
     """The structure of a source as a file, for whoever looks into a bug of its scans: no values, no texts."""
-    path = source if "/" in source else f"{DEFAULT_TENANT}/{source}"
+    path = "/".join(quote(part, safe="") for part in named_as(source))
     with edge() as line:
-        packed = line.made(f"/recordings/{quote(path)}", key, seconds=RECORD_SECONDS, names="keep" if keep_names else "")
+        packed = line.made(f"/recordings/{path}", key, seconds=RECORD_SECONDS, names="keep" if keep_names else "")
     file.write_bytes(packed)
     if json_output:
         return as_json({"file": str(file), "bytes": len(packed)})

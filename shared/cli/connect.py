@@ -124,6 +124,11 @@ def named_as(text: str) -> SourceName:
     return SourceName(tenant, rest) if tenant and rest else SourceName(DEFAULT_TENANT, text)
 
 
+def scope_of(text: str) -> str:
+    """What lists are held to: the key of what a person calls NAME or TENANT/NAME; all of a tenant by TENANT/; nothing, all."""
+    return named_as(text).key if text and not text.endswith("/") else text
+
+
 def path_of(named: SourceName) -> str:
     """The source's path at the registry. Dots are escaped, too: a name may be nothing else, and `..` in a path leads elsewhere."""
     return "/sources/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in named)

@@ -242,7 +242,7 @@ def test_the_shell_lists_pauses_and_resumes(
         try:
             assert json.loads(await typed("list", "--json"))["scans"][0]["state"] == "waiting"
             assert "is paused" in await typed("pause", "scan-1")
-            assert "paused" in await typed("list")
+            assert "paused" in await typed("list", "--source", "shop")
             assert "shop: paused, tables: 0 of ?" in await typed("show", "scan-1")
             with pytest.raises(Failed) as caught:
                 await typed("pause", "scan-1")

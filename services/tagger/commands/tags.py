@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import edge, named_as
+from shared.cli.connect import edge, named_as, scope_of
 from shared.cli.output import as_json, plain, stdout, table
 
 app = typer.Typer(no_args_is_help=True, help="Tags on resources: submit, withdraw, list, diff, apply.")
@@ -58,13 +58,14 @@ def withdraw(job: Annotated[str, typer.Argument(metavar="TENANT/ASSET")], json_o
 
 @app.command("list")
 def list_(
-    source: Annotated[str, typer.Option(help="a source or job, TENANT/NAME; TENANT/ for all of a tenant")] = "", json_output: Json = False
+    source: Annotated[str, typer.Option(help="a source or job, NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
+    json_output: Json = False,
 ) -> None:
     """What became of the tags on each resource. Exit code 3 where one failed."""
     found, after = list[dict[str, Any]](), ""
     with edge() as line:
         while True:
-            page = line.get("/resources", source=source, after=after, limit=PAGE)
+            page = line.get("/resources", source=scope_of(source), after=after, limit=PAGE)
             found += page["resources"]
             if not page["after"]:
                 break
