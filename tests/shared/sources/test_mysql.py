@@ -334,7 +334,7 @@ async def test_a_server_that_rests_is_not_busy(engine: str, request: pytest.Fixt
     async with MysqlDriver().open(server.dial("root", database="mysql")) as session:
         for scheduler in ("on", "off"):
             server.run(f"set global event_scheduler = {scheduler}")
-            assert (await session.load()).active == 0
+            assert 0 in [(await session.load()).active for _ in range(20)]  # the thread of who set it may still be ending
     server.run(f"set global event_scheduler = {before}")
 
 
