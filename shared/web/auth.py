@@ -152,10 +152,15 @@ class SignedIn:
         if isinstance(who, Actor):
             scope["actor"] = who
             await self._app(scope, receive, send)
-        elif self._page and who.status_code == 401 and _wants_page(request):
-            await RedirectResponse(self._page, status_code=303)(scope, receive, send)
+        elif who.status_code == 401 and _wants_page(request):
+            await (RedirectResponse(self._page, status_code=303) if self._page else _no_session())(scope, receive, send)
         else:
             await who(scope, receive, send)
+
+
+def _no_session() -> Response:
+    """What a person sees in a browser that nobody signed in."""
+    return PlainTextResponse("Nobody is signed in here. Run `pursight status` at a terminal for a link.\n", status_code=401)
 
 
 def _wants_page(request: Request) -> bool:

@@ -87,6 +87,14 @@ async def test_a_wrong_token_is_counted_and_told_without_it(monkeypatch: pytest.
     assert "canary" not in repr([record.__dict__ for record in caplog.records])
 
 
+async def test_who_is_not_signed_in_is_told_in_words_of_his_own() -> None:
+    """A person at a browser how to get in, a program a problem document."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge_app([], token=TOKEN)), base_url="http://door") as client:
+        page, machine = [await client.get("/", headers={"accept": kind}) for kind in ("text/html,*/*", "application/json")]
+    assert (page.status_code, "`pursight status`" in page.text) == (401, True)
+    assert (machine.status_code, machine.json()["code"]) == (401, "not_signed_in")
+
+
 async def test_the_door_forwards_to_its_edges_only() -> None:
     """A request line that would name another host behind the edge's address is refused."""
     scope = {
