@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -24,6 +24,8 @@ from shared.contracts.topics import BY_NAME
 from shared.errors import Transient
 from shared.observe import tracing
 from shared.settings import BusSettings
+
+ASK_SECONDS, AWAY_SECONDS = 2.0, 8.0  # of silence until the broker is asked whether it is there, and of no answer until it counts as gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ async def tail(settings: BusSettings, topics: Sequence[str] = (), *, from_start:
     """Every event of these topics (all where none is named) as it comes, until the iterator is closed.
 
     A record that is no event comes as `Heard`, with `code` and `why`. Nothing is committed: watching changes nothing.
+    Raises Transient where no broker answers, or none does any more; one that is restarted is waited for.
     """
     names = list(topics) or list(BY_NAME)
     hearings = {name: Hearing(BY_NAME[topic_of(name)]) for name in names}
@@ -85,11 +88,30 @@ async def tail(settings: BusSettings, topics: Sequence[str] = (), *, from_start:
         raise Transient("Kafka does not answer", why=type(error).__name__, remedy="Is it started?", code="kafka_away") from error
     try:
         await _assign(consumer, names, from_start)
-        async for record in consumer:
-            heard = hearings[record.topic](record)
-            yield heard if heard.code else heard.received
+        answered = monotonic()
+        while True:
+            for records in (await consumer.getmany(timeout_ms=round(ASK_SECONDS * 1000))).values():
+                answered = monotonic()
+                for record in records:
+                    heard = hearings[record.topic](record)
+                    yield heard if heard.code else heard.received
+            if monotonic() - answered < ASK_SECONDS:
+                continue
+            if await _answers(consumer):
+                answered = monotonic()
+            elif monotonic() - answered > AWAY_SECONDS:
+                raise Transient("the broker does not answer any more", remedy="Is it started?", code="kafka_away")
     finally:
         await close(consumer)
+
+
+async def _answers(consumer: AIOKafkaConsumer) -> bool:
+    """Whether a broker answers now."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            return bool(await consumer._client.force_metadata_update())
+    except (KafkaError, OSError, TimeoutError):
+        return False
 
 
 async def close(consumer: AIOKafkaConsumer) -> None:

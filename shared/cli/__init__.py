@@ -7,6 +7,7 @@ Progress goes to stderr and results to stdout; `--json` prints one object. Exit 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 
@@ -19,7 +20,9 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's
 
 
 def main() -> None:
-    """The console script. Errors are one line; PURSIGHT_DEBUG=1 shows where they came from."""
+    """The console script. Errors are one line; PURSIGHT_DEBUG=1 shows where they came from, and what libraries would log."""
+    if not os.environ.get("PURSIGHT_DEBUG"):
+        logging.lastResort = logging.NullHandler()
     try:
         try:
             from shared.cli.commands import app

@@ -22,7 +22,8 @@ from shared.contracts.base import Contract
 from shared.contracts.judging.wording import in_words
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.topics import BY_NAME, Topic
-from shared.errors import UsageError
+from shared.errors import Failed, Transient, UsageError
+from shared.settings import BusSettings
 
 app = typer.Typer(no_args_is_help=True, help="Events: tail, publish.")
 
@@ -39,8 +40,17 @@ def tail(
 
 
 async def _tail(topics: Sequence[str], from_start: bool, bodies: bool) -> None:
-    async for heard in tail_topics(bus_settings(), topics, from_start=from_start):
-        print(_line(heard, bodies), flush=True)
+    settings = bus_settings()
+    try:
+        async for heard in tail_topics(settings, topics, from_start=from_start):
+            print(_line(heard, bodies), flush=True)
+    except Transient as error:
+        remedy = (
+            "Is it started?"
+            if BusSettings().bootstrap_servers
+            else "Look at `pursight status`; `pursight up` starts a stack that was stopped."
+        )
+        raise Failed(error.what, why=error.why, remedy=remedy, code=error.code) from None
 
 
 def _line(heard: Received[Any] | Heard, bodies: bool) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from shared.bus import topics
-from shared.bus.edge import Publisher
+from shared.bus.edge import Publisher, tail
 from shared.bus.received import Cause, Received
 from shared.bus.runtime import Bus
 from shared.bus.unit import unit
 from shared.contracts.scan import ScanCompleted, ScanRequested
+from shared.errors import Transient
 from shared.local.kafka import EmbeddedKafka
 from shared.settings import BusSettings
 
@@ -24,8 +25,12 @@ from shared.settings import BusSettings
 async def test_a_broker_that_dies_makes_it_unready_and_when_it_is_back_all_goes_on(
     rig: Any, eventually: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is said while the broker is away waits in the outbox; afterwards it is sent, and hearing goes on by itself."""
+    """What is said while the broker is away waits in the outbox; afterwards it is sent, and hearing goes on by itself.
+
+    Who only watches, from a shell, is told.
+    """
     monkeypatch.setattr("shared.bus.runtime.HEALTH_SECONDS", 0.5)
+    monkeypatch.setattr("shared.bus.edge.AWAY_SECONDS", 1.0)
     pool, heard = await rig.pool("discovery"), []
 
     async def handler(batch: Sequence[Received[Any]]) -> None:
@@ -41,8 +46,13 @@ async def test_a_broker_that_dies_makes_it_unready_and_when_it_is_back_all_goes_
         bus.on(ScanRequested, handler)
         await bus.start()
         await eventually(lambda: bus.ready() == [])
+        watching = asyncio.create_task(watched(settings))
+        async with Publisher.open(settings) as publisher:
+            await publisher.publish(ScanRequested(source="a/b"), key="a/b")
+        await eventually(lambda: len(heard) == 1)
         await asyncio.to_thread(broker.stop)
         await eventually(lambda: bool(bus.ready()))
+        assert "does not answer any more" in await watching
         async with unit(pool, service="discovery", keys=["a/b"]) as work:
             done = ScanCompleted(source="a/b", scan_id="s", complete=True, tables=1, columns=1, changed=1, digest="d")
             work.emit(done, key="a/b", cause=Cause.new("away"))
@@ -50,11 +60,22 @@ async def test_a_broker_that_dies_makes_it_unready_and_when_it_is_back_all_goes_
         await eventually(lambda: bus.ready() == [])
         async with Publisher.open(settings) as publisher:
             await publisher.publish(ScanRequested(source="a/b"), key="a/b")
-        await eventually(lambda: len(heard) == 1)
+        await eventually(lambda: len(heard) == 2)
         await eventually(lambda: nothing_waits(pool))
         await bus.stop()
     finally:
         await asyncio.to_thread(broker.stop)
+
+
+async def watched(settings: BusSettings) -> str:
+    """Why watching ends, once it has seen something."""
+    seen = 0
+    try:
+        async for _ in tail(settings, ["scan.requested"], from_start=True):
+            seen += 1
+    except Transient as error:
+        return error.what if seen else "nothing was seen"
+    raise AssertionError("it does not end by itself")
 
 
 async def nothing_waits(pool: Any) -> bool:
