@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,9 +38,9 @@ def elsewhere() -> bool:
 
 
 def address() -> Address:
-    """PURSIGHT_URL and PURSIGHT_TOKEN where set, else the local stack. Raises UsageError where neither is there."""
+    """PURSIGHT_URL and PURSIGHT_TOKEN where set, else the local stack. Raises UsageError where neither is there, or the URL is none."""
     if url := os.environ.get(DOOR):
-        return Address(url.rstrip("/"), os.environ.get("PURSIGHT_TOKEN", ""))
+        return Address(_checked(url), os.environ.get("PURSIGHT_TOKEN", ""))
     home = Home(ServiceSettings().home)
     state = home.load()
     if state.supervised() is None:
@@ -47,10 +48,28 @@ def address() -> Address:
     return Address(f"http://{LOOPBACK}:{state.ports['door']}", home.token())
 
 
+def _checked(url: str) -> str:
+    """Raises UsageError where PURSIGHT_URL is no web address."""
+    try:
+        parsed = httpx.URL(url.strip())
+    except (httpx.InvalidURL, ValueError):
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UsageError(f"{DOOR} is no web address", remedy="Write it like https://pursight.example, or unset it.", code="bad_url")
+    return str(parsed).rstrip("/")
+
+
+def _stopped() -> bool:
+    """Was the local stack stopped, or is it being stopped?"""
+    state = Home(ServiceSettings().home).load()
+    return state.supervised() is None or (state.prepared and any(part.state == "stopped" for part in state.parts.values()))
+
+
 class Edge:
     """HTTP to the services through the front door."""
 
     def __init__(self, at: Address) -> None:
+        self._answered = not elsewhere()  # what never answered there is not waited for; a stack of ours may just be starting
         self._http = httpx.Client(base_url=at.url, headers={"Authorization": f"Bearer {at.token}"}, timeout=60.0, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
@@ -61,8 +80,10 @@ class Edge:
             try:
                 return self._ask("GET", path, params=wanted)
             except Failed as error:
-                if error.code not in AWAY or time.monotonic() > deadline:
+                if error.code not in AWAY or not self._answered or time.monotonic() > deadline:
                     raise
+                if not elsewhere() and _stopped():
+                    raise stopped() from None
             time.sleep(0.5)
 
     def send(self, method: str, path: str, document: Any = None, *, version: int | None = None) -> Any:
@@ -82,8 +103,8 @@ class Edge:
                     answer.read()
                     raise problem_of(answer)
                 yield from answer.iter_text()
-        except httpx.TransportError:
-            raise Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer") from None
+        except httpx.TransportError as error:
+            raise self._away(error) from None
 
     def made(self, path: str, text: str, *, seconds: float, **query: Any) -> bytes:
         """The file that a request with this text makes, which may take so long. Raises PurSightError with what the service said."""
@@ -95,11 +116,28 @@ class Edge:
     def _answer(self, method: str, path: str, **how: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **how)
-        except httpx.TransportError:
-            raise Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer") from None
+        except httpx.TransportError as error:
+            raise self._away(error) from None
+        self._answered = True
         if answer.is_success:
             return answer
         raise problem_of(answer)
+
+    def _away(self, error: httpx.TransportError) -> Failed:
+        """Why nothing answers, as far as it can be told from here."""
+        if elsewhere():
+            at = self._http.base_url
+            where = f"{at.scheme}://{at.netloc.decode()}"  # without a name and password that may be in it
+            why = re.sub(r"^\[.*?\] ", "", str(error)) or type(error).__name__
+            return Failed(f"nothing answers at {where}", why=why, remedy=f"That address is the one of {DOOR}.", code="no_answer")
+        if _stopped():
+            return stopped()
+        return Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer")
+
+
+def stopped() -> Failed:
+    """Somebody stopped the local stack while it was asked."""
+    return Failed("the stack was stopped", remedy="Start it again with `pursight up`.", code="stopped")
 
 
 def problem_of(answer: httpx.Response) -> PurSightError:

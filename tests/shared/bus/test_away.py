@@ -31,7 +31,7 @@ async def test_a_broker_that_dies_makes_it_unready_and_when_it_is_back_all_goes_
     """
     monkeypatch.setattr("shared.bus.runtime.HEALTH_SECONDS", 0.5)
     monkeypatch.setattr("shared.bus.edge.AWAY_SECONDS", 1.0)
-    pool, heard = await rig.pool("discovery"), []
+    pool, heard = await rig.pool("discovery"), list[Any]()
 
     async def handler(batch: Sequence[Received[Any]]) -> None:
         async with unit(pool, service="discovery", batch=batch) as work:

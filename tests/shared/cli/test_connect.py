@@ -1,0 +1,55 @@
+"""Where nothing answers: at once or after a while, and in words that name the address or what became of the stack."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.cli.connect import edge
+from shared.errors import Failed, UsageError
+from shared.local.ports import free_ports
+from shared.local.state import Home, Part, Pid, State
+
+AT_ONCE_SECONDS = 5.0  # on a busy machine; who is patient waits for 30
+
+
+@pytest.mark.parametrize("url", ["notaurl", "https://", "ftp://there", "//there:80", "http://there:here"])
+def test_what_is_no_address_is_wrong_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, before anything is asked."""
+    monkeypatch.setenv("PURSIGHT_URL", url)
+    with pytest.raises(UsageError, match="PURSIGHT_URL is no web address"), edge():
+        pass
+
+
+def test_an_address_elsewhere_where_nothing_listens_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection is no reason to wait; a password in the address is not shown."""
+    (port,) = free_ports(1)
+    monkeypatch.setenv("PURSIGHT_URL", f"http://jo:hidden@127.0.0.1:{port}/there")
+    began = time.monotonic()
+    with pytest.raises(Failed) as caught, edge() as line:
+        line.get("/sources")
+    assert time.monotonic() - began < AT_ONCE_SECONDS
+    assert (
+        caught.value.line() == f"nothing answers at http://127.0.0.1:{port}: Connection refused. That address is the one of PURSIGHT_URL."
+    )
+
+
+@pytest.mark.parametrize("later", ["stopping", "gone"])
+def test_a_stack_that_was_stopped_meanwhile_is_not_waited_for(later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither while its parts stop, nor afterwards."""
+    (port,) = free_ports(1)
+    monkeypatch.delenv("PURSIGHT_URL", raising=False)
+    monkeypatch.setenv("PURSIGHT_HOME", str(tmp_path))
+    up = State(ports={"door": port}, supervisor=Pid.of(os.getpid()), prepared=True, parts={"door": Part(name="door", port=port)})
+    Home(tmp_path).save(up)
+    stopping = {"parts": {"door": Part(name="door", port=port, state="stopped")}}
+    with edge() as line:
+        Home(tmp_path).save(up.model_copy(update=stopping if later == "stopping" else {"supervisor": None}))
+        began = time.monotonic()
+        with pytest.raises(Failed, match="the stack was stopped") as caught:
+            line.get("/sources")
+    assert time.monotonic() - began < AT_ONCE_SECONDS
+    assert caught.value.code == "stopped"
