@@ -101,6 +101,9 @@ def _only_waits(step: Step) -> None:
 
 def _stays(error: Failed, source: str) -> Failed:
     """The same, and what becomes of the source."""
+    if error.code == "stopped":
+        remedy = "The scan goes on after `pursight up` (after `pursight reset` it does not)."
+        return Failed(error.what, remedy=remedy, code=error.code)
     hint = f"It stays registered: `pursight scan {spoken(source)}` tries again, `pursight source remove {spoken(source)}` forgets it."
     remedy = error.remedy if error.code == "stuck" else f"{error.remedy} {hint}".strip()
     return Failed(error.what, why=error.why, remedy=remedy, code=error.code)
