@@ -60,7 +60,7 @@ class ScanJobs:
 
     async def show(self, request: Request) -> Response:
         scan = await self._store.scan(request.path_params["id"])
-        return _no_such_scan() if scan is None or await _hidden(request, "scan.read", scan) else JSONResponse(scan)
+        return _no_such_scan(request) if scan is None or await _hidden(request, "scan.read", scan) else JSONResponse(scan)
 
     async def cancel(self, request: Request) -> Response:
         """Ends a scan that waits, runs or is paused; what it said so far stands, and nothing is removed."""
@@ -101,7 +101,7 @@ class ScanJobs:
         """
         scan = await self._store.scan(request.path_params["id"])
         if scan is None or await _hidden(request, "scan.read", scan):
-            return _no_such_scan()
+            return _no_such_scan(request)
         source, action = scan["source"], f"scan.{what}"
         tenant = SourceName.parse(source).tenant
         check(request, action, tenant, source)
@@ -177,5 +177,5 @@ async def _hidden(request: Request, action: str, scan: dict[str, Any]) -> bool:
     return await hidden(request, action, SourceName.parse(scan["source"]).tenant, scan["source"])
 
 
-def _no_such_scan() -> Response:
-    return problem(404, "unknown_scan", "No such scan")
+def _no_such_scan(request: Request) -> Response:
+    return problem(404, "unknown_scan", f"There is no scan {request.path_params['id']}", "See `pursight scans list`.")

@@ -45,7 +45,17 @@ def list_(
 
 def _row(scan: dict[str, Any]) -> tuple[str, ...]:
     state = scan["state"] + (f", {scan['code']}" if scan["code"] else "")
-    return scan["scan_id"][:SHORT], spoken(scan["source"]), state, scan["asked_at"][:16].replace("T", " "), _took(scan), _progress(scan)
+    return scan["scan_id"][:SHORT], spoken(scan["source"]), state, _minute(scan["asked_at"]), _took(scan), _progress(scan)
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
+
+
+def _asked(scan: dict[str, Any]) -> str:
+    """When it was asked for, and by whom or because of what."""
+    when, why = f"{_minute(scan['asked_at'])} UTC", scan["reason"].replace("_", " ")
+    return f"asked {when} {why.removeprefix('asked ')}" if why.startswith("asked by ") else f"asked {when}: {why}".removesuffix(": ")
 
 
 def _took(scan: dict[str, Any]) -> str:
@@ -62,15 +72,15 @@ def show(id: Id, json_output: Json = False) -> None:
     if json_output:
         return as_json(scan)
     stdout.print(plain(f"{spoken(scan['source'])}: {scan['state']}, tables: {_progress(scan)}"))
-    stdout.print(plain(f"  asked {scan['asked_at']}: {scan['reason']}" + (f"; took {took}" if (took := _took(scan)) else "")))
+    stdout.print(plain(f"  {_asked(scan)}" + (f"; took {took}" if (took := _took(scan)) else "")))
     stdout.print(plain(f"  scan {scan['scan_id']}, pursight trace {scan['trace_id']}"), soft_wrap=True)
     report = scan["report"] or {}
     for each in report.get("pace", ()):
-        lines = f"{each['concurrency']} line(s), {each['batch']} tables at once"
+        lines = f"{each['concurrency']} line(s), {each['batch']:,} tables at once"
         stdout.print(plain(f"  at {each['at_seconds']:.1f} s: {lines}, {each.get('rest', 0):.0%} rest, because of {each['cause']}"))
     for each in report.get("left_out", ()):
         named = ": " + ", ".join(map(spoken, each["names"])) if each.get("names") else ""
-        stdout.print(plain(f"  left out: {each.get('count', 1)} {each['what']} ({each['why']}){named}"), soft_wrap=True)
+        stdout.print(plain(f"  left out: {each.get('count', 1):,} {each['what']} ({each['why']}){named}"), soft_wrap=True)
 
 
 @app.command()
@@ -137,5 +147,5 @@ def _whole(line: Edge, id: str) -> str:
 def _progress(scan: dict[str, Any]) -> str:
     """How far an open one is; of one that is over, what came of it."""
     if scan["state"] == "completed":
-        return f"{scan['tables']}, {scan['changed']} changed" if scan["changed"] else f"{scan['tables']} unchanged"
-    return f"{scan['looked']} of {scan['tables'] if scan['tables'] is not None else '?'}"
+        return f"{scan['tables']:,}, {scan['changed']:,} changed" if scan["changed"] else f"{scan['tables']:,} unchanged"
+    return f"{scan['looked']:,} of " + ("?" if scan["tables"] is None else f"{scan['tables']:,}")

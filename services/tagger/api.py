@@ -75,7 +75,9 @@ def _page(request: Request) -> int:
 
 
 def _not_found() -> Response:
-    return problem(404, "unknown_target", "No tags are known for this target", "See GET /plans and GET /resources for those that are.")
+    return problem(
+        404, "unknown_target", "No tags are known for this target", "See `pursight tags list`, or GET /plans and GET /resources."
+    )
 
 
 class Plans:
@@ -203,7 +205,9 @@ class JobConfigs:
         async with self._store.unit(keys=[key]) as unit:
             targets = await withdraw_job(unit, key, cause)
             if targets is None:
-                return problem(404, "unknown_job", "No job of this name was submitted", "See POST /jobs.")
+                return problem(
+                    404, "unknown_job", "No job of this name was submitted", "Submit it: `pursight tags submit FILE`, or POST /jobs."
+                )
             await unit.enqueue(self._jobs, targets)
             unit.bus.audit(cause.tenant, actor_of(request), "job.submit", key, cause, detail="withdrawn")
         return JSONResponse({"job": key, "resources": targets, "trace_id": cause.trace_id}, status_code=202)
@@ -214,7 +218,9 @@ class JobConfigs:
         async with self._store.unit() as unit:
             found = await unit.declarations.job(key)
         if found is None:
-            return problem(404, "unknown_job", "No job of this name was submitted", "See POST /jobs.")
+            return problem(
+                404, "unknown_job", "No job of this name was submitted", "Submit it: `pursight tags submit FILE`, or POST /jobs."
+            )
         tags = [tag.model_dump() for tag in found.tags]
         body = {"job": key, "config": found.document, "from": found.origin, "tags": tags, "digest": found.digest}
         runs_on = {"resources": await views.resources(self._store.pool, job=key, limit=views.MAX_PAGE), "skipped": found.skipped}
@@ -286,7 +292,9 @@ class Contracts:
         async with self._store.unit() as unit:
             found = await unit.declarations.contract(key)
         if found is None:
-            return problem(404, "unknown_contract", "No contract of this id was published", "See POST /contracts.")
+            return problem(
+                404, "unknown_contract", "No contract of this id was published", "Give a file, or publish it by POST /contracts."
+            )
         return JSONResponse({"key": key, "contract": found.normal.contract, "document": found.document, "from": found.where.name})
 
     async def detected(self, request: Request) -> Response:

@@ -164,14 +164,14 @@ def _told(applied: Applied) -> Failed | None:
             "two writers set the same tags",
             why=f"{keys}: each time they were put back, the same other value came again",
             remedy="Let one of both write them: take the keys out of the other's configuration, in Terraform by lifecycle ignore_changes "
-            "or the provider's ignore_tags. POST /resources/TARGET/apply writes ours once more.",
+            "or the provider's ignore_tags. `pursight tags apply TARGET` writes ours once more.",
             code="two_writers",
         )
     if applied.change.let_be:
         return Failed(
             "somebody changed our tags",
             why=f"{keys}: not put back, because the operator wants to be asked",
-            remedy="POST /resources/TARGET/apply puts them back; PURSIGHT_TAG_DRIFT=restore does so by itself.",
+            remedy="`pursight tags apply TARGET` puts them back; PURSIGHT_TAG_DRIFT=restore does so by itself.",
             code="tags_drifted",
         )
     return None

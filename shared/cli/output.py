@@ -45,7 +45,12 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Non
     made = Table(*columns, title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for row in cells:
         made.add_row(*row)
-    stdout.print(made)
+    if stdout.is_terminal:
+        return stdout.print(made)
+    with stdout.capture() as drawn:
+        stdout.print(made)
+    stdout.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))  # padding is for the eye
+    return None
 
 
 def spoken(key: str) -> str:

@@ -73,7 +73,7 @@ def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> Non
     tables, views, columns = counts
     stdout.print()
     changed, removed = manifest.get("changed", 0), manifest.get("removed", 0)
-    news = f"; {changed} new or changed, {removed} gone" if manifest.get("unchanged") or removed else ""
+    news = f"; {changed:,} new or changed, {removed:,} gone" if manifest.get("unchanged") or removed else ""
     seen = [_many(tables, "table"), *([_many(views, "view")] if views else ()), _many(columns, "column")]
     stdout.print(plain(f"{spoken(source)}: {', '.join(seen)}{news}"), style="bold")
     if not tables + views:
@@ -95,14 +95,14 @@ def _classes(columns: list[Found]) -> None:
     for column in columns:
         if column["class"] not in ("none", ""):
             counted.setdefault(column["sensitivity"], Counter())[column["class"]] += 1
-    rows = [(_colored(each), sum(counted[each].values()), _listed(counted[each])) for each in SENSITIVITIES if each in counted]
+    rows = [(_colored(each), f"{sum(counted[each].values()):,}", _listed(counted[each])) for each in SENSITIVITIES if each in counted]
     if rows:
         table("\nClasses found", ("sensitivity", "columns", "classes"), rows)
 
 
 def _listed(counts: Counter[str]) -> str:
-    named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CLASSES])
-    return named + (f", {len(counts) - CLASSES} more" if len(counts) > CLASSES else "")
+    named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CLASSES])
+    return named + (f", {len(counts) - CLASSES:,} more" if len(counts) > CLASSES else "")
 
 
 def _riskiest(found: Found) -> None:
@@ -123,7 +123,7 @@ def _controls(violations: list[Found]) -> None:
     order = sorted(broken.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
     if order:
         rows = (
-            (_colored(SEVERITIES[severity]), control, len(held), Text("\n").join((plain(title), plain(_places(held)))))
+            (_colored(SEVERITIES[severity]), control, f"{len(held):,}", Text("\n").join((plain(title), plain(_places(held)))))
             for (severity, control, title), held in order[:CONTROLS]
         )
         table("\nControls that do not hold, worst first", ("severity", "control", "tables", "what is asked, and where it fails"), rows)
@@ -141,7 +141,7 @@ def _places(held: list[Found]) -> str:
 
 def _few(names: Sequence[str], count: int) -> str:
     """The first names of so many."""
-    return ", ".join(names[:PLACES]) + (f" and {count - PLACES} more" if count > PLACES else "")
+    return ", ".join(names[:PLACES]) + (f" and {count - PLACES:,} more" if count > PLACES else "")
 
 
 def _undeclared(source: str, asked: list[Found]) -> None:
@@ -174,10 +174,10 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
-def _colored(word: str, shown: object = None) -> Text:
+def _colored(word: str, shown: int | None = None) -> Text:
     if shown == 0:
         return Text("–", style="dim")
-    return Text(word if shown is None else str(shown), style=COLORS.get(word, ""))
+    return Text(word if shown is None else f"{shown:,}", style=COLORS.get(word, ""))
 
 
 def _short(asset_key: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.discovery.commands import _progress, _whole
+from services.discovery.commands import _asked, _progress, _whole
 from shared.errors import UsageError
 
 IDS = ("d895e4ea-e55f", "d8aa0000-0000", "5a7fa5c2-3416")
@@ -39,8 +39,22 @@ def test_the_beginning_of_several_is_told() -> None:
         ({"state": "completed", "tables": 75, "looked": 0, "changed": 0}, "75 unchanged"),
         ({"state": "completed", "tables": 75, "looked": 3, "changed": 3}, "75, 3 changed"),
         ({"state": "failed", "tables": 75, "looked": 3}, "3 of 75"),
+        ({"state": "running", "tables": 3003, "looked": 2400}, "2,400 of 3,003"),
     ],
 )
 def test_an_unchanged_source_is_no_scan_that_saw_nothing(scan: dict[str, Any], told: str) -> None:
     """What is not new is not looked into again, and still counts."""
     assert _progress(scan) == told
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("asked by a person", "asked 2026-11-21 22:34 UTC by a person"),
+        ("connected", "asked 2026-11-21 22:34 UTC: connected"),
+        ("", "asked 2026-11-21 22:34 UTC"),
+    ],
+)
+def test_who_asked_and_when(reason: str, told: str) -> None:
+    """To the minute, and said once."""
+    assert _asked({"asked_at": "2026-11-21T22:34:12.123456+00:00", "reason": reason}) == told

@@ -194,3 +194,31 @@ def test_a_contract_of_no_asset_is_told(job: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(Failed) as told:
         contract("diff", str(job.parent.parent / "contracts" / "postgres_orders.yaml"))
     assert (told.value.code, told.value.exit_code) == ("no_asset", 1)
+
+
+def test_a_contract_of_none_of_a_sources_tables_is_told_what_it_has(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the source that was named, also where nothing is known of it; --source is not asked for again."""
+
+    class Files:
+        def send(self, *_: Any) -> dict[str, Any]:
+            return {"assets": [], "findings": []}
+
+        def get(self, path: str) -> dict[str, Any]:
+            if path != "/contracts/default/files/detected":
+                raise UsageError("nothing", code="nothing_detected")
+            return {"contract": {"schema": [{"name": f"file_{number}.csv"} for number in range(7)]}}
+
+    monkeypatch.setattr("services.tagger.commands.contract.edge", lambda: nullcontext(Files()))
+    file = str(job.parent.parent / "contracts" / "postgres_orders.yaml")
+    with pytest.raises(Failed, match=r"files has file_0\.csv, .* and 2 more, and the contract's schema names none\.") as told:
+        contract("diff", file, "--source", "files")
+    assert "Give --source" not in told.value.line()
+    with pytest.raises(Failed, match=r"nothing is known of the source elsewhere\. Scan it"):
+        contract("diff", file, "--source", "elsewhere")
+
+
+def test_a_plan_names_the_targets_whose_form_is_the_same(job: Path) -> None:
+    """None of what the job runs on is passed over in silence; nothing trails when a program reads."""
+    shown = run("run", "--config", str(job), "--mode", "plan")
+    assert "The same on emr, s3." in shown
+    assert [line for line in shown.splitlines() if line != line.rstrip()] == []

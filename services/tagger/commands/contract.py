@@ -13,7 +13,7 @@ import yaml
 from services.tagger.commands.documents import contract_from
 from services.tagger.domain.declared import Where
 from services.tagger.domain.odcs import simple_form
-from shared.cli.connect import edge
+from shared.cli.connect import Edge, edge
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.errors import Failed, UsageError
@@ -21,6 +21,7 @@ from shared.errors import Failed, UsageError
 app = typer.Typer(no_args_is_help=True, help="Data contracts: lint, diff, show.")
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 File = Annotated[str, typer.Argument(metavar="FILE", help="a contract in ODCS 3.0, 3.1 or the simple form; - for standard input")]
+SHOWN = 5  # names of tables that are told
 FOUND = 3  # exit code where the data shows more than the contract says
 
 
@@ -56,19 +57,38 @@ def diff(
         found = line.send(
             "POST", "/contracts/compare", {"contract": simple_form(normal.contract), "source": _key(source) if source else ""}
         )
+        nothing = None if found["assets"] else _nothing(line, normal.contract, source)
     if json_output:
         as_json(found)
-    if not found["assets"]:
-        raise Failed(
-            "there is nothing to compare with",
-            why="no asset that scans found matches this contract",
-            remedy="Give --source NAME, check servers, the custom property source and the names in schema, or scan the source first.",
-            code="no_asset",
-        )
+    if nothing:
+        raise nothing
     if not json_output:
         _beyond(found, where)
     if found["findings"]:
         raise typer.Exit(FOUND)
+
+
+def _nothing(line: Edge, contract: dict[str, Any], source: str) -> Failed:
+    """Why there is nothing to compare with: of a source that was named, what it has and what the contract describes."""
+    what, code = "there is nothing to compare with", "no_asset"
+    if not source:
+        remedy = "Give --source NAME, check servers, the custom property source and the names in schema, or scan the source first."
+        return Failed(what, why="no asset that scans found matches this contract", remedy=remedy, code=code)
+    try:
+        has = _names(line.get(_path(source, "/detected"))["contract"])
+    except UsageError as error:
+        if error.code != "nothing_detected":
+            raise
+        remedy = f"Scan it: `pursight scan {source}`; `pursight source list` has the names."
+        return Failed(what, why=f"nothing is known of the source {source}", remedy=remedy, code=code)
+    why = f"{source} has {has or 'no tables'}, and the contract's schema names {_names(contract) or 'none'}"
+    return Failed(what, why=why, remedy="Name tables of the source in schema, or give another --source.", code=code)
+
+
+def _names(contract: dict[str, Any]) -> str:
+    """Some of the objects that a contract describes, as they are called at the source."""
+    names = sorted({str(each.get("physicalName") or each.get("name", "")) for each in contract.get("schema", ())})
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 def _beyond(found: dict[str, Any], where: Where) -> None:
@@ -107,15 +127,18 @@ def show(
 def _contract(which: str, *, json_output: bool) -> dict[str, Any]:
     if which == "-" or Path(which).is_file():
         return contract_from(which, json_output=json_output)[0].contract
-    name = SourceName.parse(_key(which))
     with edge() as line:
-        return dict(line.get(f"/contracts/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}")["contract"])
+        return dict(line.get(_path(which))["contract"])
 
 
 def _detected(source: str) -> dict[str, Any]:
-    name = SourceName.parse(_key(source))
     with edge() as line:
-        return dict(line.get(f"/contracts/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}/detected")["contract"])
+        return dict(line.get(_path(source, "/detected"))["contract"])
+
+
+def _path(which: str, end: str = "") -> str:
+    name = SourceName.parse(_key(which))
+    return f"/contracts/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}{end}"
 
 
 def _key(name: str) -> str:

@@ -142,6 +142,7 @@ def _show_tags(job: JobConfig, derived: DerivedJob) -> None:
     if derived.conflicts:
         rows = [(conflict.key, conflict.reason, conflict.origin) for conflict in derived.conflicts]
         table("Left out", ("key", "why", "from"), rows)
+    same = list[str]()
     for target in job_targets(job):
         found = derived.for_target(target)
         changed = [(key, value) for key, value in found.converted.tags.items() if found.converted.origins[key] != (key, value)]
@@ -149,6 +150,10 @@ def _show_tags(job: JobConfig, derived: DerivedJob) -> None:
             table(f"Spelled otherwise on {target}", ("key", "value"), changed)
         if found.left_out:
             stdout.print(plain(f"{target} has no room for {', '.join(found.left_out)}."))
+        if not changed and not found.left_out:
+            same.append(target)
+    if same:
+        stdout.print(plain(f"The same on {', '.join(same)}."))
 
 
 def plan_as_dict(job: JobConfig, derived: DerivedJob) -> dict[str, Any]:

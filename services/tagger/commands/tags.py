@@ -73,7 +73,10 @@ def list_(
     if json_output:
         as_json({"resources": found})
     elif not found:
-        stdout.print("No tags yet: `pursight scan URL` of a source in a cloud, or `pursight tags submit JOB`, makes some.")
+        stdout.print(
+            "No cloud resource carries tags yet: `pursight scan URL` of a source in a cloud, or `pursight tags submit FILE` of a job, "
+            "gives it some. Tags of tables and columns are on the pages, and in `pursight scan … --json`."
+        )
     else:
         rows = [
             (each["target"], "taken back" if each["gone"] else each["outcome"], ", ".join(each["drifted"]), _told(each)) for each in found
