@@ -62,7 +62,8 @@ def _text(which: str) -> str:
         raise UsageError(f"{which} is not text in UTF-8", remedy="Save it as UTF-8.", code="unreadable") from None
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", "") or "").lower()
-        raise UsageError(f"{which} cannot be read", why=why, remedy="Check its name.", code="unreadable") from None
+        remedy = "Name a file in it." if isinstance(error, IsADirectoryError) else "Check its name."
+        raise UsageError(f"{which} cannot be read", why=why, remedy=remedy, code="unreadable") from None
 
 
 def _bytes(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from shared.errors import UsageError
 
@@ -112,6 +112,8 @@ def _folder(parts: SplitResult) -> Document:
     path = unquote(parts.path).rstrip("/")
     if parts.netloc not in ("", "localhost") or not path:
         raise bad_url("a folder is named from the root", "Write file:///PATH/OF/FOLDER.")
+    if Path(path).is_file():
+        raise bad_url(f"{path} is a file", f"Give its folder: file://{quote(str(Path(path).parent))}.")
     return {"engine": "folder", "database": Path(path).name, "path": path}
 
 

@@ -150,7 +150,10 @@ def list_(json_output: Json = False) -> None:
     if not found["sources"]:
         return stdout.print("No sources yet: `pursight scan URL` or `pursight source add FILE` registers one.")
     specs = [(each, DataSource.model_validate(each["spec"])) for each in found["sources"]]
-    rows = [(spoken(each["source"]), spec.engine, spec.location, spec.host, spec.database, each["version"]) for each, spec in specs]
+    rows = [
+        (spoken(each["source"]), spec.engine, spec.location, "" if spec.engine == "folder" else spec.host, spec.database, each["version"])
+        for each, spec in specs
+    ]
     table("Sources", ("source", "engine", "location", "host", "database", "version"), rows)
 
 
@@ -225,7 +228,8 @@ def remove(name: Named, yes: Annotated[bool, typer.Option("--yes", help="do not 
         version = None if yes else line.get(path)["version"]
         sure(f"Forget {name} and all that is known of it?", yes=yes)
         line.send("DELETE", path, version=version)
-    stdout.print(plain(f"{name} is being removed."))
+    told = "What is known of it is being forgotten, which is done when the pages no longer show it."
+    stdout.print(plain(f"{name} is no longer registered. {told}"), soft_wrap=True)
 
 
 @app.command("explain")

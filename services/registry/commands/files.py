@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import quote
+
 from shared.cli.files import Written, read_file, written
 from shared.cli.target import parse
+from shared.errors import UsageError
 
 __all__ = ["Written", "read", "written"]
 
@@ -13,4 +17,7 @@ def read(which: str) -> Written:
     if "://" in which:
         target = parse(which)
         return Written("the URL", target.document, password=target.password)
+    if Path(which).is_dir():
+        url = f"file://{quote(str(Path(which).absolute()))}"
+        raise UsageError(f"{which} is a folder", remedy=f"A folder is written {url}, a source's document as its file.", code="unreadable")
     return read_file(which, kind="source")

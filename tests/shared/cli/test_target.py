@@ -169,3 +169,10 @@ def test_a_name_that_nobody_chose_is_plain() -> None:
     for url in ("postgresql://h/odd.d%2Fb%20%F0%9F%A6%8A", "file:///srv/my%20data%20(x)", "mongodb://h/..", "s3://lake/a%20b/$c"):
         document = parse(url).document
         assert not [problem for problem in judge(document).problems if problem.field == "name"], document["name"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """Whose folder is told."""
+    (file := tmp_path / "customers.csv").touch()
+    with pytest.raises(UsageError, match=rf"customers\.csv is a file\. Give its folder: file://{tmp_path}\."):
+        parse(f"file://{file}")
