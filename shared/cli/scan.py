@@ -38,9 +38,10 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
     if fail_on and fail_on not in report.SEVERITIES:
         raise UsageError(f"--fail-on {fail_on} is no severity", remedy=f"Use one of {', '.join(report.SEVERITIES)}.", code="bad_severity")
     with _where() as running, edge() as line:
-        target = target_of(running)
-        since = datetime.now(UTC)
-        source = known(line, target) if isinstance(target, str) else register(line, target)
+        with _not_asked_for_yet():
+            target = target_of(running)
+            since = datetime.now(UTC)
+            source = known(line, target) if isinstance(target, str) else register(line, target)
         try:
             last = follow(line, source, since, shown=not json_output)
         except Failed as error:
@@ -66,6 +67,16 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
 
 
 @contextmanager
+def _not_asked_for_yet() -> Iterator[None]:
+    """Ctrl-C in here is told to have left nothing behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stderr.print("Interrupted before the scan was asked for: nothing was begun.", highlight=False)
+        raise
+
+
+@contextmanager
 def _where() -> Iterator[Running | None]:
     """The stack that does the work: the one behind PURSIGHT_URL (None), else the local one, up."""
     if elsewhere():
@@ -80,7 +91,8 @@ def _stopping_what_was_started() -> Iterator[Running]:
     """The stack, up. Ctrl-C and SIGTERM stop it again if, and only if, this command started it; the scan goes on at the next `up`."""
     stack = Stack(ServiceSettings().home)
     with interrupted_by_sigterm():
-        running = stack.up(_only_waits if stack.home.load().supervised() else say_step)
+        with _not_asked_for_yet():
+            running = stack.up(_only_waits if stack.home.load().supervised() else say_step)
         try:
             yield running
         except Exception:
