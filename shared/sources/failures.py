@@ -204,7 +204,7 @@ _ALL = (
     Failure(
         "circuit_open",
         "nobody dials this source until a while after its last failures is over",
-        "See its health for what failed; `POST /health/sources/TENANT/NAME/check` dials at once.",
+        "`pursight source show NAME` tells what failed; `pursight scan NAME` dials at once.",
     ),
     Failure("pool_exhausted", "all sessions that the source's pool allows are in use", "Raise pool_size or max_overflow, or wait."),
     Failure("foreign_server", "a foreign table's own server did not answer", "Check the foreign server, or leave this table out."),
