@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from shared.settings import ServiceSettings
 
 STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
 POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_SHARE = 0.2, 2.0, 0.03  # a long scan is asked after less often: counting costs the catalog
+LATEST = 10  # scans among which one that was not over when this command began is looked for
 FAILED, THRESHOLD_MET = 1, 3
 
 
@@ -57,6 +58,11 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
         at = address()
         again = f"pursight scan {spoken(source)}" if elsewhere() else "pursight status"
         report.show(found, pages=way_in(at.url, at.token, again=again), manifest=last["manifest"])
+        if last["earlier"]:
+            told = f"{last['earlier']['changed']:,} new or changed"
+            stderr.print(
+                f"An earlier scan was finished first; it told {told}, which are not counted above.", highlight=False, soft_wrap=True
+            )
         if running and running.started:
             stderr.print("The stack stays up for the next scan. Stop it with `pursight down`.", style="dim")
     if last["dead"]:
@@ -122,8 +128,14 @@ def _stays(error: Failed, source: str) -> Failed:
 
 
 def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str, Any]:
-    """Poll until the scan is done; bars on a terminal. Raises Failed with the diagnosis where it failed or is stuck."""
+    """Poll until the scan is done; bars on a terminal. `earlier` is the scan that had to end first, None where there was none.
+
+    Raises Failed with the diagnosis where it failed or is stuck.
+    """
     began = time.monotonic()
+    earlier = _earlier(line.get("/scan-jobs", source=source, limit=LATEST)["scans"], since)
+    if earlier and earlier["state"] == "running":
+        stderr.print(f"An earlier scan of {spoken(source)} is finished first.", highlight=False, markup=False)
     with Progress(
         TextColumn("{task.description:>14}"),
         BarColumn(bar_width=None),
@@ -140,10 +152,19 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
                 total = now["total"]
                 bars.update(task, completed=now[stage], total=total, count=f"{now[stage]}" + (f" of {total}" if total is not None else ""))
             if now["done"]:
-                return dict(now)
+                return dict(now) | {"earlier": earlier and line.get(f"/scan-jobs/{quote(earlier['scan_id'], safe='')}")}
             if not _discovery_is_at_it(line, now):
                 _raise_where_it_ends(line, now)
             time.sleep(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
+
+
+def _earlier(scans: Sequence[dict[str, Any]], since: datetime) -> dict[str, Any] | None:
+    """A scan that was asked for before and was not over at `since`: one that was interrupted, say. A source's scans do not overlap."""
+    for each in scans:
+        over_since = each["ended_at"] and datetime.fromisoformat(each["ended_at"]) > since
+        if datetime.fromisoformat(each["asked_at"]) < since and (each["state"] == "running" or over_since):
+            return each
+    return None
 
 
 def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:

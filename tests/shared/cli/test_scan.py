@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 
 from shared.cli import scan
@@ -19,3 +22,24 @@ def test_ctrl_c_before_anything_was_asked_for_says_so(monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt):
         scan.run(left, json_output=False, fail_on="")
     assert "nothing was begun" in capfd.readouterr().err
+
+
+def asked(state: str, at: str, ended: str | None = None) -> dict[str, Any]:
+    """A row of `/scan-jobs`."""
+    return {"state": state, "asked_at": f"2026-01-01T{at}:00+00:00", "ended_at": ended and f"2026-01-01T{ended}:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("row", "before"),
+    [
+        pytest.param(asked("running", "11:00"), True, id="at it"),
+        pytest.param(asked("completed", "11:00", "12:01"), True, id="over meanwhile"),
+        pytest.param(asked("completed", "11:00", "11:59"), False, id="over before"),
+        pytest.param(asked("paused", "11:00"), False, id="paused"),
+        pytest.param(asked("running", "12:01"), False, id="our own"),
+    ],
+)
+def test_a_scan_that_was_not_over_is_before_ours(row: dict[str, Any], before: bool) -> None:
+    """What it told is not in our counts, so a person is told of it."""
+    since = datetime.fromisoformat("2026-01-01T12:00:00+00:00")
+    assert scan._earlier([row], since) == (row if before else None)
