@@ -66,7 +66,14 @@ class PgPair:
     def caught_up(self) -> None:
         """Until the replica has what the primary has."""
         lsn = self.run("select pg_current_wal_lsn()")[0][0]
-        _until(lambda: bool(self.run(f"select pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn", "b")[0][0]))
+
+        def replayed() -> bool:
+            try:
+                return bool(self.run(f"select pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn", "b")[0][0])
+            except psycopg.errors.SerializationFailure:
+                return False  # a replica that is catching up may cancel any statement
+
+        _until(replayed)
 
     def start(self, name: str) -> None:
         settings = {

@@ -25,7 +25,7 @@ from shared.local.jars import class_path
 from shared.local.ports import LOOPBACK, free_ports, require_free
 from shared.local.postgres import DATABASE, ROLE, EmbeddedPostgres
 from shared.local.server import address, open_log
-from shared.local.state import VERSION, Home, Part, State
+from shared.local.state import VERSION, Home, Part, State, outlived
 from shared.local.supervisor import SERVICES
 from shared.local.upgrade import upgrade
 from shared.settings import default_home
@@ -236,18 +236,18 @@ class Stack:
         for supervisor in supervisors:
             with suppress(psutil.NoSuchProcess):
                 supervisor.send_signal(signal.SIGTERM)
-        psutil.wait_procs(supervisors, timeout=DOWN_SECONDS)
+        outlived(supervisors, DOWN_SECONDS)
         self._end(parts)
         return bool(supervisors or parts)
 
     def _end(self, left: list[psutil.Process]) -> None:
         """Parts whose supervisor was killed end by themselves; help those that do not."""
-        _, left = psutil.wait_procs(left, timeout=0.5)
+        left = outlived(left, 0.5)
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in left:
                 with suppress(psutil.Error):
                     process.send_signal(signal.SIGINT if process.name() == "postgres" and number == signal.SIGTERM else number)
-            _, left = psutil.wait_procs(left, timeout=15)
+            left = outlived(left, 15.0)
 
 
 class _Reporter:

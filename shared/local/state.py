@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -33,10 +34,25 @@ class Pid(BaseModel):
         """The living process, None when it has ended. A clock that is set moves `began` a little."""
         try:
             found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.began) < 2.0 and found.status() != psutil.STATUS_ZOMBIE
+            same = abs(found.create_time() - self.began) < 2.0 and _runs(found)
         except psutil.Error:
             return None
         return found if same else None
+
+
+def outlived(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still run after at most `seconds`. Who has ended does not, also where nobody reaps it, as in many a container."""
+    deadline, left = time.monotonic() + seconds, list(processes)
+    while (left := [process for process in left if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class Part(BaseModel):
