@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,24 +74,39 @@ def _bytes(path: Path) -> bytes:
 
 def written(name: str, text: str, *, most_nodes: int = MAX_NODES) -> Written:
     """The document in `text`. Raises UsageError, with the line where there is one, where it is no single object without doubles."""
+    like_json = text.lstrip().startswith("{")
     try:
-        node = yaml.compose(text.replace("\t", " ") if text.lstrip().startswith("{") else text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text.replace("\t", " ") if like_json else text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise UsageError(f"{name} holds no object", remedy="Write fields, such as name: orders.", code="not_an_object")
         lines = _lines(name, node, most_nodes)
-        document = json.loads(text) if text.lstrip().startswith("{") and not _fault_of_json(text) else yaml.safe_load(text)
-        return Written(name, json.loads(json.dumps(document, default=str)), lines)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        fault = _fault_of_json(text) or error
+        document = _json(text) if like_json else None
+        return Written(name, json.loads(json.dumps(yaml.safe_load(text) if document is None else document, default=str)), lines)
+    except RecursionError:
+        raise _too_large(name) from None
+    except (yaml.YAMLError, ValueError) as error:
+        fault = (_fault_of_json(text) if like_json else None) or error
         raise UsageError(f"{name} is neither YAML nor JSON", why=misread(fault), remedy="Correct that line.", code="unreadable") from None
 
 
-def _fault_of_json(text: str) -> ValueError | None:
-    """Why a text that begins like JSON is none."""
+def _too_large(name: str) -> UsageError:
+    return UsageError(f"{name} is too large", why="it has too many parts, or they repeat each other", code="too_large")
+
+
+def _json(text: str) -> Any:
+    """None where it is none, which no text that begins with a brace says otherwise."""
+    with suppress(ValueError):
+        return json.loads(text)
+    return None
+
+
+def _fault_of_json(text: str) -> Exception | None:
+    """Why a text is no JSON; None also where that cannot be told."""
     try:
-        json.loads(text)
+        with suppress(RecursionError):
+            json.loads(text)
     except ValueError as error:
-        return error if text.lstrip().startswith("{") else None
+        return error
     return None
 
 
@@ -103,7 +119,7 @@ def _lines(name: str, root: yaml.Node, most_nodes: int) -> dict[str, int]:
         path, node, depth = waiting.pop()
         seen += 1
         if seen > most_nodes or depth > MAX_DEPTH:
-            raise UsageError(f"{name} is too large", why="it has too many parts, or they repeat each other", code="too_large")
+            raise _too_large(name)
         for part, inner in _inside(name, path, node):
             found.setdefault(part, inner.start_mark.line + 1)
             waiting.append((part, inner, depth + 1))

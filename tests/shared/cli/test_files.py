@@ -25,6 +25,9 @@ from shared.errors import UsageError
         ('{"name": "hush",\n "port" 5}', "line 2, column 9: expecting ':' delimiter"),
         ("hush", "holds no object"),
         ("name: hush\nname: b", "line 2"),
+        ('{"name": ' + "[" * 5_000, "too many parts"),
+        ("name: " + "[" * 5_000, "too many parts"),
+        ('{"\x7f": ' + "[" * 100_000, "characters that no text has"),
     ],
 )
 def test_where_and_why_and_nothing_of_it(text: str, told: str) -> None:
