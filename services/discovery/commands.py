@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import Edge, edge, named_as, scope_of
+from shared.cli.connect import Edge, edge, named_as, path_of, scope_of
 from shared.cli.output import as_json, plain, spoken, stdout, table
-from shared.errors import Failed, UsageError
+from shared.errors import Failed, PurSightError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel, record.")
 Id = Annotated[str, typer.Argument(help="a scan's id or the beginning of it, as `list` shows it")]
@@ -68,7 +68,7 @@ def _took(scan: dict[str, Any]) -> str:
 def show(id: Id, json_output: Json = False) -> None:
     """One scan: how far it is, at which pace, and what it left out."""
     with edge() as line:
-        scan = line.get(f"/scan-jobs/{quote(_whole(line, id), safe='')}")
+        scan = _scan(line, id)
     if json_output:
         return as_json(scan)
     stdout.print(plain(f"{spoken(scan['source'])}: {scan['state']}, tables: {_progress(scan)}"))
@@ -110,9 +110,8 @@ def record(
     json_output: Json = False,
 ) -> None:
     """The structure of a source as a file, for whoever looks into a bug of its scans: no values, no texts."""
-    path = "/".join(quote(part, safe="") for part in named_as(source))
     with edge() as line:
-        packed = line.made(f"/recordings/{path}", key, seconds=RECORD_SECONDS, names="keep" if keep_names else "")
+        packed = line.made(path_of(named_as(source), "/recordings"), key, seconds=RECORD_SECONDS, names="keep" if keep_names else "")
     file.write_bytes(packed)
     if json_output:
         return as_json({"file": str(file), "bytes": len(packed)})
@@ -121,7 +120,7 @@ def record(
 
 def _decide(id: str, what: str, *, json_output: bool) -> None:
     with edge() as line:
-        scan = line.get(f"/scan-jobs/{quote(_whole(line, id), safe='')}")
+        scan = _scan(line, id)
         if scan["state"] not in FROM[what]:
             raise Failed(
                 f"scan {scan['scan_id'][:SHORT]} of {spoken(scan['source'])} is {scan['state']}",
@@ -129,19 +128,30 @@ def _decide(id: str, what: str, *, json_output: bool) -> None:
                 remedy="See `pursight scans list`.",
                 code="scan_not_open",
             )
-        found = line.send("POST", f"/scan-jobs/{quote(scan['scan_id'], safe='')}/{what}")
+        found = line.send("POST", f"{_path(scan['scan_id'])}/{what}")
     if json_output:
         as_json(found)
     else:
         stdout.print(plain(DECIDED[what].format(source=spoken(scan["source"]), id=scan["scan_id"][:SHORT])), soft_wrap=True)
 
 
-def _whole(line: Edge, id: str) -> str:
-    """The id that begins so. Raises UsageError where several do; one that nothing is known of is asked for as it is."""
-    found = [scan["scan_id"] for scan in line.get("/scan-jobs", limit=MOST)["scans"] if scan["scan_id"].startswith(id)]
-    if len(found) > 1 and id not in found:
+def _scan(line: Edge, id: str) -> dict[str, Any]:
+    """The scan with this id, or the only one whose id begins so. Raises UsageError where several do, or none."""
+    try:
+        return dict(line.get(_path(id)))
+    except PurSightError as error:
+        if id and error.code != "unknown_scan":
+            raise
+        found = [scan["scan_id"] for scan in line.get("/scan-jobs", limit=MOST)["scans"] if scan["scan_id"].startswith(id)]
+        if not found:
+            raise
+    if len(found) > 1:
         raise UsageError(f"{len(found)} scans begin with {plain(id)}", remedy="Give more of its id.", code="ambiguous_scan")
-    return id if id in found or not found else found[0]
+    return dict(line.get(_path(found[0])))
+
+
+def _path(id: str) -> str:
+    return f"/scan-jobs/{quote(id, safe='')}"
 
 
 def _progress(scan: dict[str, Any]) -> str:

@@ -167,9 +167,9 @@ def scope_of(text: str) -> str:
     return named_as(text).key if text and not text.endswith("/") else text
 
 
-def path_of(named: SourceName) -> str:
-    """The source's path at the registry. Dots are escaped, too: a name may be nothing else, and `..` in a path leads elsewhere."""
-    return "/sources/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in named)
+def path_of(named: SourceName, below: str = "/sources") -> str:
+    """The path of a source, or of what is named like one. Dots are escaped, too: a name may be nothing else, and `..` leads elsewhere."""
+    return "/".join((below, *(quote(part, safe="").replace(".", "%2E") for part in named)))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 import yaml
@@ -13,7 +12,7 @@ import yaml
 from services.tagger.commands.documents import contract_from
 from services.tagger.domain.declared import Where
 from services.tagger.domain.odcs import simple_form
-from shared.cli.connect import Edge, edge
+from shared.cli.connect import Edge, edge, path_of
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.errors import Failed, UsageError
@@ -55,7 +54,7 @@ def diff(
     normal, where = contract_from(file, json_output=json_output)
     with edge() as line:
         found = line.send(
-            "POST", "/contracts/compare", {"contract": simple_form(normal.contract), "source": _key(source) if source else ""}
+            "POST", "/contracts/compare", {"contract": simple_form(normal.contract), "source": _named(source).key if source else ""}
         )
         nothing = None if found["assets"] else _nothing(line, normal.contract, source)
     if json_output:
@@ -137,13 +136,12 @@ def _detected(source: str) -> dict[str, Any]:
 
 
 def _path(which: str, end: str = "") -> str:
-    name = SourceName.parse(_key(which))
-    return f"/contracts/{quote(name.tenant, safe='')}/{quote(name.name, safe='')}{end}"
+    return path_of(_named(which), "/contracts") + end
 
 
-def _key(name: str) -> str:
-    """`tenant/name` or just `name` as a key."""
+def _named(name: str) -> SourceName:
+    """What is called `tenant/name` or just `name`."""
     tenant, slash, rest = name.partition("/")
     if not rest and slash:
         raise UsageError("there is no name behind the tenant", remedy="Write NAME, or TENANT/NAME.", code="bad_name")
-    return SourceName(tenant, rest).key if slash and tenant else SourceName(DEFAULT_TENANT, rest or name).key
+    return SourceName(tenant, rest) if slash and tenant else SourceName(DEFAULT_TENANT, rest or name)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import edge, named_as, scope_of
+from shared.cli.connect import edge, named_as, path_of, scope_of
 from shared.cli.output import as_json, plain, stdout, table
 
 app = typer.Typer(no_args_is_help=True, help="Tags on resources: submit, withdraw, list, diff, apply.")
@@ -48,9 +47,8 @@ def submit(
 @app.command()
 def withdraw(job: Annotated[str, typer.Argument(metavar="TENANT/ASSET")], json_output: Json = False) -> None:
     """Forget a job; what it runs on loses the tags that only it called for."""
-    key = named_as(job)
     with edge() as line:
-        answer = line.send("DELETE", f"/jobs/{quote(key.tenant, safe='')}/{quote(key.name, safe='')}", None)
+        answer = line.send("DELETE", path_of(named_as(job), "/jobs"), None)
     if json_output:
         return as_json(answer)
     stdout.print(plain(f"{answer['job']} is forgotten; {len(answer['resources'])} resources are looked at."))
