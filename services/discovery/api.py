@@ -135,7 +135,7 @@ class Looks:
             return problem(409, "no_consent", "This source's owner has not agreed to samples", "sampling says what may be looked at.")
         asked = request.query_params.get("rows", "")
         rows = min(int(asked), MOST_ROWS) if asked.isdecimal() else ROWS
-        columns = await self._looked(self._sources.preview(connected, name.schema, name.table, rows), PREVIEW_SECONDS, note)
+        columns = await self._looked(partial(self._sources.preview, connected, name.schema, name.table, rows), PREVIEW_SECONDS, note)
         return JSONResponse({"asset": name.key, "masked": True, "columns": columns}, headers=_KEPT_NOWHERE)
 
     async def record(self, request: Request) -> Response:
@@ -147,14 +147,14 @@ class Looks:
             return problem(404, "unknown_source", "No such source is connected", "See `pursight source list`.")
         names = None if request.query_params.get("names") == "keep" else Names((await request.body()).decode("utf-8", "replace"))
         note = partial(self._note, request, "source.record", source.tenant, source.key)
-        packed = await self._looked(self._sources.record(connected, names), RECORD_SECONDS, note)
+        packed = await self._looked(partial(self._sources.record, connected, names), RECORD_SECONDS, note)
         return Response(packed, media_type="application/gzip", headers=_KEPT_NOWHERE)
 
-    async def _looked(self, look: Awaitable[T], seconds: float, note: Callable[..., Awaitable[None]]) -> T:
+    async def _looked(self, look: Callable[[], Awaitable[T]], seconds: float, note: Callable[..., Awaitable[None]]) -> T:
         """Raises PurSightError, `timeout` where it takes too long."""
         try:
             async with self._turn, asyncio.timeout(seconds):
-                found = await look
+                found = await look()
         except TimeoutError:
             await note("failed", "timeout")
             raise Transient("the source did not answer in time", remedy="Try at a quieter time.", code="timeout") from None
