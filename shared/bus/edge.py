@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.bus.hear import Heard, Hearing
-from shared.bus.kafka import client_options
+from shared.bus.kafka import answers, client_options
 from shared.bus.outgoing import Composer, Outgoing
 from shared.bus.received import Cause, Received
 from shared.bus.sender import Sender
@@ -97,21 +97,12 @@ async def tail(settings: BusSettings, topics: Sequence[str] = (), *, from_start:
                     yield heard if heard.code else heard.received
             if monotonic() - answered < ASK_SECONDS:
                 continue
-            if await _answers(consumer):
+            if await answers(consumer._client, ASK_SECONDS):
                 answered = monotonic()
             elif monotonic() - answered > AWAY_SECONDS:
                 raise Transient("the broker does not answer any more", remedy="Is it started?", code="kafka_away")
     finally:
         await close(consumer)
-
-
-async def _answers(consumer: AIOKafkaConsumer) -> bool:
-    """Whether a broker answers now."""
-    try:
-        async with asyncio.timeout(ASK_SECONDS):
-            return bool(await consumer._client.force_metadata_update())
-    except (KafkaError, OSError, TimeoutError):
-        return False
 
 
 async def close(consumer: AIOKafkaConsumer) -> None:

@@ -1,10 +1,13 @@
-"""How our settings read in aiokafka's and FastStream's words."""
+"""How our settings read in aiokafka's and FastStream's words, and whether a broker answers to them."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.errors import UsageError
@@ -70,3 +73,13 @@ def producer_options(settings: BusSettings, client_id: str) -> dict[str, Any]:
         "max_request_size": MAX_RECORD_BYTES + BATCH_BYTES,
         "request_timeout_ms": 15_000,
     }
+
+
+async def answers(client: AIOKafkaClient, seconds: float) -> bool:
+    """Whether a broker answers now, within so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await client.fetch_all_metadata()
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    return True

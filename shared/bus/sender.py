@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 from opentelemetry.trace import SpanKind
 
-from shared.bus.kafka import producer_options
+from shared.bus.kafka import answers, producer_options
 from shared.bus.outgoing import Outgoing, key_hash
 from shared.observe import tracing
 from shared.observe.otlp import encoded
@@ -128,14 +128,7 @@ class Sender:
 
     async def answers(self, seconds: float = 5.0) -> bool:
         """Whether a broker answers now."""
-        if self._producer is None:
-            return False
-        try:
-            async with asyncio.timeout(seconds):
-                await self._producer.client.fetch_all_metadata()
-        except (KafkaError, OSError, TimeoutError):
-            return False
-        return True
+        return self._producer is not None and await answers(self._producer.client, seconds)
 
     def load(self) -> Load:
         """An empty load for this sender."""
