@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from services.classifier.domain.judging import Judged, Wanted, judge_all
 from services.classifier.domain.meaning import Near, sign_of
-from services.classifier.domain.promised import promises_of, reduced
+from services.classifier.domain.promised import Contracts, told_by
 from services.classifier.domain.reviews import Likes, Review, review_from
 from services.classifier.domain.tables import Judge, Known, keyed, targets_of
 from services.classifier.gateway.sentences import Sentences
-from services.classifier.store import ClassifierUnit, Contracts, Row, Store, Stored
+from services.classifier.store import ClassifierUnit, Row, Store, Stored
 from services.classifier.store.meanings import Meanings
 from shared.access.actor import Actor
 from shared.access.gate import Gate
@@ -152,8 +152,7 @@ def _tenant_of(want: Wanted) -> str:
 
 def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review], likes: Mapping[str, Likes], contracts: Contracts) -> Wanted:
     tenant = table.source.partition("/")[0]
-    promises = promises_of(contracts.get(tenant, {}), table)
-    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said, likes.get(tenant, {}), promises)
+    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said, likes.get(tenant, {}), contracts.of(table))
 
 
 def _newest(batch: Iterable[Received[SchemaDiscovered]]) -> dict[str, Received[SchemaDiscovered]]:
@@ -184,13 +183,13 @@ async def on_source_removed(batch: Sequence[Received[SourceRemoved]], *, classif
 
 
 async def on_contract_published(batch: Sequence[Received[ContractPublished]], *, classifier: Classifier) -> None:
-    """contract.published: what it says of columns is weighed from now on; assets of its tenant are judged again by a job."""
+    """contract.published: what it says of columns is weighed from now on; assets that it may mean are judged again by a job."""
     async with classifier.store.unit(batch) as unit:
         for received in compress(batch, unit.bus.is_new):
             document = {} if received.tombstone else received.event.document()
             if too_large(document, most_parts=MOST_PARTS, deepest=DEEPEST) is None:  # else it is refused, which others say
                 key = contract_key(document) if document else key_of(received.key)
-                await unit.keep_contract(key, reduced(document))
+                await unit.keep_contract(key, told_by(key, document))
                 await classifier.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "contract")
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from services.classifier import handlers
-from services.classifier.domain.promised import promises_of, reduced
+from services.classifier.domain.promised import Contracts, Promises, told_by
 from services.classifier.domain.tables import Judge
-from shared.contracts.asset import ColumnEvidence, ColumnVerdict
+from shared.contracts.asset import ColumnEvidence, ColumnVerdict, SchemaDiscovered
 from shared.contracts.rules import ContractPublished
 from tests.classifier.house import House
 from tests.classifier.tables import column, received, seen, table
@@ -24,9 +25,13 @@ def contract(**column: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def promises_of(given: dict[str, Any], one: SchemaDiscovered) -> Promises:
+    return Contracts(told_by("acme/gadgets", given)).of(one)
+
+
 def judged(judge: Judge, given: dict[str, Any], evidence: ColumnEvidence | None = None) -> ColumnVerdict:
     one = table("gadgets", [column("wobble", evidence)])
-    return judge.judge([one], promises=[promises_of({"acme/gadgets": given}, one)])[0].columns[0]
+    return judge.judge([one], promises=[promises_of(given, one)])[0].columns[0]
 
 
 @pytest.mark.parametrize("said", [{"classification": "email"}, {"tags": ["classification:MICROSOFT.PERSONAL.EMAIL"]}])
@@ -56,8 +61,66 @@ def test_whose_contract_it_is(judge: Judge) -> None:
     """Another tenant's, another source's, another table's says nothing here; what is not read is not kept."""
     one = table("gadgets", ["wobble"])
     for other in ({"tenant": "else"}, {"servers": [{"server": "erp"}]}, {"schema": [{"name": "other"}]}, {"schema": 3}):
-        assert not promises_of({"c": {**contract(classification="email"), **other}}, one)
-    assert "hunter2" not in str(reduced(contract()))
+        assert not promises_of({**contract(classification="email"), **other}, one)
+    placed = {**contract(classification="email"), "servers": [{"host": "db.example", "database": "shop"}]}
+    assert not promises_of(placed, one)
+    assert promises_of(placed, one.model_copy(update={"spec": one.spec.model_copy(update={"host": "db.example"})}))
+    assert "hunter2" not in str(told_by("acme/gadgets", contract()))
+
+
+def test_who_names_more_of_the_table_speaks_and_of_several_contracts_the_first() -> None:
+    """The object with the schema in its name goes before the one without, wherever it stands; contracts go by name."""
+    one = table("gadgets", ["wobble", "Knob"])
+    said = [{"name": "GADGETS", "properties": [{"name": "wobble", "description": "bare"}]}, *contract(description="placed")["schema"]]
+    first = {**contract(), "schema": said}
+    second = {**contract(description="later"), "schema": [{"name": "gadgets", "properties": [{"name": "knob", "description": "twist"}]}]}
+    found = Contracts([*told_by("acme/b", second), *told_by("acme/a", first), *told_by("other/a", first)]).of(one)
+    assert {name: (promise.contract, promise.prose) for name, promise in found.items()} == {
+        "wobble": ("acme/a", "placed"),
+        "Knob": ("acme/b", "twist"),
+    }
+
+
+class Counted(frozenset[str]):
+    """Claims that count how often anybody asks whose they are."""
+
+    asked = 0
+
+    def __iter__(self) -> Iterator[str]:
+        Counted.asked += 1
+        return super().__iter__()
+
+
+def test_a_table_costs_what_is_said_of_it_and_not_how_many_contracts_there_are() -> None:
+    """With a contract for each of 200 tables, 200 questions are asked, not 40,000."""
+    names = [f"gadgets_{number}" for number in range(200)]
+    told = [
+        each._replace(claims=Counted(each.claims))
+        for name in names
+        for each in told_by(
+            f"acme/{name}", {**contract(), "schema": [{"name": name, "properties": [{"name": "wobble", "description": "x"}]}]}
+        )
+    ]
+    contracts = Contracts(told)
+    assert all(contracts.of(table(name, ["wobble"])) for name in names)
+    assert 0 < Counted.asked <= 200
+
+
+async def test_a_batch_reads_what_is_about_its_tables_and_no_more(house: House) -> None:
+    """Of contracts on other tables, sources and tenants nothing is fetched; a contract unsettles what it may mean. NUL does no harm."""
+    given = {"gadgets": contract(description="\0odd"), "a": contract(), "b": {**contract(), "servers": [{"server": "erp"}]}}
+    given |= {f"c{number}": {**contract(), "schema": [{"name": f"t{number}", "properties": []}]} for number in range(20)}
+    given["a"]["schema"] = [{"name": "other"}, {"name": "also\0"}]
+    await house.discover(table("gadgets", ["wobble"]), table("widgets", ["wobble"]))
+    async with house.classifier.store.unit() as unit:
+        for name, document in given.items():
+            await unit.keep_contract(f"acme/{name}", told_by(f"acme/{name}", document))
+    async with house.classifier.store.unit() as unit:
+        fetched = await unit.bus.connection.fetch("select asset from asset where judged_by = ''")
+        assert [row["asset"] for row in fetched] == ["acme/crm/shop.public.gadgets"]
+        found = await unit.contracts([table("gadgets", ["wobble"]), table("widgets", ["wobble"])])
+    assert [told.contract for several in found._told.values() for told in several] == ["acme/gadgets"]
+    assert found.of(table("gadgets", ["wobble"]))["wobble"].prose == "\0odd"
 
 
 async def test_a_contract_is_heard_and_taken_back(house: House) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from services.classifier.domain.score import Sign
 from services.classifier.domain.taxonomy import Elsewhere, Taxonomy
 from shared.contracts.asset import SchemaDiscovered
-from shared.contracts.judging.contract import CLASSIFIED, column_of, is_of, object_of
-from shared.contracts.names import AssetName
+from shared.contracts.judging.contract import CLASSIFIED, claims_of, claims_on, names_of, objects_of, properties_of, spellings_of
+from shared.contracts.names import DEFAULT_TENANT, AssetName
 
 _SAYS_SO = 5.0  # log odds: alone it has a person asked, with a name or values that agree it is enough
 _GRAVE = frozenset({"pii", "phi", "pci", "personal", "special", "sensitive", "secret", "restricted", "gdpr", "hipaa"})
-_LISTED = re.compile("[,;|+]")
+_LISTED, _DOT = re.compile("[,;|+]"), re.compile(r"\.")
 _LONGEST, _MOST = 160, 8  # characters of prose, words
 
 
@@ -36,43 +37,98 @@ Promises = Mapping[str, Promise]
 NONE: Promises = {}
 
 
-def promises_of(contracts: Mapping[str, Mapping[str, Any]], table: SchemaDiscovered) -> Promises:
-    """What these contracts, by name, say of the columns of a table; of several that do, the first by name."""
+class Told(NamedTuple):
+    """What one contract says of the columns of one object, as it is kept. `object` and `claims`: whose data that is."""
+
+    contract: str
+    claims: frozenset[str]
+    object: str
+    properties: Sequence[Mapping[str, Any]]
+
+
+def told_by(key: str, document: Mapping[str, Any]) -> list[Told]:
+    """What is kept of a contract of this key, in its order. Nothing of one that another tenant's name is on, or of what no server names."""
+    if (document.get("tenant") or DEFAULT_TENANT) != unquote(key.partition("/")[0]):
+        return []
+    claims = frozenset(claim for claim in claims_of(document) if "\0" not in claim)
+    return [
+        Told(key, claims, name, [_reduced(column) for column in properties_of(body)])
+        for name, body in objects_of(document)
+        if claims and "\0" not in name
+    ]
+
+
+def _reduced(column: Mapping[str, Any]) -> dict[str, Any]:
+    """What is read here of a property; nobody has looked at the rest yet."""
+    texts = {key: text for key in _TEXTS if isinstance(text := column.get(key), str)}
+    return {**texts, "tags": tags} if (tags := [tag for tag in _listed(column.get("tags")) if isinstance(tag, str)]) else texts
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
+
+
+class Contracts:
+    """What contracts say, found by the tables that they name."""
+
+    def __init__(self, told: Iterable[Told] = ()) -> None:
+        """`told`: of each contract in its order."""
+        self._told: dict[tuple[str, str], list[Told]] = {}
+        for each in told:
+            self._told.setdefault((each.contract.partition("/")[0], each.object), []).append(each)
+
+    def of(self, table: SchemaDiscovered) -> Promises:
+        """By column of this table; of several contracts that speak of one, the first by name."""
+        if not self._told:
+            return NONE
+        tenant, claims = table.source.partition("/")[0], claims_on(table.spec)
+        best: dict[str, Told] = {}  # of each contract the object that names most of the table
+        for spelling in places_of(table):
+            for told in self._told.get((tenant, spelling), ()):
+                if not claims.isdisjoint(told.claims):
+                    best.setdefault(told.contract, told)
+        found: dict[str, Promise] = {}
+        for name in sorted(best):
+            said = _promises(best[name])
+            for column in table.columns:
+                if promise := said.get(column.name.casefold()):
+                    found.setdefault(column.name, promise)
+        return found
+
+
+def places_of(table: SchemaDiscovered) -> tuple[str, str, str]:
+    """What a contract may call this table."""
+    return spellings_of(AssetName("", "", table.database, table.schema_name, table.table))
+
+
+def tables_of(objects: Iterable[str]) -> set[str]:
+    """Names of the tables, in one case, that these may mean: what stands before a dot may be a schema, or a part of the name."""
+    return {name[at:] for name in objects for at in (0, *(dot.end() for dot in _DOT.finditer(name)))}
+
+
+def _promises(told: Told) -> dict[str, Promise]:
+    """By the name of the column in one case; the first property of a name is the one that counts."""
     found: dict[str, Promise] = {}
-    for name, contract in sorted(contracts.items()):
-        part = object_of(contract, AssetName.parse(table.asset)) if is_of(contract, table.spec) else None
-        for column in table.columns if part else ():
-            told = column_of(part, column.name) if part else None
-            if told and (promise := _promise(name, told.body)) and (promise.words or promise.prose):
-                found.setdefault(column.name, promise)
-    return found
+    for column in told.properties:
+        promise = _promise(told.contract, column)
+        for name in names_of(column):
+            found.setdefault(name, promise)
+    return {name: promise for name, promise in found.items() if promise.words or promise.prose}
 
 
-_KEPT = ("tenant", "servers", "customProperties", "schema", "server", "host", "database", "property", "value", "properties", "name")
-_SAID = ("physicalName", "businessName", "description", "classification", "tags")
-
-
-def reduced(document: Any) -> Any:
-    """Of a contract what is read here; nobody has looked at the rest yet."""
-    if isinstance(document, list):
-        return [reduced(each) for each in document]
-    if not isinstance(document, dict):
-        return document
-    return {key: reduced(value) for key, value in document.items() if key in _KEPT or key in _SAID}
+_TEXTS = ("name", "physicalName", "businessName", "description", "classification")
 
 
 def _promise(contract: str, column: Mapping[str, Any]) -> Promise:
-    prose = " ".join(text for key in ("businessName", "description") if isinstance(text := column.get(key), str))
+    prose = " ".join(text for key in ("businessName", "description") if (text := column.get(key)) is not None)
     return Promise(contract, tuple(_words(column))[:_MOST], prose[:_LONGEST])
 
 
 def _words(column: Mapping[str, Any]) -> Iterator[str]:
     """Of `classification`, and of tags that begin with `classification:`."""
-    tags = column.get("tags")
-    tagged = [tag for tag in (tags if isinstance(tags, list) else ()) if isinstance(tag, str) and tag.startswith(CLASSIFIED)]
-    for text in (column.get("classification"), *tagged):
-        if isinstance(text, str):
-            yield from (word.strip()[:64] for word in _LISTED.split(text.removeprefix(CLASSIFIED)) if word.strip())
+    tagged = [tag for tag in column.get("tags", ()) if tag.startswith(CLASSIFIED)]
+    for text in (column.get("classification", ""), *tagged):
+        yield from (word.strip()[:64] for word in _LISTED.split(text.removeprefix(CLASSIFIED)) if word.strip())
 
 
 class Classes:

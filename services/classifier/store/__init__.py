@@ -14,10 +14,12 @@ import asyncpg
 import orjson
 
 from services.classifier.domain.judging import Judged
+from services.classifier.domain.promised import Contracts, Told, places_of, tables_of
 from services.classifier.domain.reviews import Likes, Review, words_of
 from shared.bus.received import AnyCause, Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, SchemaDiscovered
+from shared.contracts.judging.contract import claims_on
 from shared.contracts.names import encode
 from shared.contracts.rules import RulesetPublished
 from shared.db.scope import in_scope
@@ -26,17 +28,17 @@ SERVICE = "classifier"
 _FASTEST = 1  # of zlib: a tenth of the bytes for a tenth of a millisecond
 
 _ROWS = "select asset, sequence, discovered, removed, classes::text, said from asset where asset = any($1)"
-_SAVE = """insert into asset (asset, source, sequence, discovered, body, classes, uncertain, targets, said, asked, judged_by, heard_at,
-        judged_at)
+_SAVE = """insert into asset (asset, source, sequence, discovered, body, classes, uncertain, targets, said, asked, named, judged_by,
+        heard_at, judged_at)
     select asset, source, sequence, discovered, body, classes::jsonb, uncertain::jsonb, string_to_array(targets, ' '), said,
-        string_to_array(asked, E'\\n'), judged_by, heard_at, $13
+        string_to_array(asked, E'\\n'), named, judged_by, heard_at, $14
     from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::text[], $12::timestamptz[])
-        as new(asset, source, sequence, discovered, body, classes, uncertain, targets, said, asked, judged_by, heard_at)
+        $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+        as new(asset, source, sequence, discovered, body, classes, uncertain, targets, said, asked, named, judged_by, heard_at)
     on conflict (asset) do update set source = excluded.source, sequence = excluded.sequence, discovered = excluded.discovered,
         removed = false, body = coalesce(excluded.body, asset.body), classes = excluded.classes, uncertain = excluded.uncertain,
-        targets = excluded.targets, said = excluded.said, asked = excluded.asked, judged_by = excluded.judged_by,
-        heard_at = excluded.heard_at, judged_at = excluded.judged_at"""
+        targets = excluded.targets, said = excluded.said, asked = excluded.asked, named = excluded.named,
+        judged_by = excluded.judged_by, heard_at = excluded.heard_at, judged_at = excluded.judged_at"""
 _REMOVE = """insert into asset (asset, source, discovered, removed, heard_at, judged_at)
     select asset, source, discovered, true, $4, $4 from unnest($1::text[], $2::text[], $3::bigint[]) as gone(asset, source, discovered)
     on conflict (asset) do update set removed = true, body = null, classes = '{}', uncertain = null, targets = '{}',
@@ -61,10 +63,13 @@ _KEEP_REVIEW = """insert into review (asset, "column", decision, class_name, rev
 _SAME = """update asset set judged_by = same.judged_by, asked = string_to_array(same.asked, E'\\n'), judged_at = $4
     from unnest($1::text[], $2::text[], $3::text[]) as same(asset, judged_by, asked) where asset.asset = same.asset"""
 _UNSETTLE = "update asset set judged_by = '' where asked <> '{}' and not removed and split_part(source, '/', 1) = $1"
-_UNSETTLE_ALL = "update asset set judged_by = '' where not removed and split_part(source, '/', 1) = $1"
-_CONTRACTS = "select tenant, name, body::text from contract where tenant = any($1)"
-_KEEP_CONTRACT = """insert into contract (name, tenant, body) values ($1, $2, $3::jsonb)
-    on conflict (name) do update set tenant = excluded.tenant, body = excluded.body"""
+_UNSETTLE_NAMED = """update asset set judged_by = '' where judged_by <> '' and not removed and split_part(source, '/', 1) = $1
+    and (named = any($2) or named = '')"""
+_CONTRACTS = """select contract, claims, object, properties from contract_object join contract on name = contract
+    where tenant = any($1) and object = any($2) and claims && $3 order by contract, place"""
+_KEEP_CONTRACT = "insert into contract (name, tenant, claims) values ($1, $2, $3)"
+_KEEP_OBJECTS = """insert into contract_object (contract, place, object, properties)
+    select $1, place, object, properties from unnest($2::text[], $3::text[]) with ordinality as told(object, properties, place)"""
 _LIKES = """select split_part(asset, '/', 1) as tenant, words, alike, min(class_name) as class_name from review
     where alike <> '' and words = any($1) and split_part(asset, '/', 1) = any($2)
     group by tenant, words, alike having count(distinct class_name) = 1"""
@@ -73,9 +78,6 @@ _OF_TENANT = """select asset, body from asset where split_part(source, '/', 1) =
 _PUBLISHED = """insert into ruleset (name, version, digest) values ($1, $2, $3)
     on conflict (name) do update set version = excluded.version, digest = excluded.digest where ruleset.digest <> excluded.digest
     returning name"""
-
-
-Contracts = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +169,23 @@ class ClassifierUnit:
             await self.bus.connection.execute(_SAME, list(same), marks, asked, self.bus.now)
 
     async def contracts(self, tables: Sequence[SchemaDiscovered]) -> Contracts:
-        """The contracts of these tables' tenants: tenant, to name, to what it says."""
-        found: dict[str, dict[str, Any]] = {}
-        for tenant, name, body in await self.bus.connection.fetch(_CONTRACTS, sorted({table.source.partition("/")[0] for table in tables})):
-            found.setdefault(tenant, {})[name] = orjson.loads(body)
-        return found
+        """What contracts say of these tables."""
+        tenants = {table.source.partition("/")[0] for table in tables}
+        places = {place for table in tables for place in places_of(table)}
+        claims = {claim for spec in {table.source: table.spec for table in tables}.values() for claim in claims_on(spec)}
+        found = await self.bus.connection.fetch(_CONTRACTS, list(tenants), list(places), list(claims))
+        return Contracts(Told(name, frozenset(claims), object, orjson.loads(properties)) for name, claims, object, properties in found)
 
-    async def keep_contract(self, name: str, document: Mapping[str, Any]) -> None:
-        """A contract as it was published, by `tenant/contract`; an empty one takes it back. Assets of the tenant are to be judged again."""
-        tenant = name.partition("/")[0]
-        if document:
-            await self.bus.connection.execute(_KEEP_CONTRACT, name, tenant, orjson.dumps(document).decode())
-        else:
-            await self.bus.connection.execute("delete from contract where name = $1", name)
-        await self.bus.connection.execute(_UNSETTLE_ALL, tenant)
+    async def keep_contract(self, name: str, told: Sequence[Told]) -> None:
+        """What the contract `tenant/contract` says, in place of what it said before. Assets that either may mean are to be judged again."""
+        tenant, sql = name.partition("/")[0], self.bus.connection
+        before = [row[0] for row in await sql.fetch("select object from contract_object where contract = $1", name)]
+        await sql.execute("delete from contract where name = $1", name)
+        if told:
+            await sql.execute(_KEEP_CONTRACT, name, tenant, list(told[0].claims))
+            properties = [orjson.dumps(each.properties).decode() for each in told]
+            await sql.execute(_KEEP_OBJECTS, name, [each.object for each in told], properties)
+        await sql.execute(_UNSETTLE_NAMED, tenant, list(tables_of([*before, *(each.object for each in told)])))
 
     async def unsettle(self, tenant: str) -> None:
         """What of this tenant asks tier 3 is to be judged again: a person gave an example."""
@@ -286,6 +291,7 @@ def _columns(table: SchemaDiscovered, judged: Judged, with_body: bool) -> tuple[
         " ".join(sorted({column.references for column in table.columns if column.references})),
         judged.said,
         "\n".join(judged.asked),
+        table.table.casefold(),
     )
 
 
