@@ -75,7 +75,7 @@ def show(id: Id, json_output: Json = False) -> None:
     stdout.print(plain(f"  {_asked(scan)}" + (f"; took {took}" if (took := _took(scan)) else "")))
     stdout.print(plain(f"  scan {scan['scan_id']}, pursight trace {scan['trace_id']}"), soft_wrap=True)
     report = scan["report"] or {}
-    for each in report.get("pace", ()):
+    for each in scan["pace"]:
         lines = f"{each['concurrency']} line(s), {each['batch']:,} tables at once"
         stdout.print(plain(f"  at {each['at_seconds']:.1f} s: {lines}, {each.get('rest', 0):.0%} rest, because of {each['cause']}"))
     for each in report.get("left_out", ()):

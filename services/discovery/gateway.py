@@ -75,7 +75,7 @@ class Sources:
             opened, door = await self._dialled(connected, trace_id, avoid)
             await stack.enter_async_context(opened.stack)
             pacer = pacer or Pacer.of(connected.spec)
-            pacer.told(Signals(wait_seconds=door.waited))
+            await pacer.told(Signals(wait_seconds=door.waited))
             samplers = 0 if connected.server.pooler_mode in BY_TRANSACTION else await door.more_seats(opened.plan, stack, pacer.most)
             yield Line(stack, opened, door, samplers, self._counting, pacer)
 
@@ -270,7 +270,7 @@ class Line:
             share = -(-len(tasks) // min(self.pacer.step.concurrency, len(self._samplers)))
             await asyncio.gather(*(self._share(number, todo, samples, share) for number in range(len(self._samplers))))
             if refused := _failed(samples, tasks, THROTTLED):
-                self.pacer.told(Signals(throttled=True))
+                await self.pacer.told(Signals(throttled=True))
                 await self.pacer.rest(_AFTER_REFUSAL_SECONDS)
                 await self._share(0, deque(refused), samples, len(refused))
             for reader in (self._samplers[0], None):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -19,26 +18,31 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 THROTTLED = frozenset({"throttled", "too_many_connections", "server_out_of_memory"})
 _LONGEST_REST = 10.0
-_CHANGES = 100
+
+Hear = Callable[[PaceChange], Awaitable[None]]
+
+
+async def _unheard(change: PaceChange) -> None:
+    """Nobody waits for changes of the pace."""
 
 
 @dataclass(slots=True)
 class Pacer:
-    """One scan's pace. `bytes_read`: of values, so far; who reads them counts them."""
+    """One scan's pace. `hear` is told each change. `bytes_read`: of values, so far; who reads them counts them."""
 
     scan_id: str
     budget: Budget
     pace: Pace
+    hear: Hear = _unheard
     started: float = field(default_factory=monotonic)
     bytes_read: int = 0
-    changes: deque[PaceChange] = field(default_factory=lambda: deque(maxlen=_CHANGES))
     _looked: float = 0.0
     _worked: float = 0.0  # seconds since the last look in which a line of ours was at work
 
     @classmethod
-    def of(cls, spec: DataSource, scan_id: str = "") -> Pacer:
+    def of(cls, spec: DataSource, scan_id: str = "", hear: Hear = _unheard) -> Pacer:
         limits = spec.scan_budget
-        return cls(scan_id, Budget(limits.statements, limits.bytes, limits.seconds), begun(spec.pace))
+        return cls(scan_id, Budget(limits.statements, limits.bytes, limits.seconds), begun(spec.pace), hear)
 
     @property
     def step(self) -> Step:
@@ -53,14 +57,13 @@ class Pacer:
         """The limit that is reached, as the manifest's reason; empty while there is none."""
         return self.budget.spent(statements=statements, bytes_=self.bytes_read, seconds=monotonic() - self.started)
 
-    def told(self, seen: Signals) -> None:
-        """Step down or up where that is a reason to."""
+    async def told(self, seen: Signals) -> None:
+        """Step down or up where that is a reason to. Raises what `hear` does."""
         self.pace, cause = after(self.pace, seen)
         if cause:
-            step = self.step
-            at = round(monotonic() - self.started, 3)
-            self.changes.append(PaceChange(at_seconds=at, concurrency=step.concurrency, batch=step.batch, rest=step.rest, cause=cause))
-            log.info("scan.pace", extra={"scan_id": self.scan_id, "cause": cause, **step._asdict()})
+            step, at = self.step._asdict(), round(monotonic() - self.started, 3)
+            log.info("scan.pace", extra={"scan_id": self.scan_id, "cause": cause, **step})
+            await self.hear(PaceChange(at_seconds=at, cause=cause, **step))
 
     async def look(self, session: SourceSession) -> None:
         """Ask the server how it is, at most once a second. A server that cannot be asked just now is no failure of the scan."""
@@ -68,11 +71,13 @@ class Pacer:
             return
         since, self._looked = self._looked, monotonic()
         own, self._worked = self._worked / (self._looked - since), 0.0
-        with suppress(PurSightError):
+        try:
             load = await session.load()
-            others = None if load.mean_active is None else max(0.0, load.mean_active - own)
-            active = max((each for each in (load.active, others) if each is not None), default=None)
-            self.told(Signals(active, load.statement_seconds, load.lag_seconds))
+        except PurSightError:
+            return
+        others = None if load.mean_active is None else max(0.0, load.mean_active - own)
+        active = max((each for each in (load.active, others) if each is not None), default=None)
+        await self.told(Signals(active, load.statement_seconds, load.lag_seconds))
 
     async def rest(self, worked: float) -> None:
         """So long that the pace's share of time goes by in which nothing is asked. `worked`: seconds since the last rest."""

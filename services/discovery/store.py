@@ -17,6 +17,7 @@ from shared.bus.jobs import Jobs
 from shared.bus.received import Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.connection import SourceConnected
+from shared.contracts.scan import PaceChange
 from shared.contracts.source import Scope
 from shared.db.scope import in_scope
 from shared.observe import tracing
@@ -100,6 +101,7 @@ class Totals:
 
 
 _NAMED = 100  # assets that the manifest names for each reason
+_CHANGES = 100  # of a scan's pace that are kept: the last
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], {})"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
@@ -193,9 +195,9 @@ class Store:
         return [_shown(row) for row in rows]
 
     async def scan(self, id: str) -> dict[str, Any] | None:
-        """One scan as the outside sees it."""
+        """One scan as the outside sees it, with the last changes of its pace."""
         row = await self._pool.fetchrow("select * from scan where id = $1", id)
-        return _shown(row) if row else None
+        return _shown(row) | {"pace": orjson.loads(row["pace"])} if row else None
 
 
 class DiscoveryUnit:
@@ -328,6 +330,16 @@ class DiscoveryUnit:
             "update scan set tables = coalesce($2, tables), looked = looked + $3, changed = changed + $4 where id = $1",
             *(scan, tables, looked, changed),
         )
+
+    async def paced(self, scan: str, change: PaceChange) -> int:
+        """Remember a change of the scan's pace; how many it has had so far, 0 where it no longer runs."""
+        found: int | None = await self._sql.fetchval(
+            f"""update scan set paced = paced + 1,
+                pace = case when jsonb_array_length(pace) < {_CHANGES} then pace else pace - 0 end || $2::jsonb
+            where id = $1 and state = 'running' returning paced""",
+            *(scan, change.to_json().decode()),
+        )
+        return found or 0
 
     async def end(self, scan: str, state: str, *, code: str = "", report: bytes = b"") -> bool:
         """Close a scan. False where it was closed already."""

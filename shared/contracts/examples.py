@@ -93,6 +93,7 @@ EXAMPLES: tuple[Contract, ...] = (
         posture=POSTURE,
     ),
     asset.AssetRemoved(asset=ASSET, source=SOURCE, sequence=2, scan_id=SCAN),
+    scan.ScanPaced(source=SOURCE, scan_id=SCAN, at_seconds=2.5, concurrency=1, batch=16, rest=0.5, cause="active_sessions", trace_id=TRACE),
     scan.ScanCompleted(source=SOURCE, scan_id=SCAN, complete=True, tables=60, columns=720, changed=60, digest=DIGEST, trace_id=TRACE),
     scan.ScanFailed(source=SOURCE, scan_id=SCAN, diagnosis=DIAGNOSIS, progress=0.5, trace_id=TRACE),
     rules.RulesetPublished(name="pursight", version="1", digest=DIGEST, rules=400, classes=("email",)),

@@ -33,13 +33,22 @@ class LeftOut(Contract):
 
 
 class PaceChange(Contract):
-    """A step down or up during a scan. `at_seconds` counts from the scan's begin, `rest` is the share of time in which nothing is asked."""
+    """A step down or up during a scan. `at_seconds` counts from when the scan began or went on, `rest` is the share of time in which
+    nothing is asked."""
 
     at_seconds: float = Field(ge=0)
     concurrency: int = Field(ge=1)
     batch: int = Field(ge=1, description="tables whose samples are read at once")
     rest: Ratio = 0.0
     cause: str = Field(examples=["active_sessions", "replication_lag", "slow_statements", "throttled", "pool_wait", "quiet"])
+
+
+class ScanPaced(PaceChange):
+    """A scan that runs reads its source faster or slower from now on, because of what the server showed."""
+
+    source: SourceKey
+    scan_id: str
+    trace_id: str = ""
 
 
 class ScanCompleted(Contract):

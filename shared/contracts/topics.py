@@ -81,6 +81,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("scan.requested", scan.ScanRequested, "source", ("registry", "people", _UP), ("discovery",), FEW, request=True),
     Topic("schema.discovered", asset.SchemaDiscovered, "asset", ("discovery",), ("classifier", "catalog"), MANY, compacted=True),
     Topic("asset.removed", asset.AssetRemoved, "asset", ("discovery",), ("classifier", "compliance", "tagger", "catalog"), MANY, _MONTH),
+    Topic("scan.paced", scan.ScanPaced, "source", ("discovery",), ("catalog", _UP), FEW),
     Topic("scan.completed", scan.ScanCompleted, "source", ("discovery",), ("tagger", "catalog", _UP), SOME, _MONTH),
     Topic("scan.failed", scan.ScanFailed, "source", ("discovery",), ("catalog", _UP), FEW, _MONTH),
     Topic("ruleset.published", rules.RulesetPublished, "name", ("classifier",), ("discovery", "catalog"), 1, compacted=True),

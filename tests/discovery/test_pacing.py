@@ -14,6 +14,7 @@ from services.discovery.gateway import Line
 from services.discovery.members import Opened
 from services.discovery.pacing import Pacer
 from shared.contracts.connection import ConnectionPlan
+from shared.contracts.scan import PaceChange
 from shared.contracts.source import DataSource, ScanBudget
 from shared.errors import Failed
 from shared.sources.base import Estimate, Load, Sample, SampleTask, TableFacts, TableMark
@@ -60,15 +61,22 @@ def line_to(servers: Sequence[Server], stack: AsyncExitStack, pacer: Pacer) -> L
     return line
 
 
-async def read(monkeypatch: pytest.MonkeyPatch, servers: Sequence[Server], tables: int, **spec: Any) -> tuple[Pacer, list[Sample | None]]:
-    """Samples of so many tables over these sessions; nobody rests in truth."""
+async def read(
+    monkeypatch: pytest.MonkeyPatch, servers: Sequence[Server], tables: int, causes: list[str] | None = None, **spec: Any
+) -> tuple[Pacer, list[Sample | None]]:
+    """Samples of so many tables over these sessions; nobody rests in truth. `causes` gets those of the pace's changes."""
     rested: list[float] = []
 
     async def rest(self: Pacer, worked: float) -> None:
         rested.append(worked)
 
     monkeypatch.setattr(Pacer, "rest", rest)
-    pacer = Pacer.of(DataSource(name="n", database="d", **spec))
+
+    async def hear(change: PaceChange) -> None:
+        if causes is not None:
+            causes.append(change.cause)
+
+    pacer = Pacer.of(DataSource(name="n", database="d", **spec), hear=hear)
     async with AsyncExitStack() as stack:
         line = line_to(servers, stack, pacer)
         samples = await line.sample([(f"t{number}", facts(f"t{number}")) for number in range(tables)], 10)
@@ -78,10 +86,11 @@ async def read(monkeypatch: pytest.MonkeyPatch, servers: Sequence[Server], table
 async def test_who_is_refused_reads_again_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refused samples come after all, a few at a time, and the pace is the slowest from then on."""
     server = Server(refusals=1)
-    pacer, samples = await read(monkeypatch, [server], 6)
+    causes: list[str] = []
+    pacer, samples = await read(monkeypatch, [server], 6, causes)
     assert all(sample and sample.rows == 1 for sample in samples)
     assert server.asked == [6, 2, 2, 2]
-    assert ([change.cause for change in pacer.changes], pacer.step) == (["throttled"], LADDER[0])
+    assert (causes, pacer.step) == (["throttled"], LADDER[0])
 
 
 async def test_a_line_that_the_pace_has_no_room_for_stops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from shared.bus.jobs import LostLease
 from shared.bus.received import Received
 from shared.contracts.asset import SchemaDiscovered
 from shared.contracts.connection import SourceConnected
-from shared.contracts.scan import ScanCompleted
+from shared.contracts.scan import PaceChange, ScanCompleted
 from shared.contracts.source import Scope, SourceRemoved
 from shared.db import circuits
 from shared.sources.postgres import PostgresSession
@@ -230,6 +230,12 @@ def test_a_busy_server_slows_a_scan_which_still_ends(in_house: Any, connected: C
         assert (manifest.complete, manifest.tables, manifest.sampled_values > 0) == (True, 4, True)
         assert manifest.pace[0].cause == "active_sessions"
         assert (manifest.pace[0].concurrency, manifest.pace[0].rest) == (1, 0.5)
+        told = facts(said, "scan.paced")
+        assert [topic for topic, _ in said].index("scan.paced") < [topic for topic, _ in said].index("schema.discovered")
+        assert [PaceChange.model_validate(each) for each in told] == list(manifest.pace)
+        assert told[0]["scan_id"] == manifest.scan_id
+        shown = await house.store.scan(manifest.scan_id)
+        assert [each["cause"] for each in shown["pace"]] == [each["cause"] for each in told]
 
     in_house(work)
 

@@ -65,6 +65,7 @@ TAKES: dict[str, Taker] = {
     "source.health": _by_sequence,
     "schema.discovered": keep.discovered,
     "asset.removed": keep.removed,
+    "scan.paced": lambda heard: (),
     "scan.completed": _completed,
     "scan.failed": _failed,
     "ruleset.published": _newest,

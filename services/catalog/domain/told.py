@@ -11,7 +11,7 @@ from shared.contracts.base import Contract
 from shared.contracts.compliance import ComplianceEvaluated, ViolationOpened, ViolationResolved, ViolationWaived
 from shared.contracts.connection import SourceConnected, SourceFailedOver, SourceHealth, SourceUnreachable
 from shared.contracts.rules import ContractCompared, ContractPublished, ContractRejected, PolicyPublished, RulesetPublished
-from shared.contracts.scan import EventDeadLettered, ScanCompleted, ScanFailed
+from shared.contracts.scan import EventDeadLettered, ScanCompleted, ScanFailed, ScanPaced
 from shared.contracts.source import SourceRegistered, SourceRejected, SourceRemoved, SourceSubmitted
 from shared.contracts.tags import JobRejected, TagsApplied, TagsDerived, TagsFailed
 
@@ -117,6 +117,12 @@ def _completed(event: ScanCompleted) -> str:
     return f"Scan done in {event.seconds:.1f} s: {seen}, {event.changed:,} changed, {event.removed:,} removed{whole}"
 
 
+def _paced(event: ScanPaced) -> str:
+    rest = f", {event.rest:.0%} rest" if event.rest else ""
+    lines = f"{counted(event.concurrency, 'line')}, {counted(event.batch, 'table')} at once{rest}"
+    return f"The scan goes on with {lines}, because of {event.cause.replace('_', ' ')}"
+
+
 def _dead(event: EventDeadLettered) -> str:
     return f"{event.service} put a {event.topic} aside after {counted(event.attempts, 'attempt')}: {event.error_code}"
 
@@ -132,6 +138,7 @@ _WORDS: dict[type[Contract], Callable[[Any], str]] = {
     SourceHealth: _health,
     SchemaDiscovered: _discovered,
     AssetRemoved: _removed,
+    ScanPaced: _paced,
     ScanCompleted: _completed,
     ScanFailed: lambda event: f"Scan ended early: {event.diagnosis.cause}",
     RulesetPublished: lambda event: (

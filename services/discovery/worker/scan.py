@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 from services.discovery.domain import document, event, plan
 from services.discovery.domain.document import Place
@@ -28,7 +29,7 @@ from shared.contracts.choices import store_host
 from shared.contracts.connection import Diagnosis, SourceConnected
 from shared.contracts.engines import engine_of
 from shared.contracts.names import AssetName
-from shared.contracts.scan import LeftOut, ScanCompleted, ScanFailed
+from shared.contracts.scan import LeftOut, PaceChange, ScanCompleted, ScanFailed, ScanPaced
 from shared.contracts.source import DataSource, Scope
 from shared.errors import PurSightError
 from shared.observe import tracing
@@ -169,7 +170,8 @@ class Scanner:
         connected = await self._store.connected(scan.source)
         if connected is None:
             raise PurSightError("this source is not connected", code="source_not_connected", remedy="See the source's health.")
-        run.others, run.pacer = bool(connected.plan.others), Pacer.of(connected.spec, scan.id)
+        run.others = bool(connected.plan.others)
+        run.pacer = Pacer.of(connected.spec, scan.id, partial(self._paced, job, scan, cause))
         async with self._sources.open(connected, tracing.trace_id(cause.traceparent), avoid, run.pacer) as line:
             run.seconds["connect"] = perf_counter() - started
             run.address = line.address
@@ -178,6 +180,15 @@ class Scanner:
                 await self._look(job, scan, cause, connected, line, Catalogue(line, snapshot, held), run)
             run.statements = line.statements
         await self._complete(job, scan, cause, run, perf_counter() - started)
+
+    async def _paced(self, job: Job, scan: Scan, cause: Cause, change: PaceChange) -> None:
+        """Say it at once, for who wonders meanwhile why the scan takes so long. Raises LostLease."""
+        async with self._store.unit(keys=[scan.source]) as unit:
+            await self._jobs.check(unit.bus.connection, job)
+            if number := await unit.paced(scan.id, change):
+                told = ScanPaced(source=scan.source, scan_id=scan.id, trace_id=tracing.trace_id(cause.traceparent), **dict(change))
+                own = replace(cause, id=f"{scan.id}/pace/{number}", after=cause.after or cause.id)
+                unit.bus.emit(told, key=scan.source, cause=own)
 
     async def _look(
         self, job: Job, scan: Scan, cause: Cause, connected: SourceConnected, line: Line, catalogue: Catalogue, run: Run
@@ -248,7 +259,8 @@ class Scanner:
 
     async def _complete(self, job: Job, scan: Scan, cause: Cause, run: Run, seconds: float) -> None:
         totals = await self._store.totals(scan.source, scan.id, None if covers_all(scan.scope) else _keys(scan.source, run))
-        manifest = _manifest(scan, cause, run, totals, seconds)
+        found = await self._store.scan(scan.id)
+        manifest = _manifest(scan, cause, run, totals, seconds, found["pace"] if found else ())
         async with self._store.unit(keys=[scan.source]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             if await unit.end(scan.id, "completed", report=manifest.to_json()):
@@ -394,7 +406,7 @@ def _keys(source: str, run: Run) -> list[tuple[str, str]]:
     return [(mark.schema, mark.table) for mark in run.marks]
 
 
-def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float) -> ScanCompleted:
+def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float, pace: Sequence[Mapping[str, Any]]) -> ScanCompleted:
     left_out = [LeftOut(what="samples", why=why, count=count, names=tuple(names)) for why, (count, names) in totals.left_out.items()]
     if run.kept_back:
         left_out.append(LeftOut(what="removals", why="mass_removal", count=run.kept_back))
@@ -419,7 +431,7 @@ def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float
         sampled_values=totals.sampled_values,
         statements=run.statements,
         bytes_read=run.pacer.bytes_read if run.pacer else 0,
-        pace=tuple(run.pacer.changes) if run.pacer else (),
+        pace=tuple(map(PaceChange.model_validate, pace)),
         seconds=round(seconds, 3),
         seconds_by_phase={name: round(value, 3) for name, value in run.seconds.items()},
         digest=plan.digest(totals.facts),
