@@ -21,6 +21,11 @@ LEFT_OUT = {
     "shut": "could not be listed, so what was known to be in there stands",
     "no_statistics": "have no statistics at the server, and their owner agreed to no more; its ANALYZE makes some",
     "mass_removal": "went away at once and are kept until a person asks; more likely a lost privilege than a drop",
+    "gone": "went away while the scan ran",
+    **dict.fromkeys(
+        ("statements_budget", "bytes_budget", "seconds_budget"),
+        "were not looked at, since the source's scan_budget was spent; the next scan goes on there",
+    ),
 }
 EXAMPLES = {  # values that the fields take which controls ask for
     "owner": "team-crm",
@@ -35,7 +40,8 @@ Found = dict[str, Any]
 
 
 def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
-    """Print the report. `pages` is the address that opens the catalog in a browser; `manifest` is what the scan says of itself."""
+    """Print the report of the whole source as it is now. `pages` is the address that opens the catalog in a browser; `manifest` is what
+    the scan says of itself, with what earlier ones told that were not over when it was asked for."""
     assets = found["assets"]
     columns = [column for asset in assets for column in asset["columns"]]
     views = sum("view" in asset["kind"] for asset in assets)
@@ -72,16 +78,24 @@ def reaches(violations: list[Found], threshold: str) -> bool:
 def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> None:
     tables, views, columns = counts
     stdout.print()
-    changed, removed = manifest.get("changed", 0), manifest.get("removed", 0)
-    news = f"; {changed:,} new or changed, {removed:,} gone" if manifest.get("unchanged") or removed else ""
     seen = [_many(tables, "table"), *([_many(views, "view")] if views else ()), _many(columns, "column")]
-    stdout.print(plain(f"{spoken(source)}: {', '.join(seen)}{news}"), style="bold")
+    stdout.print(plain(f"{spoken(source)}: {', '.join(seen)}{_news(manifest, tables + views)}"), style="bold")
     if not tables + views:
         stdout.print("No tables that this role can see, or no files. Check the name; of a database, grant USAGE on a schema.")
     for left in manifest.get("left_out", ()):
-        if words := LEFT_OUT.get(left["why"]):
+        if not left["why"].startswith("not_sampled_"):
             what, names = "folder" if left["what"] == "folders" else "table", left.get("names", ())
+            words = LEFT_OUT.get(left["why"], f"could not be read whole ({left['why'].replace('_', ' ')})")
             stdout.print(plain(f"{_many(left['count'], what)} {words}{_first(names, left['count'])}."), style="yellow")
+
+
+def _news(manifest: Found, assets: int) -> str:
+    """What is new since the scan before; nothing where all of it is."""
+    changed, removed = manifest.get("changed", 0), manifest.get("removed", 0)
+    if not removed and (not manifest or changed >= assets):
+        return ""
+    told = [f"{changed:,} new or changed"] * bool(changed) + [f"{removed:,} gone"] * bool(removed)
+    return f"; since the scan before {', '.join(told)}" if told else "; nothing changed since the scan before"
 
 
 def _first(assets: Sequence[str], count: int) -> str:

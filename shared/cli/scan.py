@@ -53,16 +53,11 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
             raise
         found = line.get(f"/export/scan/{quote(source, safe='')}")
     if json_output:
-        as_json(report.exactly(found) | {"left_out": (last["manifest"] or {}).get("left_out", [])})
+        as_json(report.exactly(found) | {"left_out": last["manifest"].get("left_out", [])})
     else:
         at = address()
         again = f"pursight scan {spoken(source)}" if elsewhere() else "pursight status"
         report.show(found, pages=way_in(at.url, at.token, again=again), manifest=last["manifest"])
-        if last["earlier"]:
-            told = f"{last['earlier']['changed']:,} new or changed"
-            stderr.print(
-                f"An earlier scan was finished first; it told {told}, which are not counted above.", highlight=False, soft_wrap=True
-            )
         if running and running.started:
             stderr.print("The stack stays up for the next scan. Stop it with `pursight down`.", style="dim")
     if last["dead"]:
@@ -128,14 +123,14 @@ def _stays(error: Failed, source: str) -> Failed:
 
 
 def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str, Any]:
-    """Poll until the scan is done; bars on a terminal. `earlier` is the scan that had to end first, None where there was none.
+    """Poll until the scan is done, and each one before it that was not over; bars on a terminal. The manifest counts what all of them told.
 
     Raises Failed with the diagnosis where it failed or is stuck.
     """
     began = time.monotonic()
-    earlier = _earlier(line.get("/scan-jobs", source=source, limit=LATEST)["scans"], since)
-    if earlier and earlier["state"] == "running":
-        stderr.print(f"An earlier scan of {spoken(source)} is finished first.", highlight=False, markup=False)
+    earlier = _not_over(line.get("/scan-jobs", source=source, limit=LATEST)["scans"], since)
+    if any(each["state"] == "running" for each in earlier):
+        stderr.print(f"An earlier scan of {spoken(source)} is not over: what it finds counts, too.", highlight=False, markup=False)
     with Progress(
         TextColumn("{task.description:>14}"),
         BarColumn(bar_width=None),
@@ -148,23 +143,45 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
         tasks = {stage: bars.add_task(words, total=None, count="") for stage, words in STAGES.items()}
         while True:
             now = line.get(f"/progress/{quote(source, safe='')}", since=since.isoformat())
+            before = [line.get(f"/progress/{quote(each['scan_id'], safe='')}") for each in earlier]
             for stage, task in tasks.items():
-                total = now["total"]
-                bars.update(task, completed=now[stage], total=total, count=f"{now[stage]}" + (f" of {total}" if total is not None else ""))
-            if now["done"]:
-                return dict(now) | {"earlier": earlier and line.get(f"/scan-jobs/{quote(earlier['scan_id'], safe='')}")}
-            if not _discovery_is_at_it(line, now):
-                _raise_where_it_ends(line, now)
+                done, total = _together([*before, now], stage)
+                bars.update(task, completed=done, total=total, count=f"{done:,}" + (f" of {total:,}" if total is not None else ""))
+            waits_for = (
+                next((each for each in before if not each["done"] and _goes_on(line, each["scan_id"])), None) if now["done"] else now
+            )
+            if waits_for is None:
+                return dict(now) | {"manifest": _counted_together(now["manifest"], before)}
+            if not _discovery_is_at_it(line, waits_for):
+                _raise_where_it_ends(line, waits_for)
             time.sleep(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
 
 
-def _earlier(scans: Sequence[dict[str, Any]], since: datetime) -> dict[str, Any] | None:
-    """A scan that was asked for before and was not over at `since`: one that was interrupted, say. A source's scans do not overlap."""
-    for each in scans:
-        over_since = each["ended_at"] and datetime.fromisoformat(each["ended_at"]) > since
-        if datetime.fromisoformat(each["asked_at"]) < since and (each["state"] == "running" or over_since):
-            return each
-    return None
+def _not_over(scans: Sequence[dict[str, Any]], since: datetime) -> list[dict[str, Any]]:
+    """Scans that were asked for before `since`, and were at work then: one that was interrupted, say."""
+
+    def was_at_work(scan: dict[str, Any]) -> bool:
+        over_since = scan["ended_at"] and datetime.fromisoformat(scan["ended_at"]) > since
+        return datetime.fromisoformat(scan["asked_at"]) < since and bool(scan["state"] == "running" or over_since)
+
+    return [each for each in scans if was_at_work(each)]
+
+
+def _goes_on(line: Edge, scan_id: str) -> bool:
+    """Will this scan come to its end by itself? Who paused, cancelled or lost it is not waited for."""
+    return bool(scan_id) and line.get(f"/scan-jobs/{quote(scan_id, safe='')}")["state"] in ("waiting", "running", "completed")
+
+
+def _together(scans: Sequence[dict[str, Any]], stage: str) -> tuple[int, int | None]:
+    """How many assets have passed the stage, of how many; None while a scan is still counting."""
+    totals = [each["total"] for each in scans]
+    return sum(each[stage] for each in scans), None if None in totals else sum(totals)
+
+
+def _counted_together(manifest: dict[str, Any] | None, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The manifest of the last scan, with what those before it told: to who asked, all of it is new."""
+    told = [each["manifest"] for each in (*earlier, {"manifest": manifest}) if each["manifest"]]
+    return dict(manifest or {}) | {name: sum(each.get(name, 0) for each in told) for name in ("changed", "removed")}
 
 
 def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:

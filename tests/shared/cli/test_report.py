@@ -72,8 +72,43 @@ def test_what_could_not_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> N
     report.show(found(), pages="", manifest={"left_out": left_out, "unchanged": 4, "changed": 0, "removed": 1})
     shown = " ".join(capsys.readouterr().out.split())
     assert "3 tables could not be read by this role" in shown
-    assert "0 new or changed, 1 gone" in shown
+    assert "since the scan before 1 gone" in shown
     assert "not_sampled_view" not in shown
+
+
+@pytest.mark.parametrize(
+    ("manifest", "ends"),
+    [
+        pytest.param({"changed": 2}, "2 columns", id="all of it is new"),
+        pytest.param({"changed": 1}, "; since the scan before 1 new or changed", id="some"),
+        pytest.param({"changed": 1, "removed": 3}, "; since the scan before 1 new or changed, 3 gone", id="some, and some gone"),
+        pytest.param({"changed": 0}, "; nothing changed since the scan before", id="nothing"),
+    ],
+)
+def test_the_headline_is_of_the_whole_source(manifest: report.Found, ends: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it is now; what is new stands beside it."""
+    report.show(found(assets=2), pages="", manifest=manifest)
+    headline = capsys.readouterr().out.splitlines()[1]
+    assert headline.startswith("demo: 2 tables, 2 columns")
+    assert headline.endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        pytest.param({"what": "tables", "why": "seconds_budget", "count": 7}, "7 tables were not looked at", id="the budget"),
+        pytest.param(
+            {"what": "samples", "why": "statement_timeout", "count": 1},
+            "1 table could not be read whole (statement timeout)",
+            id="a failure",
+        ),
+        pytest.param({"what": "tables", "why": "gone", "count": 1}, "1 table went away while the scan ran", id="dropped meanwhile"),
+    ],
+)
+def test_whatever_kept_a_scan_from_a_table_is_said(left: report.Found, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where nobody thought of words for it."""
+    report.show(found(), pages="", manifest={"left_out": [left]})
+    assert words in " ".join(capsys.readouterr().out.split())
 
 
 def test_damaged_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:

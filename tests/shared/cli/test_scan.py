@@ -40,6 +40,21 @@ def asked(state: str, at: str, ended: str | None = None) -> dict[str, Any]:
     ],
 )
 def test_a_scan_that_was_not_over_is_before_ours(row: dict[str, Any], before: bool) -> None:
-    """What it told is not in our counts, so a person is told of it."""
+    """What it tells is new to who asks, too, and is waited for."""
     since = datetime.fromisoformat("2026-01-01T12:00:00+00:00")
-    assert scan._earlier([row], since) == (row if before else None)
+    assert scan._not_over([row], since) == [row] * before
+
+
+def told(total: int | None, tagged: int, changed: int | None, removed: int = 0) -> dict[str, Any]:
+    """An answer of `/progress`."""
+    manifest = None if changed is None else {"changed": changed, "removed": removed, "tables": 9}
+    return {"total": total, "tagged": tagged, "manifest": manifest}
+
+
+def test_scans_that_overlap_are_one_to_who_asks() -> None:
+    """The bars, and what is new, speak of all of them; how many are not known while one still counts."""
+    first, second = told(5, 4, 5, removed=1), told(2, 1, 2)
+    assert scan._together([first, second], "tagged") == (5, 7)
+    assert scan._together([told(None, 3, None), second], "tagged") == (4, None)
+    assert scan._counted_together(second["manifest"], [first]) == {"changed": 7, "removed": 1, "tables": 9}
+    assert scan._counted_together(second["manifest"], [told(None, 3, None)]) == second["manifest"]
