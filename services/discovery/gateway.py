@@ -344,7 +344,7 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
         token,
         place.schema,
         place.table,
-        columns=tuple(name for name, sampled in zip(facts.names, facts.sampled, strict=True) if sampled),
+        columns=tuple(compress(facts.names, facts.sampled)),
         rows=rows,
         pages=mark.pages,
         seed=seed(key),
@@ -352,7 +352,7 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
         key=next((key.columns for key in facts.keys if key.kind == "primary_key"), ()),
         part=place.part,
         estimated=mark.rows,
-        lists=frozenset(name for name, type_ in zip(facts.names, facts.types, strict=True) if type_.endswith("[]")),
+        types=tuple(compress(facts.types, facts.sampled)),
     )
 
 

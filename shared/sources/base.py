@@ -152,7 +152,7 @@ class SampleTask(NamedTuple):
     """Read about `rows` rows of these columns, the same ones each time while the data stays. `token` comes back with the result.
 
     `key` names the columns of the primary key, in its order; `part` a part of the table to read alone; `estimated` rows as the server
-    thinks; `plain` a table of few partitions; `lists` columns of which each value is a list.
+    thinks; `plain` a table of few partitions; `types` the columns' types as the server writes them, none where they are not known.
     """
 
     token: int
@@ -166,7 +166,7 @@ class SampleTask(NamedTuple):
     key: tuple[str, ...] = ()
     part: str = ""
     estimated: int | None = None
-    lists: frozenset[str] = frozenset()
+    types: tuple[str, ...] = ()
 
 
 class Sample(NamedTuple):

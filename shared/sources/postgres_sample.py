@@ -16,6 +16,11 @@ from shared.sources.failures import failure_of
 
 VALUE_CHARACTERS = 200
 _HUGE_BYTES = 65_536  # a value stored larger than this is not unpacked whole for a glance at its start
+_TIMES = {f"{kind} {zone} time zone" for kind in ("time", "timestamp") for zone in ("with", "without")}
+_NUMBERS = {"bigint", "double precision", "integer", "money", "real", "smallint"}
+_FIXED = _TIMES | _NUMBERS | {"boolean", "cidr", "date", "inet", "interval", "macaddr", "macaddr8", "uuid"}
+# The values of those are small, whatever they are, and never hold the separator.
+_CUT = frozenset({"text", "character varying", "character"})  # of which the server unpacks no more than what it is asked for
 _SMALL_PAGES = 16
 _BLOCKS = 64
 _STATEMENT_COLUMNS, _STATEMENT_TABLES = 480, 16
@@ -33,26 +38,30 @@ def statement(number: int, task: SampleTask, *, plain: bool = False) -> str:
     """One row: the task's number, how many rows were read, how many values each column has, and the values.
 
     A column's values come as one text, joined, which both sides handle several times faster than an array; `plain` asks for arrays.
+    What cannot hold the separator is not counted, and what cannot be large is not weighed: both cost the server more than the values.
     """
-    at = range(len(task.columns))
-    counts = ",".join(f"count(c{each})::int4" for each in at)
+    types = task.types or ("",) * len(task.columns)
+    counts = ",".join("null" if type_ in _FIXED else f"count(c{each})" for each, type_ in enumerate(types))
     form = "array_agg(c{0}) filter (where c{0} is not null)" if plain else "string_agg(c{0}, e'\\x1f')"
-    values = f"array[{','.join(form.format(each) for each in at)}]" if not plain else ",".join(form.format(each) for each in at)
-    inner = ",".join(f"{_value(name, name in task.lists)} c{each}" for each, name in enumerate(task.columns))
+    each_value = ",".join(form.format(each) for each in range(len(types)))
+    values = each_value if plain else f"array[{each_value}]"
+    inner = ",".join(f"{_value(name, type_)} c{at}" for at, (name, type_) in enumerate(zip(task.columns, types, strict=True)))
     table = f"{quoted(task.schema)}.{quoted(task.table)}"
-    return (
-        f"select {number}, count(*)::int4, array[{counts}], {values} from (select {inner} from {table}{_choice(task)} limit {task.rows}) s"
-    )
+    source = f"(select {inner} from {table}{_choice(task)} limit {task.rows}) s"
+    return f"select {number}, count(*), array[{counts}]::int8[], {values} from {source}"
 
 
-def _value(name: str, is_list: bool) -> str:
+def _value(name: str, type_: str) -> str:
     """Of a text, however large, the server unpacks no more than the start; of a list, one item stands for it."""
     column = quoted(name)
-    if is_list:
+    if type_.endswith("[]"):
         column = f"(select e from unnest({column}) e where e is not null order by hashtext(e::text) limit 1)"
         return f"left({column}::text, {VALUE_CHARACTERS})"
-    whole = f"pg_column_size({column}) >= {_HUGE_BYTES} and pg_typeof({column}) not in ('text', 'varchar')"
-    return f"case when {whole} then '' else left({column}::text, {VALUE_CHARACTERS}) end"
+    start = f"left({column}::text, {VALUE_CHARACTERS})"
+    base, bounded, _ = type_.partition("(")
+    if type_ in _FIXED or base in _CUT or (base == "numeric" and bounded):
+        return start
+    return f"case when pg_column_size({column}) >= {_HUGE_BYTES} then '' else {start} end"
 
 
 def _choice(task: SampleTask) -> str:
@@ -88,7 +97,7 @@ def _sample(task: SampleTask, row: Any) -> Sample | None:
     """None where a value holds the separator."""
     _, read_rows, counts, texts = row
     columns = [text.split(_SEPARATOR) if text is not None else [] for text in texts]
-    if [len(column) for column in columns] != list(counts):
+    if any(count is not None and len(column) != count for column, count in zip(columns, counts, strict=True)):
         return None
     return Sample(task.token, read_rows, columns)
 

@@ -170,6 +170,36 @@ async def test_samples_survive_any_value(fresh_database_url: str, dialled: Calla
     assert {len(value) for value in sample.columns[3]} == {200}
 
 
+async def test_what_is_known_of_types_changes_no_value(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """The server weighs less where types are known; huge documents stay packed, of a list one item is read."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute(
+        """create table t (a text, b varchar(9), c jsonb, d numeric(12,2), e numeric, f date, g uuid, h timestamptz, i text[], j text);
+        insert into t select 'x' || n, case when n > 3 then e'y\x1fy' end, '{"k": 1}', n, n, '2001-02-03', md5(n::text)::uuid,
+        '2001-02-03', array['one'], repeat('w', 100000) from generate_series(1, 9) n; update t set f = null where a = 'x1';
+        update t
+        set c = jsonb_build_object('k', (select string_agg(md5(n::text), '') from generate_series(1, 9000) n)) where a = 'x2'"""
+    )
+    columns = "abcdefghj"
+    async with PostgresDriver().open(dialled(fresh_database_url)) as session, session.snapshot() as snapshot:
+        marks = await snapshot.marks(Scope(schemas=("public",)), compare=False)
+        ((facts,),) = [chunk async for chunk in snapshot.describe(marks)]
+    known = dict(zip(facts.names, facts.types, strict=True))
+    async with PostgresDriver().open(dialled(fresh_database_url)) as session:
+        blind, typed, listed = await session.sample(
+            [
+                task("t", *columns[:-1]),
+                task("t", *columns, types=tuple(map(known.__getitem__, columns))),
+                task("t", "i", types=(known["i"],)),
+            ]
+        )
+    await connection.close()
+    assert typed.columns[:-1] == blind.columns
+    assert typed.columns[2].count("") == 1
+    assert typed.columns[-1] == ["w" * 200] * 9
+    assert listed.columns == [["one"] * 9]
+
+
 async def test_one_bad_table_does_not_spoil_the_others(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
     """A table that went away, one that may not be read, one that takes too long: each fails alone, with its reason."""
     connection = await asyncpg.connect(fresh_database_url)
