@@ -151,7 +151,9 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
                 next((each for each in before if not each["done"] and _goes_on(line, each["scan_id"])), None) if now["done"] else now
             )
             if waits_for is None:
-                return dict(now) | {"manifest": _counted_together(now["manifest"], before)}
+                return dict(now) | {
+                    "manifest": _counted_together(now["manifest"], before, [_job(line, each["scan_id"]) for each in earlier])
+                }
             if not _discovery_is_at_it(line, waits_for):
                 _raise_where_it_ends(line, waits_for)
             time.sleep(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
@@ -169,7 +171,11 @@ def _not_over(scans: Sequence[dict[str, Any]], since: datetime) -> list[dict[str
 
 def _goes_on(line: Edge, scan_id: str) -> bool:
     """Will this scan come to its end by itself? Who paused, cancelled or lost it is not waited for."""
-    return bool(scan_id) and line.get(f"/scan-jobs/{quote(scan_id, safe='')}")["state"] in ("waiting", "running", "completed")
+    return bool(scan_id) and _job(line, scan_id)["state"] in ("waiting", "running", "completed")
+
+
+def _job(line: Edge, scan_id: str) -> dict[str, Any]:
+    return dict(line.get(f"/scan-jobs/{quote(scan_id, safe='')}"))
 
 
 def _together(scans: Sequence[dict[str, Any]], stage: str) -> tuple[int, int | None]:
@@ -178,10 +184,14 @@ def _together(scans: Sequence[dict[str, Any]], stage: str) -> tuple[int, int | N
     return sum(each[stage] for each in scans), None if None in totals else sum(totals)
 
 
-def _counted_together(manifest: dict[str, Any] | None, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The manifest of the last scan, with what those before it told: to who asked, all of it is new."""
-    told = [each["manifest"] for each in (*earlier, {"manifest": manifest}) if each["manifest"]]
-    return dict(manifest or {}) | {name: sum(each.get(name, 0) for each in told) for name in ("changed", "removed")}
+def _counted_together(manifest: dict[str, Any], earlier: Sequence[dict[str, Any]], jobs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The manifest of the last scan, with what those before it told: to who asked, all of it is new.
+
+    How much that was, their jobs know: the manifest of one that was overtaken leaves out what was looked at again since.
+    """
+    removed = sum((each["manifest"] or {}).get("removed", 0) for each in earlier)
+    changed = sum(each["changed"] for each in jobs)
+    return manifest | {"changed": manifest["changed"] + changed, "removed": manifest["removed"] + removed}
 
 
 def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:

@@ -42,6 +42,7 @@ def scan(changed: int | None, *, followed: bool = False, failed: bool = False) -
         pytest.param(scan(2), Counts(2, 1, 1, 1, dead=1), True, id="put aside on the way"),
         pytest.param(scan(2), Counts(1, 1, 1, 1, dead=1, unseen=1), True, id="put aside before it was heard of"),
         pytest.param(scan(2), Counts(2, 1, 1, 1, superseded=1), True, id="a newer scan took it over"),
+        pytest.param(scan(0), Counts(2, 2, 2, 1), False, id="overtaken: said by it and looked at by another since"),
         pytest.param(scan(9, followed=True), Counts(1, 1, 1, 1), True, id="compacted away since a later scan"),
     ],
 )

@@ -97,11 +97,13 @@ class Waiting(NamedTuple):
 def is_done(scan: Scan, counts: Counts) -> bool:
     """The rule: the manifest came, and each changed asset is tags-derived, removed or put aside (or a later event took its place).
 
-    What the manifest counts and no event names was compacted away, which only a later scan can cause; without one it is awaited.
+    What the manifest counts and no event names was compacted away, which only a later scan can cause; without one it is awaited. What an
+    event names is awaited also where the manifest leaves it out: a scan that was overtaken counts only what no other looked at since.
     """
     if scan.completed_at is None:
         return False
-    awaited = counts.found + counts.unseen if scan.followed else scan.changed
+    heard_of = counts.found + counts.unseen
+    awaited = heard_of if scan.followed else max(scan.changed, heard_of)
     heard = scan.followed or counts.judged >= counts.tagged  # topics do not wait for each other: tags may be heard before their judgement
     return heard and counts.ended >= awaited
 
@@ -122,7 +124,7 @@ def progress(scan: Scan, counts: Counts, waiting: list[Waiting], *, now: datetim
         "failed": failed,
         "stuck": not done and not failed and quiet_seconds > stuck_after_seconds,
         "quiet_seconds": round(max(0.0, quiet_seconds), 1),
-        "total": scan.changed if scan.completed_at else None,
+        "total": max(scan.changed, counts.found) if scan.completed_at else None,
         **{stage: getattr(counts, stage) for stage in STAGES},
         "removed": counts.removed,
         "superseded": counts.superseded,

@@ -56,5 +56,7 @@ def test_scans_that_overlap_are_one_to_who_asks() -> None:
     first, second = told(5, 4, 5, removed=1), told(2, 1, 2)
     assert scan._together([first, second], "tagged") == (5, 7)
     assert scan._together([told(None, 3, None), second], "tagged") == (4, None)
-    assert scan._counted_together(second["manifest"], [first]) == {"changed": 7, "removed": 1, "tables": 9}
-    assert scan._counted_together(second["manifest"], [told(None, 3, None)]) == second["manifest"]
+    together = scan._counted_together(
+        {"changed": 2, "removed": 0, "tables": 9}, [first, told(None, 3, None)], [{"changed": 5}, {"changed": 3}]
+    )
+    assert together == {"changed": 10, "removed": 1, "tables": 9}
