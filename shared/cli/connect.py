@@ -20,6 +20,7 @@ from shared.local.state import Home
 from shared.settings import ServiceSettings
 
 PATIENCE_SECONDS = 30.0
+LOOK_SECONDS = 0.3  # how often a person who waits is told of a stack that stops
 DOOR = "PURSIGHT_URL"  # where set, the shell talks to that front door and to nothing local
 AWAY = ("no_answer", "service_away", "service_starting")
 
@@ -62,7 +63,7 @@ def _checked(url: str) -> str:
 def _stopped() -> bool:
     """Was the local stack stopped, or is it being stopped?"""
     state = Home(ServiceSettings().home).load()
-    return state.supervised() is None or (state.prepared and any(part.state == "stopped" for part in state.parts.values()))
+    return state.stopping or state.supervised() is None
 
 
 class Edge:
@@ -85,6 +86,14 @@ class Edge:
                 if not elsewhere() and _stopped():
                     raise stopped() from None
             time.sleep(0.5)
+
+    def rest(self, seconds: float) -> None:
+        """Sleep between two questions. Raises Failed as soon as the local stack is stopped, whose parts may answer for a while yet."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+            if not elsewhere() and _stopped():
+                raise stopped()
 
     def send(self, method: str, path: str, document: Any = None, *, version: int | None = None) -> Any:
         """The JSON answer to a request with a body; refused where what it changes is no longer at `version`.

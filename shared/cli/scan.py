@@ -156,7 +156,7 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
                 }
             if not _discovery_is_at_it(line, waits_for):
                 _raise_where_it_ends(line, waits_for)
-            time.sleep(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
+            line.rest(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
 
 
 def _not_over(scans: Sequence[dict[str, Any]], since: datetime) -> list[dict[str, Any]]:

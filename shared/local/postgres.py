@@ -36,10 +36,10 @@ SETTINGS: dict[str, str] = {
     "unix_socket_directories": "",
     "max_connections": "100",
     "max_locks_per_transaction": "256",  # a unit of work may lock thousands of keys
-    "shared_buffers": "64MB",
+    "shared_buffers": "256MB",
     "work_mem": "8MB",
     "maintenance_work_mem": "64MB",
-    "max_wal_size": "512MB",
+    "max_wal_size": "1GB",
     "min_wal_size": "80MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",

@@ -83,6 +83,7 @@ class Stack:
         """
         self.home.make()
         with self._one_at_a_time():
+            self._let_it_stop(progress)
             if self.home.load().supervised():
                 self.require_space(FULL_BYTES)
                 self._wait(_Reporter(progress))
@@ -94,6 +95,14 @@ class Stack:
                 self._remember(error)
                 raise
         return self.running(started=True)
+
+    def _let_it_stop(self, progress: Progress) -> None:
+        """A stack that is being stopped is started anew when it is down."""
+        state = self.home.load()
+        supervisor = state.supervised() if state.stopping else None
+        if supervisor:
+            progress(Step("stack", "is being stopped; it is started again after that …", 0.0))
+            outlived([supervisor], DOWN_SECONDS)
 
     def down(self) -> bool:
         """Stop services, then Kafka, then PostgreSQL. True where something was running."""

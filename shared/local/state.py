@@ -67,7 +67,10 @@ class Part(BaseModel):
 
 
 class State(BaseModel):
-    """`ports` are chosen once and kept; the rest describes the running stack and is written by its supervisor alone."""
+    """`ports` are chosen once and kept; the rest describes the running stack and is written by its supervisor alone.
+
+    `stopping`: from the moment it was told to stop, while it still lives.
+    """
 
     version: int = Field(default=VERSION, ge=1)
     ports: dict[str, int] = Field(default_factory=dict)
@@ -76,6 +79,7 @@ class State(BaseModel):
     supervisor: Pid | None = None
     parts: dict[str, Part] = Field(default_factory=dict)
     prepared: bool = False
+    stopping: bool = False
     problem: str = ""
     problem_code: str = ""
 

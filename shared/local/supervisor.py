@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.state = self.state.model_copy(
-            update={"supervisor": Pid.of(os.getpid()), "parts": {}, "prepared": False, "problem": "", "problem_code": ""}
+            update={"supervisor": Pid.of(os.getpid()), "parts": {}, "prepared": False, "stopping": False, "problem": "", "problem_code": ""}
         )
         self.home.save(self.state)
         try:
@@ -139,7 +140,10 @@ class Supervisor:
             time.sleep(TICK_SECONDS)
 
     def _stop(self) -> None:
-        """Services first, so that nothing is refused by a broker or database that went before them."""
+        """Services first, so that nothing is refused by a broker or database that went before them. Who follows a scan is told at once."""
+        self.state = self.state.model_copy(update={"stopping": True})
+        with suppress(OSError):
+            self.home.save(self.state)
         for group in (self.services, self.servers[::-1]):
             deadline = time.monotonic() + STOP_SECONDS
             for part in group:
@@ -147,7 +151,7 @@ class Supervisor:
             for part in group:
                 part.end(deadline)
                 self._save()
-        self.state = self.state.model_copy(update={"supervisor": None})
+        self.state = self.state.model_copy(update={"supervisor": None, "stopping": False})
         self._save()
 
     def _environment(self, name: str) -> Mapping[str, str]:

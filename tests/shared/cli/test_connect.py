@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from shared.cli.connect import edge
+from shared.cli.connect import Edge, edge
 from shared.errors import Failed, UsageError
 from shared.local.ports import free_ports
 from shared.local.state import Home, Part, Pid, State
@@ -37,19 +38,21 @@ def test_an_address_elsewhere_where_nothing_listens_is_named_at_once(monkeypatch
     )
 
 
+@pytest.mark.parametrize("asked", [lambda line: line.get("/sources"), lambda line: line.rest(10.0)], ids=["a question", "between two"])
 @pytest.mark.parametrize("later", ["stopping", "gone"])
-def test_a_stack_that_was_stopped_meanwhile_is_not_waited_for(later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_that_was_stopped_meanwhile_is_not_waited_for(
+    later: str, asked: Callable[[Edge], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither while its parts stop, nor afterwards."""
     (port,) = free_ports(1)
     monkeypatch.delenv("PURSIGHT_URL", raising=False)
     monkeypatch.setenv("PURSIGHT_HOME", str(tmp_path))
     up = State(ports={"door": port}, supervisor=Pid.of(os.getpid()), prepared=True, parts={"door": Part(name="door", port=port)})
     Home(tmp_path).save(up)
-    stopping = {"parts": {"door": Part(name="door", port=port, state="stopped")}}
     with edge() as line:
-        Home(tmp_path).save(up.model_copy(update=stopping if later == "stopping" else {"supervisor": None}))
+        Home(tmp_path).save(up.model_copy(update={"stopping": True} if later == "stopping" else {"supervisor": None}))
         began = time.monotonic()
         with pytest.raises(Failed, match="the stack was stopped") as caught:
-            line.get("/sources")
+            asked(line)
     assert time.monotonic() - began < AT_ONCE_SECONDS
     assert caught.value.code == "stopped"

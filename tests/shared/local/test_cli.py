@@ -104,6 +104,26 @@ def test_an_up_that_finds_the_stack_running_leaves_it_so(light_stack: Stack) -> 
     assert light_stack.running().services
 
 
+def test_an_up_during_a_down_starts_the_stack_anew(light_stack: Stack) -> None:
+    """The state says from the first moment that it stops, and who comes then waits for the end."""
+    light_stack.up()
+    state = light_stack.home.load()
+    supervisor, alpha = state.supervised(), state.parts["alpha"].process
+    assert supervisor
+    assert alpha
+    os.kill(alpha.pid, signal.SIGSTOP)
+    supervisor.terminate()
+    until(lambda: light_stack.home.load().stopping, "the state to say that it stops")
+    process = begin("up")
+    assert process.stderr
+    assert "is being stopped" in process.stderr.readline()
+    os.kill(alpha.pid, signal.SIGCONT)
+    _, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert err.splitlines()[-1] == "Up."
+    assert not light_stack.home.load().stopping
+
+
 def test_jars_out_of_reach(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network and an empty cache: one line, exit code 1, nothing left running."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
