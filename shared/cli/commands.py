@@ -126,7 +126,13 @@ def _group(entry: EntryPoint) -> typer.Typer:
     return asked_for
 
 
+def _names(of: typer.Typer) -> set[str]:
+    return {each.name or each.callback.__name__ for each in of.registered_commands if each.callback}
+
+
 app.add_typer(stack.app)
-for entry in entry_points(group="pursight.commands"):
-    if sys.argv[1:2] in ([], ["--help"], [entry.name]):
+groups = entry_points(group="pursight.commands")
+is_known = bool({"--version", *_names(app), *_names(stack.app), *groups.names}.intersection(sys.argv[1:2]))
+for entry in groups:
+    if not is_known or sys.argv[1:2] == [entry.name]:  # a list of all, also for who mistyped one and is told the nearest
         app.add_typer(_group(entry), name=entry.name)

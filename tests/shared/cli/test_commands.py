@@ -36,9 +36,18 @@ def test_what_is_not_asked_for_is_not_loaded(arguments: tuple[str, ...], monkeyp
     assert not HEAVY & libraries
 
 
-def test_the_list_of_commands_tells_what_each_group_is_for() -> None:
+@pytest.mark.parametrize("asked", [(), ("-h",)], ids=["nothing", "-h"])
+def test_the_list_of_commands_tells_what_each_group_is_for(asked: tuple[str, ...]) -> None:
     """As the group itself says when it is loaded."""
-    told, _ = loaded("--help")
+    told, _ = loaded(*asked)
     shown = " ".join(told.replace("│", " ").split())
     for entry in entry_points(group="pursight.commands"):
         assert f"{entry.name} {entry.load().info.help}" in shown
+
+
+def test_a_mistyped_command_is_told_the_nearest() -> None:
+    """Also where that is a group, which nothing else would have loaded."""
+    command = [sys.executable, "-c", "from shared.cli import main; main()", "sorce", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'source'" in " ".join(done.stderr.split())
