@@ -3,26 +3,34 @@ take a while: whoever has a loop to keep turning calls it elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from services.discovery.domain.plan import FEW_PARTITIONS, NO_STATISTICS
 from shared.contracts.asset import ColumnEvidence, Estimates
+from shared.contracts.scan import LeftOut
 from shared.evidence.count import count_columns
-from shared.sources.base import Estimate, Sample, TableFacts
+from shared.sources.base import BINARY, NO_TEXT, Estimate, Sample, TableFacts
+
+_NAMED = 100  # types that the manifest names for each reason
+_MODIFIER = re.compile(r"\([^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
     """The evidence of one table in wire form, by column index. `rows`: how many were looked at; `left_out`: why none, or not of all
-    parts."""
+    parts; `binary`: columns that were found to hold no text."""
 
     evidence: Mapping[int, bytes]
     rows: int
     values: int
     whole: bool
     left_out: str = ""
+    binary: frozenset[int] = frozenset()
 
     @property
     def unread(self) -> bool:
@@ -42,8 +50,37 @@ def _told(sample: Sample, facts: TableFacts, evidence: Sequence[bytes], rows: in
     left_out = sample.failure.code if sample.failure else ""
     places = [at for at, sampled in enumerate(facts.sampled) if sampled]
     told = dict(zip(places, evidence, strict=True)) if sample.rows else {}
+    binary = frozenset(places[at] for at in sample.binary)
+    for at in binary:
+        told.pop(at, None)
     whole = not left_out and sample.rows < rows and facts.mark.partitions <= FEW_PARTITIONS
-    return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole, left_out=left_out)
+    return Counted(told, sample.rows, sum(map(len, sample.columns)), whole=whole, left_out=left_out, binary=binary)
+
+
+def skipped(facts: TableFacts, binary: Iterable[int]) -> str:
+    """What of a table nobody looks into, as it is kept: lines of count, reason and type. `binary`: columns found to hold no text."""
+    left = [(kind, type_) for kind, type_ in zip(facts.kinds, facts.types, strict=False) if kind and kind != BINARY]
+    left += [(NO_TEXT, facts.types[at]) for at in binary]
+    return "\n".join(f"{count} {why} {_bare(type_)}" for (why, type_), count in sorted(Counter(left).items()))
+
+
+@lru_cache(4096)
+def _bare(type_: str) -> str:
+    """Without lengths and the like."""
+    return " ".join(_MODIFIER.sub(" ", type_).split())
+
+
+def columns_left_out(kept: Iterable[tuple[str, int]]) -> list[LeftOut]:
+    """For the manifest, by reason: `kept` as above, and of how many tables each is."""
+    found: dict[str, Counter[str]] = {}
+    for lines, tables in kept:
+        for line in lines.split("\n"):
+            count, why, type_ = line.split(" ", 2)
+            found.setdefault(why, Counter())[type_] += int(count) * tables
+    return [
+        LeftOut(what="columns", why=why, count=types.total(), names=tuple(name for name, _ in types.most_common(_NAMED)))
+        for why, types in sorted(found.items())
+    ]
 
 
 def estimated(facts: TableFacts, known: Mapping[str, Estimate]) -> Counted:

@@ -32,7 +32,7 @@ from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
 from shared.secrets.sign_in import SignIn
-from shared.sources.base import Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
+from shared.sources.base import BINARY, Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 from shared.sources.failures import BY_CODE, circuit_open, failure_of
@@ -122,7 +122,8 @@ class Sources:
                 "nulls": max(0, sample.rows - len(values)),
                 "values": masked(values, most),
             }
-            for (name, type_), values in zip(sampled, sample.columns, strict=False)
+            for at, ((name, type_), values) in enumerate(zip(sampled, sample.columns, strict=False))
+            if at not in sample.binary
         ]
 
     async def record(self, connected: SourceConnected, names: Names | None) -> bytes:
@@ -353,6 +354,7 @@ def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
         part=place.part,
         estimated=mark.rows,
         types=tuple(compress(facts.types, facts.sampled)),
+        binary=frozenset(name for name, kind in zip(facts.names, facts.kinds, strict=False) if kind == BINARY),
     )
 
 

@@ -82,6 +82,7 @@ class Row:
     sampled_values: int
     left_out: str
     warmth: float
+    skipped: str
 
 
 _COLUMNS = attrgetter(*(field.name for field in fields(Row)))
@@ -98,6 +99,7 @@ class Totals:
     changed: int
     facts: Sequence[tuple[str, str]]
     left_out: Mapping[str, tuple[int, Sequence[str]]]  # how many, and the first of them
+    skipped: Sequence[tuple[str, int]]  # as it is kept, and of how many assets
 
 
 _NAMED = 100  # assets that the manifest names for each reason
@@ -105,15 +107,16 @@ _CHANGES = 100  # of a scan's pace that are kept: the last
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], {})"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
-        looked_by, said_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth, gone, warm_at)
+        looked_by, said_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth,
+        skipped, gone, warm_at)
     select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-        $13::text[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[], $19::real[])
+        $13::text[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[], $19::real[], $20::text[])
     on conflict (key) do update set sequence = excluded.sequence, mark = excluded.mark, pages = excluded.pages, gone = false,
         fingerprint = excluded.fingerprint, evidence = excluded.evidence, outline = excluded.outline, looked_by = excluded.looked_by,
         said_by = excluded.said_by, looked = excluded.looked, columns = excluded.columns, text_columns = excluded.text_columns,
         text_columns_with_evidence = excluded.text_columns_with_evidence, sampled_values = excluded.sampled_values,
-        left_out = excluded.left_out, warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
+        left_out = excluded.left_out, skipped = excluded.skipped, warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
 _TOTALS = """select coalesce(sum(columns), 0)::bigint, coalesce(sum(text_columns), 0)::bigint,
         coalesce(sum(text_columns_with_evidence), 0)::bigint, coalesce(sum(sampled_values) filter (where looked_by = $2), 0)::bigint,
         count(*) filter (where said_by = $2) from asset where {}"""
@@ -183,9 +186,12 @@ class Store:
             where {_WITHIN.format(2, 3)} and left_out <> '' group by 1 order by 1""",
             *(source, schemas, tables),
         )
+        skipped = await self._pool.fetch(
+            f"select skipped, count(*) from asset where {_WITHIN.format(2, 3)} and skipped <> '' group by 1", source, schemas, tables
+        )
         columns, texts, with_evidence, values, changed = sums
         pairs, counts = [(row[0], row[1]) for row in facts], {row[0]: (row[1], row[2]) for row in reasons}
-        return Totals(columns, texts, with_evidence, values, changed, facts=pairs, left_out=counts)
+        return Totals(columns, texts, with_evidence, values, changed, facts=pairs, left_out=counts, skipped=list(map(tuple, skipped)))
 
     async def scans(self, source: str = "", limit: int = 50) -> list[dict[str, Any]]:
         """The newest scans, in the scope `source`."""

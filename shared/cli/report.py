@@ -22,6 +22,7 @@ LEFT_OUT = {
     "no_statistics": "have no statistics at the server, and their owner agreed to no more; its ANALYZE makes some",
     "mass_removal": "went away at once and are kept until a person asks; more likely a lost privilege than a drop",
     "gone": "went away while the scan ran",
+    "no_text": "hold no text to look into (pictures, packed or encrypted data), so they are judged by their names",
     **dict.fromkeys(
         ("statements_budget", "bytes_budget", "seconds_budget"),
         "were not looked at, since the source's scan_budget was spent; the next scan goes on there",
@@ -83,8 +84,8 @@ def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> Non
     if not tables + views:
         stdout.print("No tables that this role can see, or no files. Check the name; of a database, grant USAGE on a schema.")
     for left in manifest.get("left_out", ()):
-        if not left["why"].startswith("not_sampled_"):
-            what, names = "folder" if left["what"] == "folders" else "table", left.get("names", ())
+        if left["why"] != "told_by_type" and not left["why"].startswith("not_sampled_"):
+            what, names = {"folders": "folder", "columns": "column"}.get(left["what"], "table"), left.get("names", ())
             words = LEFT_OUT.get(left["why"], f"could not be read whole ({left['why'].replace('_', ' ')})")
             stdout.print(plain(f"{_many(left['count'], what)} {words}{_first(names, left['count'])}."), style="yellow")
 
@@ -98,9 +99,10 @@ def _news(manifest: Found, assets: int) -> str:
     return f"; since the scan before {', '.join(told)}" if told else "; nothing changed since the scan before"
 
 
-def _first(assets: Sequence[str], count: int) -> str:
-    """A few names, and how many there are besides."""
-    return f": {_few(list(map(_short, assets)), count)}" if assets else ""
+def _first(names: Sequence[str], count: int) -> str:
+    """A few assets, and how many there are besides; of columns their types."""
+    assets = [_short(name) for name in names if "/" in name]
+    return f": {_few(assets, count)}" if assets else f": {', '.join(names[:PLACES])}" if names else ""
 
 
 def _classes(columns: list[Found]) -> None:

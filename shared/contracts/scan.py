@@ -29,7 +29,9 @@ class LeftOut(Contract):
     what: str
     why: str
     count: int = Field(default=1, ge=1)
-    names: tuple[str, ...] = Field(default=(), max_length=100, description="which, by the assets' keys: the first of them")
+    names: tuple[str, ...] = Field(
+        default=(), max_length=100, description="which, by the assets' keys: the first of them; of columns their types"
+    )
 
 
 class PaceChange(Contract):

@@ -114,6 +114,11 @@ class Estimate(NamedTuple):
     mean_bytes: float | None = None
 
 
+BINARY = "binary"  # bytes, which are looked at as far as they are text
+TOLD_BY_TYPE = "told_by_type"  # moments, switches, ids: values would say no more
+NO_TEXT = "no_text"  # nothing that detectors could read
+
+
 @dataclass(slots=True)
 class TableFacts:
     """The structure of one table. Column facts are parallel sequences, because a database has many columns.
@@ -121,7 +126,8 @@ class TableFacts:
     `positions`, `names`, `types`, `nullable`, `generated` and `sampled` have one item a column; `defaults` and `comments`
     hold only those that exist, by position. `sampled` says whether a column's kind of type can be looked at as text,
     `textual` whether it is text in itself. `numbered`: a position is never given to another column, so it proves a rename.
-    `estimates`, by name: what was counted already where the structure itself is inferred from rows.
+    `estimates`, by name: what was counted already where the structure itself is inferred from rows. `kinds` has one item a column, or is
+    empty where all are looked at as they are: why a column is not sampled (`TOLD_BY_TYPE`, `NO_TEXT`), or `BINARY`; else nothing.
     """
 
     mark: TableMark
@@ -146,13 +152,15 @@ class TableFacts:
     sample_from: ReadFrom | None = None
     numbered: bool = False
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    kinds: Sequence[str] = ()
 
 
 class SampleTask(NamedTuple):
     """Read about `rows` rows of these columns, the same ones each time while the data stays. `token` comes back with the result.
 
     `key` names the columns of the primary key, in its order; `part` a part of the table to read alone; `estimated` rows as the server
-    thinks; `plain` a table of few partitions; `types` the columns' types as the server writes them, none where they are not known.
+    thinks; `plain` a table of few partitions; `types` the columns' types as the server writes them, none where they are not known;
+    `binary` columns of bytes.
     """
 
     token: int
@@ -167,11 +175,12 @@ class SampleTask(NamedTuple):
     part: str = ""
     estimated: int | None = None
     types: tuple[str, ...] = ()
+    binary: frozenset[str] = frozenset()
 
 
 class Sample(NamedTuple):
     """The values of one table: how many rows were read, and by column those that are not null. `failure`: why there are none, or, beside
-    rows, why parts of the table could not be read.
+    rows, why parts of the table could not be read. `binary`: places of columns that were found to hold no text, and so have no values here.
 
     Never to leave this process.
     """
@@ -180,6 +189,7 @@ class Sample(NamedTuple):
     rows: int
     columns: Sequence[Sequence[str]]
     failure: Diagnosis | None = None
+    binary: frozenset[int] = frozenset()
 
 
 class Snapshot(Protocol):

@@ -12,13 +12,15 @@ told: it becomes `*`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.evidence.scrub import scrub
+from shared.sources.binary import BYTES, text_in
 
 MOST_DEPTH = 8  # what lies deeper is told as one column
 MOST_COLUMNS = 1_000
@@ -171,6 +173,14 @@ def _joined(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+class Rows(NamedTuple):
+    """How many were read, and by column the values that are not null, as text and cut. `binary`: places of columns that hold no text."""
+
+    read: int
+    columns: list[list[str]]
+    binary: frozenset[int] = frozenset()
+
+
 class Picker:
     """Takes the values of some columns out of documents, in the spelling of `Outline`."""
 
@@ -178,15 +188,20 @@ class Picker:
         self._paths = {path: at for at, path in enumerate(paths)}
         self._roots = _prefixes(paths)
 
-    def rows(self, documents: Iterable[Mapping[Any, Any]]) -> tuple[int, list[list[str]]]:
-        """How many documents there were, and by column the values that are not null, as text and cut."""
+    def rows(self, documents: Iterable[Mapping[Any, Any]]) -> Rows:
+        """The values of these documents."""
         columns: list[list[str]] = [[] for _ in self._paths]
+        no_text = Counter[int]()
         count = 0
         for document in documents:
             count += 1
             for path, value in self._values(document, "", 0):
-                columns[self._paths[path]].append(text_of(value))
-        return count, columns
+                text = text_of(value)
+                if text is None:
+                    no_text[self._paths[path]] += 1
+                columns[self._paths[path]].append(text or "")
+        binary = frozenset(at for at, many in no_text.items() if 2 * many > len(columns[at]))
+        return Rows(count, [[] if at in binary else values for at, values in enumerate(columns)], binary)
 
     def _values(self, value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping) and value and depth < MOST_DEPTH:
@@ -218,14 +233,14 @@ def _prefixes(paths: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def text_of(value: Any) -> str:
-    """A value as text, cut: what can be looked at, whatever its type."""
+def text_of(value: Any) -> str | None:
+    """A value as text, cut: what can be looked at, whatever its type; None where bytes are none."""
     if isinstance(value, str):
         return value[:VALUE_CHARACTERS]
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value[: 4 * VALUE_CHARACTERS]).decode("utf-8", "replace")[:VALUE_CHARACTERS]
+        return text_in(bytes(value[:BYTES]))
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return str(value)[:VALUE_CHARACTERS]

@@ -142,8 +142,8 @@ async def read(line: Line, task: SampleTask, *, page_bytes: int) -> Sample:
     found = await documents(line, task.schema, task.table, most=task.rows, seed=task.seed, bytes_=size)
     if not found and not await _exists(line, task.schema, task.table):
         raise refusal("gone")
-    rows, columns = Picker(task.columns).rows(found)
-    return Sample(task.token, rows, columns)
+    rows, columns, binary = Picker(task.columns).rows(found)
+    return Sample(task.token, rows, columns, binary=binary)
 
 
 def refused(task: SampleTask, error: BaseException) -> Sample:

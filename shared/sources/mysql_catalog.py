@@ -20,7 +20,7 @@ from asyncmy.errors import MySQLError
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
-from shared.sources.base import Key, ReadFrom, TableFacts, TableMark
+from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Key, ReadFrom, TableFacts, TableMark
 from shared.sources.mysql_grants import Grants
 from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release
@@ -34,7 +34,11 @@ _FOREIGN = frozenset({"FEDERATED", "CONNECT", "SPIDER", "S3"})
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view"}
 _TEXTUAL = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
-_LOOKED_AT = _TEXTUAL | _NUMBERS | {"enum", "set", "json", "inet4", "inet6"}
+_KIND_OF = {
+    **dict.fromkeys(_TEXTUAL | _NUMBERS | {"enum", "set", "json", "inet4", "inet6"}, ""),
+    **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), BINARY),
+    **dict.fromkeys(("date", "time", "datetime", "timestamp", "year", "uuid"), TOLD_BY_TYPE),
+}
 
 _TABLES = """select table_name, table_type, coalesce(engine, ''), coalesce(table_rows, 0), coalesce(data_length, 0),
   create_options like '%partitioned%', table_comment from information_schema.tables where {place}"""
@@ -279,7 +283,7 @@ def _mark(at: int, schema: str, row: Row, partitions: int, readable: bool) -> Ta
 def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release: Release) -> TableFacts:
     """Columns are numbered as they stand: these servers renumber them, too. The rare facts are looked at only where there are some."""
     _, names, types, must, defaults, extras, expressions, comments = zip(*table.columns, strict=True)
-    told, sampled, textual = zip(*map(_TYPES.__getitem__, types), strict=True)
+    told, sampled, textual, kinds = zip(*map(_TYPES.__getitem__, types), strict=True)
     size = len(names)
     keys, places = _keys(table), dict(zip(names, range(1, size + 1), strict=True))
     return TableFacts(
@@ -303,6 +307,7 @@ def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release:
         view_definition=_masked(table.view) if table.view else "",
         depends_on=_depends_on(table.view, mark.schema) if table.view else (),
         sample_from=ReadFrom(mark.schema, mark.table, parts.largest) if parts.largest else None,
+        kinds=kinds if any(kinds) else (),
     )
 
 
@@ -320,16 +325,17 @@ def _alone(key: Key) -> bool:
     return key.kind in ("primary_key", "unique") and len(key.columns) == 1
 
 
-class _Types(dict[str, tuple[str, bool, bool]]):
+class _Types(dict[str, tuple[str, bool, bool, str]]):
     """By the server's spelling: ours, where the labels of an enum or a set are masked since they are values; whether values of the type
-    are looked at; whether they are text. A number of one digit is this family's flag."""
+    are looked at; whether they are text; their kind, as in `TableFacts`. A number of one digit is this family's flag."""
 
-    def __missing__(self, spelled: str) -> tuple[str, bool, bool]:
+    def __missing__(self, spelled: str) -> tuple[str, bool, bool, str]:
         if len(self) >= _MOST_TYPES:
             self.clear()
         name = re.split(r"[( ]", spelled, maxsplit=1)[0]
         told = _masked(spelled) if name in ("enum", "set") else spelled
-        found = self[spelled] = (told, name in _LOOKED_AT and not spelled.startswith("tinyint(1)"), name in _TEXTUAL)
+        kind = TOLD_BY_TYPE if spelled.startswith("tinyint(1)") else _KIND_OF.get(name, NO_TEXT)
+        found = self[spelled] = (told, kind in ("", BINARY), name in _TEXTUAL, kind)
         return found
 
 

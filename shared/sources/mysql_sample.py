@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 
 from shared.sources.base import Sample, SampleTask
+from shared.sources.binary import texts_in
 from shared.sources.mysql_failures import mysql_failure
 from shared.sources.mysql_line import Line, quoted
 
@@ -86,7 +87,16 @@ def _table(task: SampleTask) -> str:
 
 
 def _sample(task: SampleTask, rows: Sequence[tuple[bytes | None, ...]]) -> Sample:
-    return Sample(task.token, len(rows), [_texts(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in task.columns])
+    if not rows:
+        return Sample(task.token, 0, [[] for _ in task.columns])
+    named = zip(task.columns, zip(*rows, strict=True), strict=True)
+    found = [_of_bytes(column) if name in task.binary else _texts(column) for name, column in named]
+    binary = frozenset(at for at, texts in enumerate(found) if texts is None)
+    return Sample(task.token, len(rows), [texts or [] for texts in found], binary=binary)
+
+
+def _of_bytes(column: Sequence[bytes | None]) -> list[str] | None:
+    return texts_in(value for value in column if value is not None)
 
 
 def _texts(column: Sequence[bytes | None]) -> list[str]:

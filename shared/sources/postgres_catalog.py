@@ -17,17 +17,18 @@ import orjson
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
-from shared.sources.base import Key, ReadFrom, TableFacts, TableMark
+from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Key, ReadFrom, TableFacts, TableMark
 
 _CHUNK_TABLES = 250
 _ROWS_A_PAGE = 50  # a guess for tables that nobody analysed yet
 _KINDS = {"r": "table", "p": "partitioned_table", "v": "view", "m": "materialized_view", "f": "foreign_table"}
 _KEY_KINDS: dict[str, Any] = {"p": "primary_key", "u": "unique", "f": "foreign_key", "c": "check", "x": "exclusion"}
-_TEXT, _LOOKED_AT = "S", frozenset("SNUIEA")
-# Kinds of base type whose text form says nothing about a person, or is large.
-_NOT_LOOKED_AT = frozenset(
-    ("bytea", "tsvector", "tsquery", "geometry", "geography", "raster", "uuid", "vector", "halfvec", "sparsevec", "jsonpath", "gtsvector")
-)
+_TEXT, _OF_TYPE, _LOOKED_AT = "S", frozenset("BDT"), frozenset("SNUIERC")
+# Types that differ from their category: a point is a place; what is none of both says nothing about a person, or is large.
+_KIND_OF = {
+    **dict.fromkeys(("tsquery", "geometry", "geography", "raster", "vector", "halfvec", "sparsevec", "jsonpath", "gtsvector"), NO_TEXT),
+    **{"uuid": TOLD_BY_TYPE, "bytea": BINARY, "point": ""},
+}
 
 # The same few texts stand beside thousands of columns.
 _scrub, _masked = lru_cache(8192)(scrub), lru_cache(8192)(mask_literals)
@@ -104,21 +105,22 @@ cross join lateral (
   from pg_constraint where conrelid = c.oid and contype in ('p', 'u', 'f', 'c', 'x')) k
 where c.oid = any($1::oid[])"""
 
-# A type with its modifier is one number: few of them stand beside many columns. Arrays of row types say nothing by themselves.
+# A type with its modifier is one number: few of them stand beside many columns. Of an array counts what it is made of.
 _TYPES = """
-select asked, format_type(t.oid, (asked << 32 >> 32)::int4), case when coalesce(e.typtype, 'b') <> 'c' then t.typcategory::text end,
-  coalesce(b.typname, e.typname, t.typname)::text
+select asked, format_type(t.oid, (asked << 32 >> 32)::int4), coalesce(e.typcategory, t.typcategory)::text,
+  coalesce(b.typname, e.typname, t.typname)::text, e.oid is not null
 from unnest($1::int8[]) asked join pg_type t on t.oid = ((asked >> 32) & 4294967295)::oid
   left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
   left join pg_type e on t.typelem <> 0 and t.typlen = -1 and e.oid = t.typelem"""
 
 
 class _Type(NamedTuple):
-    """In the server's spelling; whether its values are looked at, and are text."""
+    """In the server's spelling; whether its values are looked at, and are text; what stands for it in `TableFacts.kinds`."""
 
     text: str
     sampled: bool
     textual: bool
+    kind: str
 
 
 class PostgresSnapshot:
@@ -154,8 +156,15 @@ class PostgresSnapshot:
     async def _learn(self, types: set[int]) -> None:
         if missing := types - self._types.keys():
             self.statements += 1
-            for asked, text, category, name in await self._connection.fetch(_TYPES, list(missing)):
-                self._types[asked] = _Type(text, category in _LOOKED_AT and name not in _NOT_LOOKED_AT, category == _TEXT)
+            for asked, text, category, name, listed in await self._connection.fetch(_TYPES, list(missing)):
+                kind = _kind(category, name, listed=listed)
+                self._types[asked] = _Type(text, kind in ("", BINARY), category == _TEXT and not listed, kind)
+
+
+def _kind(category: str, name: str, *, listed: bool) -> str:
+    """How values of a type are looked at, or why not; of a list of bytes each item would have to be unpacked whole."""
+    found = _KIND_OF.get(name, "" if category in _LOOKED_AT else TOLD_BY_TYPE if category in _OF_TYPE else NO_TEXT)
+    return NO_TEXT if found == BINARY and listed else found
 
 
 def _mark(row: Any) -> TableMark:
@@ -180,7 +189,7 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
     (_, owner, row_security, positions, names, types, nullable, generated, *rest) = row
     (comment_at, comments, default_at, defaults, singles, indexed, keys, view, reads, leaf) = rest
     names, positions = names or (), positions or ()
-    texts, sampled, textual = zip(*map(known.__getitem__, types), strict=True) if types else ((), (), ())
+    texts, sampled, textual, kinds = zip(*map(known.__getitem__, types), strict=True) if types else ((), (), (), ())
     told = dict(zip(comment_at, map(_scrub, comments), strict=True)) if comments else {}
     constraints = orjson.loads(keys) if keys else ()
     return TableFacts(
@@ -205,6 +214,7 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
         sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
         numbered=True,
+        kinds=kinds if any(kinds) else (),
     )
 
 

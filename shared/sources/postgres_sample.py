@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from shared.sources.base import Sample, SampleTask
+from shared.sources.binary import BYTES, texts_in
 from shared.sources.failures import failure_of
 
 VALUE_CHARACTERS = 200
@@ -45,15 +46,19 @@ def statement(number: int, task: SampleTask, *, plain: bool = False) -> str:
     form = "array_agg(c{0}) filter (where c{0} is not null)" if plain else "string_agg(c{0}, e'\\x1f')"
     each_value = ",".join(form.format(each) for each in range(len(types)))
     values = each_value if plain else f"array[{each_value}]"
-    inner = ",".join(f"{_value(name, type_)} c{at}" for at, (name, type_) in enumerate(zip(task.columns, types, strict=True)))
+    inner = ",".join(
+        f"{_value(name, type_, binary=name in task.binary)} c{at}" for at, (name, type_) in enumerate(zip(task.columns, types, strict=True))
+    )
     table = f"{quoted(task.schema)}.{quoted(task.table)}"
     source = f"(select {inner} from {table}{_choice(task)} limit {task.rows}) s"
     return f"select {number}, count(*), array[{counts}]::int8[], {values} from {source}"
 
 
-def _value(name: str, type_: str) -> str:
-    """Of a text, however large, the server unpacks no more than the start; of a list, one item stands for it."""
+def _value(name: str, type_: str, *, binary: bool) -> str:
+    """Of a text, or of bytes, however large, the server unpacks no more than the start; of a list, one item stands for it."""
     column = quoted(name)
+    if binary:
+        return f"encode(substring({column} from 1 for {BYTES}), 'hex')"
     if type_.endswith("[]"):
         column = f"(select e from unnest({column}) e where e is not null order by hashtext(e::text) limit 1)"
         return f"left({column}::text, {VALUE_CHARACTERS})"
@@ -99,12 +104,23 @@ def _sample(task: SampleTask, row: Any) -> Sample | None:
     columns = [text.split(_SEPARATOR) if text is not None else [] for text in texts]
     if any(count is not None and len(column) != count for column, count in zip(columns, counts, strict=True)):
         return None
-    return Sample(task.token, read_rows, columns)
+    return _told(task, read_rows, columns)
+
+
+def _told(task: SampleTask, rows: int, columns: list[list[str]]) -> Sample:
+    """Bytes arrive as digits."""
+    if not task.binary:
+        return Sample(task.token, rows, columns)
+    found = [
+        texts_in(map(bytes.fromhex, values)) if name in task.binary else values for name, values in zip(task.columns, columns, strict=True)
+    ]
+    binary = frozenset(at for at, texts in enumerate(found) if texts is None)
+    return Sample(task.token, rows, [texts or [] for texts in found], binary=binary)
 
 
 async def _plainly(connection: asyncpg.Connection, task: SampleTask) -> Sample:
     row = await connection.fetchrow(statement(0, task, plain=True))
-    return Sample(task.token, row[1], [list(values or ()) for values in row[3:]])
+    return _told(task, row[1], [list(values or ()) for values in row[3:]])
 
 
 def refused(task: SampleTask, error: BaseException) -> Sample:

@@ -293,10 +293,11 @@ async def _sampled(store: Store, asset: Asset | None, task: SampleTask) -> Sampl
         return Sample(task.token, 0, (), words("gone").diagnosis())
     files, read, unread = asset.sample, 0, "no_privilege" if asset.shut else ""
     columns: list[list[str]] = [[] for _ in task.columns]
+    no_text: frozenset[int] = frozenset()
     for at, entry in enumerate(files):
         share = -(-(task.rows - read) // (len(files) - at))
         try:
-            count, found = await store_files.rows(store, entry, asset.format, task.columns, share, task.seed)
+            count, found, binary = await store_files.rows(store, entry, asset.format, task.columns, share, task.seed)
         except PurSightError as error:
             if error.code not in _OF_A_FILE:
                 raise
@@ -304,9 +305,11 @@ async def _sampled(store: Store, asset: Asset | None, task: SampleTask) -> Sampl
             continue
         count, found = min(count, share), [values[:share] for values in found] if count > share else found
         read += count
+        no_text |= binary
         for name, column, values in zip(task.columns, columns, found, strict=True):
             column += values if name not in asset.partitions or values else [_value(entry.key, name)] * count
-    return Sample(task.token, read, columns, words(unread).diagnosis() if unread else None)
+    left = frozenset(at for at in no_text if not columns[at])
+    return Sample(task.token, read, columns, words(unread).diagnosis() if unread else None, left)
 
 
 def _value(key: str, partition: str) -> str:

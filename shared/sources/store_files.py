@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shared.errors import Failed
-from shared.sources.documents import EACH, MOST_COLUMNS, Field, Outline, Picker, told
+from shared.sources.documents import EACH, MOST_COLUMNS, Field, Outline, Picker, Rows, told
 from shared.sources.store_failures import refusal
 from shared.sources.store_line import Entry, Store
 
@@ -45,8 +45,8 @@ async def fields(store: Store, entry: Entry, format_: str) -> Sequence[Field]:
     return outline.fields()
 
 
-async def rows(store: Store, entry: Entry, format_: str, columns: Sequence[str], most: int, seed: int) -> tuple[int, list[list[str]]]:
-    """About `most` rows from all over the file, the same ones each time: how many, and by column the values that are not null."""
+async def rows(store: Store, entry: Entry, format_: str, columns: Sequence[str], most: int, seed: int) -> Rows:
+    """About `most` rows from all over the file, the same ones each time."""
     if format_ == "parquet":
         return await with_parquet(store, entry, lambda file: _parquet_rows(file, columns, most, seed))
     pieces = await _pieces(store, entry, most, seed)
@@ -56,7 +56,7 @@ async def rows(store: Store, entry: Entry, format_: str, columns: Sequence[str],
     found = [row for piece, count in pieces for row in _some(head.rows(piece, first=len(pieces) == 1), count, seed)]
     at = {name: place for place, name in enumerate(head.names)}
     wanted = [at.get(name) for name in columns]
-    return len(found), [[row[place][:200] for row in found if row[place] != ""] if place is not None else [] for place in wanted]
+    return Rows(len(found), [[row[place][:200] for row in found if row[place] != ""] if place is not None else [] for place in wanted])
 
 
 def _some(found: Sequence[Any], count: int, seed: int) -> list[Any]:
@@ -354,7 +354,7 @@ def _arrow_fields(path: str, type_: Any, always: bool) -> Iterator[Field]:
         yield Field(path, str(plain), always, types.is_string(plain) or types.is_large_string(plain))
 
 
-def _parquet_rows(file: Any, columns: Sequence[str], most: int, seed: int) -> tuple[int, list[list[str]]]:
+def _parquet_rows(file: Any, columns: Sequence[str], most: int, seed: int) -> Rows:
     """From the beginnings of a few row groups: a page inside one cannot be entered without those before it."""
     wanted = {re.split(r"[.\[]", name, maxsplit=1)[0] for name in columns}
     tops = [

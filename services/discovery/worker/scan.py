@@ -14,6 +14,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
+from services.discovery.counting import columns_left_out
 from services.discovery.domain import document, event, plan
 from services.discovery.domain.document import Place
 from services.discovery.domain.plan import Known
@@ -171,7 +172,8 @@ class Scanner:
         if connected is None:
             raise PurSightError("this source is not connected", code="source_not_connected", remedy="See the source's health.")
         run.others = bool(connected.plan.others)
-        run.pacer = Pacer.of(connected.spec, scan.id, partial(self._paced, job, scan, cause))
+        hear = partial(self._paced, job, scan, cause)
+        run.pacer = Pacer.of(connected.spec, scan.id, hear, connected.server.max_connections)
         async with self._sources.open(connected, tracing.trace_id(cause.traceparent), avoid, run.pacer) as line:
             run.seconds["connect"] = perf_counter() - started
             run.address = line.address
@@ -408,6 +410,7 @@ def _keys(source: str, run: Run) -> list[tuple[str, str]]:
 
 def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float, pace: Sequence[Mapping[str, Any]]) -> ScanCompleted:
     left_out = [LeftOut(what="samples", why=why, count=count, names=tuple(names)) for why, (count, names) in totals.left_out.items()]
+    left_out += columns_left_out(totals.skipped)
     if run.kept_back:
         left_out.append(LeftOut(what="removals", why="mass_removal", count=run.kept_back))
     if run.shut:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from time import time_ns
 
-from services.discovery.counting import Counted
+from services.discovery.counting import Counted, skipped
 from services.discovery.domain import drift, event
 from services.discovery.domain.document import Document, Outline, outline
 from services.discovery.domain.event import ScanFrame, Statistics
@@ -155,6 +155,7 @@ class Teller:
             sampled_values=counted.values,
             left_out=counted.left_out or found.why_not,
             warmth=cooled(before.warmth, before.days) + changed,
+            skipped=skipped(found.facts, counted.binary) if found.wanted and self._consent == "sample" else "",
         )
 
 

@@ -61,6 +61,7 @@ async def test_fields_types_and_lists_are_inferred(mongo: MongoServer, shop: str
             "to": {"city": f"Kiel {n}", "at": datetime.now(UTC)},
             "items": [{"sku": "a"}, {"sku": None, "price": Decimal128("1.5")}],
             "raw": Binary(b"\xff\x00"),
+            "note": b"ann@example.org",
             **({"seldom": True} if n == 3 else {}),
         }
         for n in range(100)
@@ -76,6 +77,7 @@ async def test_fields_types_and_lists_are_inferred(mongo: MongoServer, shop: str
         "items[].sku": "string",
         "items[].price": "decimal",
         "raw": "binData",
+        "note": "binData",
         "seldom": "bool",
     }
     assert [name for name, nullable in zip(facts.names, facts.nullable, strict=True) if not nullable] == [
@@ -84,9 +86,13 @@ async def test_fields_types_and_lists_are_inferred(mongo: MongoServer, shop: str
         "to.city",
         "to.at",
         "raw",
+        "note",
     ]
     assert [key.columns for key in facts.keys] == [("_id",), ("to.city", "items[].sku")]
     shares = {name: each.null_share for name, each in facts.estimates.items()}
+    async with MongoDriver().open(mongo.dial(shop, shop)) as session:
+        (sample,) = await session.sample([SampleTask(0, shop, "orders", ("raw", "note"), 10, 1, 1, False)])
+    assert (sample.rows, list(map(list, sample.columns)), sample.binary) == (10, [[], ["ann@example.org"] * 10], {0})
     assert (shares["n"], shares["items[].sku"], round(shares["seldom"] or 0, 2)) == (0, 0, 0.99)
 
 

@@ -7,7 +7,7 @@ import secrets
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from asyncmy.errors import OperationalError
 
 from shared.contracts.source import Scope
 from shared.errors import Failed
+from shared.sources import mysql_facts
 from shared.sources.base import Dial, SampleTask, TableFacts
 from shared.sources.failures import BY_CODE
 from shared.sources.mongo_knock import knock
@@ -260,6 +261,26 @@ async def test_partitions_cost_no_statement(shop: tuple[MysqlServer, str]) -> No
     assert (sample.failure, sample.rows) == (None, 1)
 
 
+async def test_bytes_that_are_text_are_read(shop: tuple[MysqlServer, str]) -> None:
+    """Of bytes the text that is in them; pictures, places, bits and moments say so, or say why nobody looks."""
+    server, name = shop
+    server.run(
+        f"use {name}",
+        """create table kinds (note blob, picture longblob, fixed binary(20), nothing varbinary(9), at datetime(3), bits bit(3),
+        place point)""",
+        """insert into kinds values ('ann@example.org', x'89504e470d0a1a0a00', 'bob', null, now(), b'101', point(1, 2)),
+        (repeat('é', 400), x'ffd8ffe000104a46', 'cy', null, now(), b'1', point(3, 4))""",
+    )
+    found, _ = await described(server, name, ("kinds",))
+    assert list(found["kinds"].kinds) == ["binary"] * 4 + ["told_by_type", "no_text", "no_text"]
+    assert list(found["kinds"].sampled) == [True] * 4 + [False] * 3
+    columns = tuple(found["kinds"].names[:4])
+    async with MysqlDriver().open(server.dial(database=name)) as session:
+        (sample,) = await session.sample([SampleTask(0, name, "kinds", columns, 10, 1, 1, False, binary=frozenset(columns))])
+    assert (sample.rows, sample.failure, sample.binary) == (2, None, {1})
+    assert list(map(list, sample.columns)) == [["ann@example.org", "é" * 100], [], ["bob", "cy"], []]
+
+
 async def test_a_table_without_a_number_as_its_key_is_read_fairly(shop: tuple[MysqlServer, str]) -> None:
     """Without a key, and with a text as key, a large table gives the same rows again, from more than its start."""
     server, name = shop
@@ -336,6 +357,23 @@ async def test_a_server_that_rests_is_not_busy(engine: str, request: pytest.Fixt
             server.run(f"set global event_scheduler = {scheduler}")
             assert 0 in [(await session.load()).active for _ in range(20)]  # the thread of who set it may still be ending
     server.run(f"set global event_scheduler = {before}")
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql"])
+async def test_a_server_tells_the_time_of_what_is_always_the_same(
+    engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it took itself, without the way to us; to a user without any privilege."""
+    server: MysqlServer = request.getfixturevalue(engine)
+    async with MysqlDriver().open(server.dial("reader", database="")) as session:
+        began = perf_counter()
+        took = [(await session.load()).statement_seconds or 0.0 for _ in range(5)]
+        assert 0 < sum(took) < perf_counter() - began
+        monkeypatch.setattr(mysql_facts, "_EASE", mysql_facts._EASE.replace("4000", "80000"))
+        longer = [(await session.load()).statement_seconds or 0.0 for _ in range(3)]
+        assert min(longer) > 3 * min(took)
+        monkeypatch.setattr(mysql_facts, "_EASE", mysql_facts._EASE.replace("sysdate(6)", "now(6)"))
+        assert (await session.load()).statement_seconds is None
 
 
 async def test_a_role_in_force_counts(mysql: MysqlServer) -> None:

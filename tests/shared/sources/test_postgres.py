@@ -67,7 +67,7 @@ async def test_facts_of_a_whole_database(shop: str, dialled: Callable[..., Dial]
     assert parent.generated == [True, False, True, False, False]
     assert parent.nullable == [False, False, True, True, True]
     assert (parent.primary_key, parent.unique, parent.indexed) == (frozenset({1}), frozenset({1, 2}), frozenset({1, 2, 5}))
-    assert list(parent.sampled) == [True, True, True, False, True]
+    assert (list(parent.sampled), list(parent.kinds)) == ([True] * 5, ["", "", "", "binary", ""])
     assert list(parent.textual) == [False, True, True, False, False]
     assert [(key.kind, key.target, key.target_columns) for key in child.keys if key.kind == "foreign_key"] == [
         ("foreign_key", (ODD, "parent"), ("id",))
@@ -94,7 +94,46 @@ async def test_types_are_spelled_as_the_server_does(fresh_database_url: str, dia
     assert {name: list(facts.types) for name, facts in found.items()} == told
     assert list(found["plain"].sampled) == list(map(bool, (1, 0, 1, 0, 0, 1)))
     assert list(found["plain"].textual) == list(map(bool, (0, 0, 1, 0, 0, 1)))
-    assert list(found["rare"].sampled) == list(map(bool, (1, 0, 1, 0, 0, 0, 0, 1, 1)))
+    assert list(found["rare"].sampled) == list(map(bool, (1, 1, 1, 1, 1, 0, 1, 1, 1)))
+    assert list(found["plain"].kinds) == ["", "told_by_type", "", "no_text", "told_by_type", ""]
+    assert list(found["rare"].kinds) == ["", "binary", "", "", "", "told_by_type", "", "", ""]
+
+
+MANY_KINDS = """create type who as (id int, mail text); create domain raw as bytea;
+create table kinds (note bytea, picture bytea, packed raw, period daterange, several int4multirange, one who, group_ who[],
+  found tsvector, place point, price money, days int[], blobs bytea[], bits bit varying, shape polygon, flags bool[], empty bytea);
+insert into kinds select convert_to('ann' || g || '@example.org', 'utf8'), '\\x89504e470d0a1a0a00'::bytea || int4send(g),
+  convert_to(repeat('é', 400), 'utf8'), daterange('2020-01-01', '2020-02-01'), '{[1,3),[5,9)}', row(g, 'bob' || g || '@example.org')::who,
+  array[row(g, 'cy' || g || '@example.org')]::who[],
+  to_tsvector('simple', 'to fay@example.org'), point(52.5, 13.4), 12.5::money, array[g], array['\\x00'::bytea], '101', '((0,0),(1,1))',
+  array[true], null
+from generate_series(1, 4) g"""
+
+
+async def test_values_of_every_kind(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Ranges, rows, lists, documents, places and bytes that are text are read, cut at the server; what is no text says so, or says why."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute(MANY_KINDS)
+    await connection.close()
+    facts = (await described(dialled(fresh_database_url)))["kinds"]
+    left = {name: kind for name, kind in zip(facts.names, facts.kinds, strict=True) if kind}
+    assert left == {
+        **{"note": "binary", "picture": "binary", "packed": "binary", "empty": "binary"},
+        **{"blobs": "no_text", "bits": "no_text", "shape": "no_text", "flags": "told_by_type"},
+    }
+    sampled = [(name, type_) for name, type_, kind in zip(facts.names, facts.types, facts.kinds, strict=True) if kind in ("", "binary")]
+    names, types = zip(*sampled, strict=True)
+    binary = frozenset(name for name, kind in left.items() if kind == "binary")
+    async with PostgresDriver().open(dialled(fresh_database_url)) as session:
+        (sample,) = await session.sample([task("kinds", *names, types=types, binary=binary)])
+    assert (sample.rows, sample.failure, sample.binary) == (4, None, {names.index("picture")})
+    first = {name: values[0] if values else None for name, values in zip(names, sample.columns, strict=True)}
+    assert first == {
+        **{"note": "ann1@example.org", "picture": None, "packed": "é" * 100, "period": "[2020-01-01,2020-02-01)", "empty": None},
+        **{"several": "{[1,3),[5,9)}", "one": "(1,bob1@example.org)", "group_": "(1,cy1@example.org)"},
+        **{"found": "'fay@example.org':2 'to':1", "place": "(52.5,13.4)", "days": "1"},
+        "price": "$12.50",
+    }
 
 
 async def test_no_literal_leaves(shop: str, dialled: Callable[..., Dial]) -> None:

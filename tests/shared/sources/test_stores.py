@@ -164,7 +164,7 @@ async def test_a_list_is_never_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 async def test_nested_parquet_is_paths(tmp_path: Path) -> None:
     """Structures, lists and maps; a footer and some pages are read, however large the file."""
     rows = [
-        {"id": n, "to": {"city": "Kiel"}, "items": [{"sku": "a"}], "rates": [("eur", 1.5)], "raw": b"\xff\x00", "at": n + 1}
+        {"id": n, "to": {"city": "Kiel"}, "items": [{"sku": "a"}], "rates": [("eur", 1.5)], "raw": b"\xff\x00", "at": n + 1, "note": b"ann"}
         for n in range(10)
     ]
     kinds = [
@@ -174,13 +174,14 @@ async def test_nested_parquet_is_paths(tmp_path: Path) -> None:
         ("rates", pyarrow.map_(pyarrow.string(), pyarrow.float64())),
         ("raw", pyarrow.binary()),
         ("at", pyarrow.timestamp("ns")),
+        ("note", pyarrow.binary()),
     ]
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(kinds)), tmp_path / "orders.parquet")
     facts = (await _tables(tmp_path))["orders.parquet"]
-    assert list(facts.names) == ["id", "to.city", "items[].sku", "rates.*", "raw", "at"]
+    assert list(facts.names) == ["id", "to.city", "items[].sku", "rates.*", "raw", "at", "note"]
     sample = await _sampled(tmp_path, "orders.parquet", *facts.names)
-    assert [len(column) for column in sample.columns] == [10] * 6
-    assert sample.columns[1][0] == "Kiel"
+    assert ([len(column) for column in sample.columns], sample.binary) == ([10, 10, 10, 10, 0, 10, 10], {4})
+    assert (sample.columns[1][0], sample.columns[6][0]) == ("Kiel", "ann")
 
 
 async def test_nothing_outside_of_a_folder_is_read(tmp_path: Path) -> None:
