@@ -48,7 +48,7 @@ class Api:
         """`GET /assets/{key}`: columns with class and why, violations, tags, lineage."""
         key = clean(request.path_params["key"])
         if (found := await read.asset(self._pool, key)) is None:
-            return problem(404, "asset_unknown", "No such asset", "GET /search finds assets by name.")
+            return problem(404, "asset_unknown", "No such asset", "`pursight search` finds tables by name.")
         described, verdict, judgement = found.pop("doc"), found.pop("verdict"), found.pop("judgement") or {}
         texts = await read.texts(self._pool)
         return answer(
@@ -121,7 +121,7 @@ class Api:
         """`GET /export/scan/{source}`: the object that `pursight scan --json` prints, streamed."""
         source = clean(request.path_params["source"])
         if not await read.sources(self._pool, source):
-            return problem(404, "source_unknown", "No such source", "GET /sources-view lists them.")
+            return problem(404, "source_unknown", "No such source", "See `pursight source list`.")
         return StreamingResponse(self._scan_object(source), media_type="application/json")
 
     async def _scan_object(self, source: str) -> AsyncIterator[bytes]:

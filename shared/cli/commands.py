@@ -111,6 +111,35 @@ def trace_(trace_id: Annotated[str, typer.Argument(help="as `scan` prints it")],
     trace.show(trace_id, json_output=json_output)
 
 
+@app.command("search")
+def search_(
+    words: Annotated[list[str] | None, typer.Argument(help="parts of names of tables, columns or classes; none finds all")] = None,
+    class_: Annotated[str, typer.Option("--class", help="only tables with a column of this class, such as iban")] = "",
+    sensitivity: Annotated[str, typer.Option(help="restricted, confidential, internal or public")] = "",
+    framework: Annotated[str, typer.Option(help="only tables that fail a control of it, such as GDPR")] = "",
+    source: Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
+    review: Annotated[bool, typer.Option("--review", help="only tables with columns that a person should look at")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    json_output: Json = False,
+) -> None:
+    """Tables by words in their names, columns and classes, the riskiest first."""
+    from shared.cli import find
+
+    filters = {"class": class_, "sensitivity": sensitivity, "framework": framework, "review": "1" if review else ""}
+    find.search(words or (), json_output=json_output, limit=limit, source=source, **filters)
+
+
+@app.command("show")
+def show_(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="as `search` shows it, or the end of that, such as public.customer")],
+    json_output: Json = False,
+) -> None:
+    """One table: its columns with class and why, what it violates and what helps, its tags."""
+    from shared.cli import find
+
+    find.show(name, json_output=json_output)
+
+
 def _help_of(entry: EntryPoint) -> str:
     """What a group says it is for: `help` of its `typer.Typer(…)`, read from the module's text without running it."""
     found = find_spec(entry.module)

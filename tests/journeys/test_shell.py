@@ -9,8 +9,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
+from shared.cli import find
+from shared.errors import UsageError
 from tests.journeys.stack import PATIENCE_SECONDS, PURSIGHT, Line, beside, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -46,8 +49,10 @@ def upstream(line: Line) -> None:
     assert done.returncode == 0, done.stderr
 
 
-async def test_a_source_by_file_from_registration_to_removal(line: Line, tmp_path: Path) -> None:
-    """check keeps nothing; add registers, and is idempotent; list and show have it; remove forgets it and its assets."""
+async def test_a_source_by_file_from_registration_to_removal(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """check keeps nothing; add registers, and is idempotent; list and show have it; its tables are found; remove forgets all of it."""
     url = await line.make_database("by_file", "create table person (id int primary key, email text)")
     host, _, rest = url.split("@")[1].partition(":")
     port, _, database = rest.partition("/")
@@ -65,10 +70,32 @@ async def test_a_source_by_file_from_registration_to_removal(line: Line, tmp_pat
     assert json.loads(told(line.shell("source", "show", "by-file", "--json")))["version"] == 1
     until(lambda: line.progress("default/by-file")["done"], what="the scan of the new source")
     assert [asset["table"] for asset in line.export("default/by-file")["assets"]] == ["person"]
+    monkeypatch.setenv("PURSIGHT_URL", line.running.door)
+    monkeypatch.setenv("PURSIGHT_TOKEN", line.running.token)
+    its_tables_are_found(capsys)
     told(line.shell("source", "remove", "by-file", "--yes"))
     with line.http() as client:
         until(lambda: client.get("/assets/default%2Fby-file%2Fby_file.public.person").status_code == 404, what="its table to go")
     assert line.shell("source", "show", "by-file").returncode == 2
+
+
+def its_tables_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """By words, by class, by the end of a name; what is none says so."""
+    find.search(["mail"], json_output=False, limit=5, source="by-file")
+    assert "by-file/by_file.public.person" in capsys.readouterr().out
+    find.search([], json_output=False, limit=5, source="by-file", **{"class": "iban"})
+    assert "Nothing is found" in capsys.readouterr().out
+    for name in ("by-file/by_file.public.person", "BY_FILE.public.person"):
+        find.show(name, json_output=False)
+        told = capsys.readouterr().out
+        assert told.startswith("by-file/by_file.public.person: table")
+        assert "the name says: email" in told
+        assert "Enable row level security" in told or "Not known" in told
+    find.show("by-file/by_file.public.person", json_output=True)
+    assert [column["name"] for column in json.loads(capsys.readouterr().out)["columns"]] == ["id", "email"]
+    for name in ("erson", "by-file/by_file.public.nothing", "", "ü/😀"):
+        with pytest.raises(UsageError, match="there is no table"):
+            find.show(name, json_output=False)
 
 
 def test_problems_of_a_source_are_told_by_field(line: Line, tmp_path: Path) -> None:

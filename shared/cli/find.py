@@ -1,0 +1,143 @@
+"""`pursight search` and `pursight show`: what is known of tables and columns, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from rich.text import Text
+
+from shared.cli.connect import Edge, edge, scope_of
+from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.errors import UsageError
+
+COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
+COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
+SETTLED = ("classified", "unclassified", "confirmed")  # states that need no word beside the class
+Found = dict[str, Any]
+
+
+def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, **filters: Any) -> None:
+    """Tables whose names, columns or classes hold all the words, riskiest first. `filters` are those of the catalog's `/search`."""
+    with edge() as line:
+        found = line.get("/search", q=" ".join(words), source=scope_of(source), limit=limit, **filters)
+    if json_output:
+        return as_json(found)
+    if not found["results"]:
+        return stdout.print("Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered.")
+    rows = (
+        (
+            plain(spoken(each["asset"])),
+            _colored(each["sensitivity"]),
+            each["risk"] if each["risk"] is not None else "",
+            each["failing"] or "–",
+            _few(_matching(each["columns"], words, filters.get("class") or "")),
+        )
+        for each in found["results"]
+    )
+    table("Tables", ("table", "sensitivity", "risk", "fails", "columns"), rows)
+    if (more := found["total"] - len(found["results"])) > 0:
+        stdout.print(f"… and {more:,} more: --limit {min(found['total'], MOST)} shows them.", style="dim", highlight=False)
+    return None
+
+
+def _matching(columns: Sequence[Found], words: Sequence[str], class_name: str) -> list[Found]:
+    """Those that explain why the table was found, else those that have a class."""
+    typed = [word.casefold() for word in words]
+
+    def explains(column: Found) -> bool:
+        known = f"{column['name']} {column.get('class', '')}".casefold()
+        return column.get("class") == class_name if class_name else any(word in known for word in typed)
+
+    return [each for each in columns if explains(each)] or [each for each in columns if each.get("class", "none") != "none"]
+
+
+def _few(columns: Sequence[Found]) -> str:
+    named = [
+        each["name"] if each.get("class", "none") in ("none", each["name"]) else f"{each['name']} ({each['class']})" for each in columns
+    ]
+    return ", ".join(named[:COLUMNS]) + (f", {len(named) - COLUMNS} more" if len(named) > COLUMNS else "")
+
+
+def show(name: str, *, json_output: bool) -> None:
+    """One table: each column with its class and why, what it violates and what helps, its tags. Raises UsageError where it is not one."""
+    with edge() as line:
+        found = line.get(f"/assets/{quote(_key(line, name), safe='')}")
+    if json_output:
+        return as_json(found)
+    rows = f", {found['rows_estimated']:,} rows" if found["rows_estimated"] is not None else ""
+    risk = f", risk {found['risk']}" if found["risk"] is not None else ""
+    kind = found["kind"].replace("_", " ")
+    stdout.print(plain(f"{spoken(found['asset'])}: {kind}{rows}, {found['sensitivity'] or 'not classified yet'}{risk}"), style="bold")
+    if found["comment"]:
+        stdout.print(plain(f"  {found['comment']}"))
+    table("\nColumns", ("column", "type", "class", "sensitivity", "sure", "why"), map(_column, found["columns"]))
+    _violations(found["violations"], {each["control"]: each for each in found["controls"]})
+    if found["missing"]:
+        asked = ", ".join(each["says"] for each in found["missing"])
+        stdout.print()
+        stdout.print(plain(f"Not known, so controls that ask for it stay unknown: {asked}."), style="yellow")
+    tags = [(tag["key"], tag["value"]) for each in found["tags"] for tag in each["tags"]]
+    if tags:
+        table("\nTags", ("tag", "value"), tags)
+    return None
+
+
+def _column(column: Found) -> tuple[Any, ...]:
+    if column["class"] == "none":
+        return column["name"], column["type"], _state(column) or "–", "", "", _reasons(column)
+    named = " ".join((column["class"], _state(column))).strip()
+    return column["name"], column["type"], named, _colored(column["sensitivity"]), f"{column['confidence']:.0%}", _reasons(column)
+
+
+def _state(column: Found) -> str:
+    """A word about how the class came about, where it is not the usual one."""
+    return "" if column["state"] in SETTLED else f"({column['state']})"
+
+
+def _reasons(column: Found) -> str:
+    return "; ".join(each["text"] for each in column["reasons"])
+
+
+def _violations(violations: Sequence[Found], controls: dict[str, Found]) -> None:
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for each in violations:
+            waived = " (waived)" if each["state"] == "waived" else ""
+            remedy = controls.get(each["control"], {}).get("remedy", "")
+            told = [plain(each["title"] + waived), plain(each["message"]), *([Text(remedy, style="dim")] if remedy else ())]
+            yield _colored(each["severity"]), each["control"], Text("\n").join(told)
+
+    if violations:
+        table("\nWhat it violates", ("severity", "control", "what is asked, where it fails, what helps"), rows())
+
+
+def _key(line: Edge, name: str) -> str:
+    """The asset that a person calls SOURCE/DATABASE.SCHEMA.TABLE, or by the end of that. Raises UsageError where none is, or several."""
+    source, slash, rest = name.partition("/")
+    alike = _alike(line, name, q=name.rpartition("/")[2].rpartition(".")[2]) if name.strip() else []
+    if slash and not alike:  # a name without letters is found by no word
+        alike = _alike(line, name, source=scope_of(source)) or _alike(line, name, source=scope_of(f"{source}/{rest.partition('/')[0]}"))
+    if len(alike) > 1:
+        named = ", ".join(map(spoken, alike[:ALIKE])) + (" …" if len(alike) > ALIKE else "")
+        raise UsageError(
+            f"{len(alike)} tables are called {spoken(name)}", why=named, remedy="Give more of its name.", code="ambiguous_asset"
+        )
+    if not alike:
+        raise UsageError(f"there is no table {spoken(name)}", remedy="`pursight search` finds tables.", code="unknown_asset")
+    return alike[0]
+
+
+def _alike(line: Edge, name: str, **within: str) -> list[str]:
+    """The keys of the assets that are called so; of those whose names only end so, none where one is called exactly so."""
+    keys = [str(each["asset"]) for each in line.get("/search", limit=MOST, **within)["results"]]
+    return [key for key in keys if name in (key, spoken(key))] or [key for key in keys if _ends(spoken(key).casefold(), name.casefold())]
+
+
+def _ends(whole: str, end: str) -> bool:
+    """Does the name end so, at the beginning of one of its parts?"""
+    return whole.endswith(end) and whole.removesuffix(end)[-1:] in ("", ".", "/")
+
+
+def _colored(word: str) -> Text:
+    return Text(word or "", style=COLORS.get(word, ""))
