@@ -87,7 +87,10 @@ class Api:
         )
         if not found["events"]:
             return problem(
-                404, "trace_unknown", "No event of this trace is known", "Trace ids are 32 hexadecimal digits; old lines are dropped."
+                404,
+                "trace_unknown",
+                "No event of this trace is known",
+                "`pursight scan` prints the id of its trace; old lines are dropped.",
             )
         return answer({**found, "events": shown.with_causes(found["events"])})
 

@@ -39,7 +39,8 @@ def list_(
     if json_output:
         return as_json({"scans": scans})
     if not scans:
-        return stdout.print("No scans yet: `pursight scan URL` begins one.")
+        whose = f"No scans of {source}: `pursight source list` shows what is registered, and" if source else "No scans yet:"
+        return stdout.print(plain(f"{whose} `pursight scan {'NAME' if source else 'URL'}` begins one."), soft_wrap=True)
     return table("Scans", ("scan", "source", "state", "asked, UTC", "took", "tables"), map(_row, scans))
 
 

@@ -269,6 +269,9 @@ def _about(key: str) -> tuple[str, str]:
 
 
 def _key(request: Request) -> str:
+    """Of the source that the path names. Raises UsageError where it names none."""
+    if not request.path_params["name"]:
+        raise UsageError("the name of the source is missing", remedy="See `pursight source list`.", code="no_name")
     return SourceName(request.path_params["tenant"] or DEFAULT_TENANT, request.path_params["name"]).key
 
 

@@ -22,7 +22,7 @@ Time = Annotated[str, typer.Option(metavar="TIME", help="ISO 8601, such as 2026-
 
 
 def _path(tenant: str, what: str = "") -> str:
-    return f"/audit/{quote(tenant, safe='')}{what}"
+    return f"/audit/{quote(tenant or DEFAULT_TENANT, safe='')}{what}"
 
 
 @app.command()
@@ -36,8 +36,10 @@ def show(
         entries = line.get(_path(tenant), limit=limit)["entries"]
     if json_output:
         return as_json({"entries": entries})
+    if not entries:
+        return stdout.print(plain(f"The ledger of {tenant} is empty: nobody did anything there. A source's tenant stands before its name."))
     head = ("number", "at", "actor", "action", "object", "result")
-    table(f"Ledger of {tenant}", head, ([_shown(name, entry[name]) for name in head] for entry in entries))
+    return table(f"Ledger of {tenant}", head, ([_shown(name, entry[name]) for name in head] for entry in entries))
 
 
 def _shown(name: str, value: Any) -> Any:

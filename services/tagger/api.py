@@ -75,9 +75,7 @@ def _page(request: Request) -> int:
 
 
 def _not_found() -> Response:
-    return problem(
-        404, "unknown_target", "No tags are known for this target", "See `pursight tags list`, or GET /plans and GET /resources."
-    )
+    return problem(404, "unknown_target", "No tags are known for this target", "See `pursight tags list`.")
 
 
 class Plans:
@@ -292,9 +290,7 @@ class Contracts:
         async with self._store.unit() as unit:
             found = await unit.declarations.contract(key)
         if found is None:
-            return problem(
-                404, "unknown_contract", "No contract of this id was published", "Give a file, or publish it by POST /contracts."
-            )
+            return problem(404, "unknown_contract", "No contract of this id was published", "Give its file instead.")
         return JSONResponse({"key": key, "contract": found.normal.contract, "document": found.document, "from": found.where.name})
 
     async def detected(self, request: Request) -> Response:

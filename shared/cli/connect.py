@@ -166,7 +166,9 @@ def problem_of(answer: httpx.Response) -> PurSightError:
 
 
 def named_as(text: str) -> SourceName:
-    """The source that a person calls NAME or TENANT/NAME."""
+    """The source that a person calls NAME or TENANT/NAME. Raises UsageError where that is nothing."""
+    if not text.strip("/ "):
+        raise UsageError("the name of the source is missing", remedy="See `pursight source list`.", code="no_name")
     tenant, _, rest = text.partition("/")
     return SourceName(tenant, rest) if tenant and rest else SourceName(DEFAULT_TENANT, text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rich.text import Text
@@ -10,18 +11,19 @@ from shared.cli.connect import edge
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.errors import UsageError
 
+_ID = re.compile("[0-9a-f]{32}")
+
 
 def show(trace_id: str, *, json_output: bool) -> None:
     """Print the events of a trace. Raises UsageError where nothing is known of it."""
+    if not _ID.fullmatch(trace_id := trace_id.strip().lower()):
+        what = f"{spoken(trace_id)} is no trace's id" if trace_id else "the id of the trace is missing"
+        raise UsageError(what, remedy="It has 32 hexadecimal digits: `pursight scan` and `pursight scans show` print it.", code="bad_trace")
     with edge() as line:
         found = line.get(f"/traces/{trace_id}")
-    events = found.get("events", [])
     if json_output:
         return as_json(found)
-    if not events:
-        raise UsageError(
-            f"nothing is known of the trace {trace_id}", remedy="`pursight scan` prints the id of its trace.", code="unknown_trace"
-        )
+    events = found["events"]
     table(f"Trace {trace_id}, {events[0]['at'][:10]}", ("when", "who", "said, after", "of what"), (_row(event) for event in events))
     if len(found.get("traces", [])) > 1:
         stdout.print(f"{len(found['traces'])} traces, linked to this one.", style="dim")

@@ -184,6 +184,8 @@ async def test_a_removal_is_refused_where_the_source_changed_since(registry: Reg
         (await registry.http.delete("/sources/default/crm", headers={"If-Match": match})).status_code for match in ('"1"', '"2"', '"2"')
     ]
     assert codes == [412, 202, 404]
+    nameless = await registry.http.get("/sources/default/")
+    assert (nameless.status_code, nameless.json()["code"]) == (400, "no_name")
     assert [fact["version"] for fact in await registry.said("source.removed")] == [3]
     assert (await registry.register(CRM, if_none_match="*")).json()["version"] == 4
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli.connect import Edge, edge
+from shared.cli import trace
+from shared.cli.connect import Edge, edge, named_as
 from shared.errors import Failed, UsageError
 from shared.local.ports import free_ports
 from shared.local.state import Home, Part, Pid, State
@@ -56,3 +57,19 @@ def test_a_stack_that_was_stopped_meanwhile_is_not_waited_for(
             asked(line)
     assert time.monotonic() - began < AT_ONCE_SECONDS
     assert caught.value.code == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        pytest.param(lambda: named_as(" "), "the name of the source is missing", id="no source"),
+        pytest.param(lambda: trace.show("", json_output=False), "the id of the trace is missing", id="no trace"),
+        pytest.param(lambda: trace.show("../sources", json_output=False), "../sources is no trace's id", id="another path"),
+    ],
+)
+def test_what_cannot_be_a_name_is_wrong_use_before_anybody_is_asked(asked: Callable[[], object], words: str) -> None:
+    """And the remedy is a command."""
+    with pytest.raises(UsageError) as caught:
+        asked()
+    assert words in caught.value.line()
+    assert "`pursight s" in caught.value.line()
