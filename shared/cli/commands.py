@@ -49,6 +49,11 @@ def scan_(
     ],
     name: Annotated[str, typer.Option(help="the source's name; made from the URL where not given")] = "",
     tenant: Annotated[str, typer.Option(help="whose source it is")] = "",
+    schemas: Annotated[list[str] | None, typer.Option("--schema", help="of a registered source only this schema; may be repeated")] = None,
+    tables: Annotated[
+        list[str] | None, typer.Option("--table", metavar="SCHEMA.TABLE", help="of a registered source only this table; may be repeated")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="say every table of a registered source again, also what did not change")] = False,
     json_output: Json = False,
     fail_on: FailOn = "",
 ) -> None:
@@ -56,11 +61,19 @@ def scan_(
     from shared.cli import scan
     from shared.cli.target import parse
 
+    scope = {what: names for what, names in (("schemas", schemas), ("tables", tables)) if names}
+    asked = ({"scope": scope} if scope else {}) | ({"mode": "full"} if full else {})
     if url and ":" not in url:
         if name:
             raise UsageError(f"--name names what a URL registers, and {url} is none", remedy="Leave it out.", code="name_of_a_name")
-        return scan.run(lambda _: f"{tenant}/{url}" if tenant else url, json_output=json_output, fail_on=fail_on)
+        return scan.run(lambda _: f"{tenant}/{url}" if tenant else url, json_output=json_output, fail_on=fail_on, asked=asked)
     target = parse(url, name=name, tenant=tenant)
+    if asked:
+        raise UsageError(
+            "--schema, --table and --full are for a source that is registered",
+            remedy=f"Scan it whole once, then `pursight scan {target.document['name']} …`.",
+            code="part_of_a_url",
+        )
     return scan.run(lambda _: target, json_output=json_output, fail_on=fail_on)
 
 

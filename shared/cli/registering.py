@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,10 +28,11 @@ OF_THE_SHELL = {  # what signs in to a cloud on a laptop
     "gcp": "GOOGLE_APPLICATION_CREDENTIALS, or sign in with `gcloud auth application-default login`",
 }
 POLL_SECONDS, DIAL_SECONDS = 0.2, 60.0
+NOTHING_MORE: Mapping[str, Any] = {}
 
 
-def known(line: Edge, name: str) -> str:
-    """Scan a source that is registered, by NAME or TENANT/NAME. Returns its key. Raises PurSightError."""
+def known(line: Edge, name: str, asked: Mapping[str, Any]) -> str:
+    """Scan a registered source, by NAME or TENANT/NAME; `asked`: which part of it, and how. Returns its key. Raises PurSightError."""
     named = named_as(name)
     if registered(line, named) is None:
         folder = f"A folder is written file://{quote(str(Path(name).absolute()))}." if Path(name).is_dir() else ""
@@ -39,7 +41,7 @@ def known(line: Edge, name: str) -> str:
             remedy=folder or f"See `pursight source list`. Write {KNOWN} for a new one.",
             code="unknown_source",
         )
-    _again(line, named.key)
+    _again(line, named.key, asked=asked)
     return named.key
 
 
@@ -65,7 +67,7 @@ def register(line: Edge, target: Target) -> str:
     answer = line.send("POST", "/sources", document, version=before["version"] if before else None)
     source = str(answer["source"])
     if not answer["changed"]:
-        _again(line, source, document)
+        _again(line, source, typed=document)
     return source
 
 
@@ -163,7 +165,7 @@ def _for_a_url(diagnosis: dict[str, Any], document: dict[str, Any]) -> dict[str,
     return diagnosis | {"remedy": f"Check the user, and the password in {f'{variable}{file}, or in ' if variable else ''}the URL."}
 
 
-def _again(line: Edge, source: str, typed: dict[str, Any] | None = None) -> None:
+def _again(line: Edge, source: str, *, typed: dict[str, Any] | None = None, asked: Mapping[str, Any] = NOTHING_MORE) -> None:
     """Dial now, because a password or a server may have been mended; then ask for a scan, unless the new connection asks by itself.
 
     Raises Failed with the diagnosis where the source is still out of reach; `typed` is what a URL, if there was one, made of it.
@@ -184,8 +186,8 @@ def _again(line: Edge, source: str, typed: dict[str, Any] | None = None) -> None
     if now["state"] == "unreachable":
         found = now["diagnosis"] or line.get(f"/progress/{quote(source, safe='')}")["diagnosis"]
         raise could_not(source, _for_a_url(found, typed) if typed and found else found)
-    if before["state"] == "connected":
-        line.send("POST", "/scans", {"source": source})
+    if before["state"] == "connected" or asked:
+        line.send("POST", "/scans", {"source": source, **asked})
 
 
 def could_not(source: str, diagnosis: dict[str, Any] | None, besides: str = "") -> Failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from shared.cli import report
 from shared.cli.connect import Edge, address, edge, elsewhere
 from shared.cli.output import as_json, spoken, stderr
 from shared.cli.pages import way_in
-from shared.cli.registering import could_not, known, register, registered
+from shared.cli.registering import NOTHING_MORE, could_not, known, register, registered
 from shared.cli.stack import interrupted_by_sigterm, say_step
 from shared.cli.target import Target
 from shared.contracts.names import SourceName
@@ -30,11 +30,13 @@ LATEST = 10  # scans among which one that was not over when this command began i
 FAILED, THRESHOLD_MET = 1, 3
 
 
-def run(target_of: Callable[[Running | None], Target | str], *, json_output: bool, fail_on: str) -> None:
+def run(
+    target_of: Callable[[Running | None], Target | str], *, json_output: bool, fail_on: str, asked: Mapping[str, Any] = NOTHING_MORE
+) -> None:
     """Start what is not running, register, follow, report. Exits 1 where the scan failed or something is stuck, 3 on `fail_on`.
 
-    `target_of` gives what to register, or the name of a source that is registered. With PURSIGHT_URL the stack behind that door does the
-    work, nothing is started here, and `target_of` is given None.
+    `target_of` gives what to register, or the name of a source that is registered, of which `asked` may name a part. With PURSIGHT_URL
+    the stack behind that door does the work, nothing is started here, and `target_of` is given None.
     """
     if fail_on and fail_on not in report.SEVERITIES:
         raise UsageError(f"--fail-on {fail_on} is no severity", remedy=f"Use one of {', '.join(report.SEVERITIES)}.", code="bad_severity")
@@ -42,7 +44,7 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
         with _not_asked_for_yet():
             target = target_of(running)
             since = datetime.now(UTC)
-            source = known(line, target) if isinstance(target, str) else register(line, target)
+            source = known(line, target, asked) if isinstance(target, str) else register(line, target)
         try:
             last = follow(line, source, since, shown=not json_output)
         except Failed as error:
@@ -51,6 +53,7 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
             where = "at the next `pursight up`" if running and running.started else "without this command: `pursight scans list` tells"
             stderr.print(f"{spoken(source)}: the scan goes on {where}.", highlight=False, markup=False)
             raise
+        _look_at_what_was_asked_for(source, asked.get("scope", {}), last["manifest"]["tables"])
         found = line.get(f"/export/scan/{quote(source, safe='')}")
     if json_output:
         as_json(report.exactly(found) | {"left_out": last["manifest"].get("left_out", [])})
@@ -65,6 +68,20 @@ def run(target_of: Callable[[Running | None], Target | str], *, json_output: boo
         raise typer.Exit(FAILED)
     if fail_on and report.reaches(found["violations"], fail_on):
         raise typer.Exit(THRESHOLD_MET)
+
+
+def _look_at_what_was_asked_for(source: str, scope: Mapping[str, Sequence[str]], seen: int) -> None:
+    """Say that fewer tables are there than were named. Raises UsageError where nothing is."""
+    if scope and not seen:
+        raise UsageError(
+            f"{spoken(source)} has no such table",
+            why=f"nothing there is called {' or '.join(name for names in scope.values() for name in names)}",
+            remedy="Write the names as the database does: --schema SCHEMA, --table SCHEMA.TABLE.",
+            code="nothing_there",
+        )
+    named = len(set(scope.get("tables", ())))
+    if not scope.get("schemas") and seen < named:
+        stderr.print(f"Of the {named} tables that were asked for {seen} are there.", highlight=False)
 
 
 @contextmanager

@@ -281,6 +281,21 @@ async def test_any_name_that_postgresql_allows_comes_through(line: Line) -> None
     assert "Traceback" not in shown.stderr
 
 
+async def test_a_part_of_a_source_is_scanned_by_its_name(line: Line) -> None:
+    """A part stays a part; what is not there is said, and so is a part of what is not registered."""
+    url = await line.make_database("parted", "create table kept (email text)", "create table other (email text)")
+    refused = line.shell("scan", url, "--name", "parted", "--full")
+    assert (refused.returncode, "is registered" in refused.stderr) == (2, True)
+    line.scan(url, "--name", "parted")
+    again = line.shell("scan", "parted", "--table", "public.kept", "--table", "public.nosuch", "--full")
+    assert (again.returncode, "Of the 2 tables that were asked for 1 are there" in again.stderr) == (0, True)
+    assert "2 tables" in again.stdout
+    (newest, first) = json.loads(line.shell("scans", "list", "--source", "parted", "--json").stdout)["scans"]
+    assert [scan["report"]["changed"] for scan in (newest, first)] == [1, 2]
+    nothing = line.shell("scan", "parted", "--schema", "nosuch")
+    assert (nothing.returncode, "parted has no such table" in nothing.stderr) == (2, True)
+
+
 async def test_tables_dropped_during_the_scan_do_not_fail_it(line: Line) -> None:
     """What went away meanwhile is left out; the rest comes through, and nothing stays stuck."""
     many = 120
