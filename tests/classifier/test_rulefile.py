@@ -97,7 +97,7 @@ def test_limits_hold_for_one_provider_only() -> None:
     """Its thresholds and the classes that are not looked for there; sources of others are judged as before."""
     limits = {"mongodb": {"thresholds": {"classify": 0.2, "abstain": 0.1}, "without": ["email"]}}
     judge = Judge(load_ruleset(over=rules(providers=limits)), Thresholds())
-    here = table("people", ["email", "contact_number"])
+    here = table("people", ["email", "emergency_number"])
     there = here.model_copy(update={"spec": here.spec.model_copy(update={"engine": "mongodb"})})
     one, other = judge.judge([here, there])
     assert [column.class_name for column in one.columns] == ["email", "none"]

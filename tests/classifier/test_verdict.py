@@ -61,6 +61,26 @@ def test_an_organisations_own_phone_is_no_persons(judge: Judge) -> None:
     assert one(judge, "phone", name="suppliers").class_name == "company_phone"
     assert one(judge, "phone", name=PERSON_TABLE).class_name == "phone"
     assert one(judge, "contact_name", name="suppliers").class_name == "full_name"
+    found = judged(judge, "contact_name", "phone", "email", name="suppliers")
+    assert [verdict.class_name for verdict in found] == ["full_name", "company_phone", "email"]
+
+
+def test_columns_tell_that_a_table_is_about_organisations(judge: Judge) -> None:
+    """By a tax number or several names of organisations, and no word of a person."""
+    assert [v.class_name for v in judged(judge, "vat_number", "city", "phone")] == ["company_tax_id", "company_address", "company_phone"]
+    assert [v.class_name for v in judged(judge, "employer", "first_name", "city", "phone")][2:] == ["city", "phone"]
+
+
+def test_remarks_beside_a_person_may_be_about_one(judge: Judge) -> None:
+    """Beside a column that names a person they are free text; those on things are nothing."""
+    assert one(judge, "remarks", name="zeilen").class_name == "none"
+    assert judged(judge, "remarks", "guest_id:bigint", name="zeilen")[0].class_name == "free_text"
+
+
+def test_where_things_go_and_where_they_come_from(judge: Judge) -> None:
+    """A name beside a delivery is a person's; a country of origin is a thing's."""
+    assert one(judge, "nom_livraison", name="commandes").class_name == "full_name"
+    assert judged(judge, "country_of_origin", "city", "street")[0].class_name == "none"
 
 
 def test_a_name_beside_a_last_name_is_a_first_name(judge: Judge) -> None:

@@ -12,6 +12,8 @@ from services.classifier.domain.taxonomy import Taxonomy
 _OWN = frozenset({"own:person", "own:organisation"})
 _CLEAR = 5.0  # a sibling's hint of this weight says what its group is
 _PEOPLE = frozenset({"name", "government"})
+_PERSONS = frozenset({"name", "person", "government"})
+_SEVERAL = 2
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
 
@@ -20,11 +22,13 @@ class TableContext:
     """`tags`: what the table's name says; `groups`: how many columns clearly belong to each group.
 
     `thing`: the table is about a thing, so a column such as gender or age alone makes it none about people.
+    `linked`: one of its columns names a person, so what is noted in it may be about one.
     """
 
     tags: frozenset[str]
     groups: Counter[str]
     thing: bool = False
+    linked: bool = False
     _known: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
 
     def around(self, own_groups: frozenset[str]) -> frozenset[str]:
@@ -36,10 +40,19 @@ class TableContext:
                 siblings.discard("person")
             implied = {tag for group in siblings for tag in _IMPLIED.get(group, ())}
             known = self.tags | siblings | implied
+            if self.linked:
+                known |= {"linked"}
+            if self._of_organisations():
+                known |= {"organisation", "table:organisation"}
             if "person" in known and not self.thing:
                 known |= {"being"}
             self._known[own_groups] = known
         return known
+
+    def _of_organisations(self) -> bool:
+        """Do its columns, several of them or a tax number, speak of an organisation, and none of a person?"""
+        several = self.groups["company"] >= _SEVERAL or self.groups["company_tax_id"]
+        return bool(several) and not any(self.groups[group] for group in _PERSONS)
 
 
 def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:

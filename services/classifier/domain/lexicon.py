@@ -16,9 +16,17 @@ _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "o", "Ø": "O", "æ": "ae", "ı": "i"}
 )
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_TYPE_PREFIX = (
+    re.compile(  # `strLastName`, `dtmBirth`: the type of a variable, written before its name; `strNr` and `strHaus` are of a street
+        r"(?:str(?!Nr|No[A-Z]?|Haus)|lng|int|dtm|dte|bln|ysn|cur|mem|sng|dbl|byt|chr|vch|nvc|obj|bit)(?=[A-Z][a-z]|[A-Z]{2})"
+    )
+)
 _SHORTEST_PART, _MOST_PARTS = 4, 4
-_VOWELS, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("[aeiou]"), 4, 2
+_VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), re.compile(r"(.)\1"), 4, 2
+_SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which was cut off keeps, that it lost, of a joined second word
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
+_LITTLE = frozenset({"neutral", "deny"})
+_CUT_ROLES = frozenset({"term", "person"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
 
 
@@ -33,11 +41,13 @@ class Word:
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """All known words. `tags`: concept to what it says of a whole table; `light` and `heavy`: terms that weigh
-    little or much when a rule leaves them over; `bones`: consonants to the word that alone has them."""
+    little or much when a rule leaves them over; `bones`: consonants to the word that alone has them; `cut`: beginnings to the
+    word that alone has them."""
 
     words: Mapping[str, Word]
     parts: frozenset[str]
     bones: Mapping[str, str]
+    cut: Mapping[str, str]
     first: frozenset[str]
     last: frozenset[str]
     tags: Mapping[str, frozenset[str]]
@@ -47,8 +57,12 @@ class Lexicon:
     def understand(self, name: str) -> tuple[Word, ...]:
         """The words of `name` in their order; digits that belong to no word are left out."""
         parts = split(name)
+        if "at" in parts[:-1] and len(parts) > 2:  # `created_at` is a time, `age_at_visit` an age
+            parts = [part for part in parts[:-1] if part != "at"] + parts[-1:]
+        if parts[-1:] == ["by"]:  # `countersigned_by`: whatever was done, somebody did it
+            parts = [part for part in parts if part in self.words or not part.endswith("ed")]
         words = [self.words.get(part) for part in parts]
-        if None in words:  # the rare case costs, not the usual one
+        if None in words or any(word and word.role == "neutral" for word in words):  # the rare case costs, not the usual one
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
         return tuple(word for word in words if word is not None)
 
@@ -72,9 +86,12 @@ class Lexicon:
         """How many parts from here are one known word: two or three, where one of them alone says nothing."""
         for width in (3, 2):
             piece = parts[at : at + width]
-            if len(piece) == width and "".join(piece) in self.words and any(p not in self.words or len(p) == 1 for p in piece):
+            if len(piece) == width and "".join(piece) in self.words and any(self._says_little(part) for part in piece):
                 return width
         return 1
+
+    def _says_little(self, part: str) -> bool:
+        return len(part) == 1 or part not in self.words or self.words[part].role in _LITTLE
 
     def segment(self, word: str) -> tuple[str, ...]:
         """The fewest known words that make up `word`, or the word itself; a linking s between two is allowed, as is a plural s.
@@ -91,9 +108,11 @@ class Lexicon:
         return self._cover(word, 0, _MOST_PARTS) or self._partly(word) or (self._whole(word),)
 
     def _whole(self, word: str) -> str:
-        """`gndr` and `natnlty`: the word whose consonants these are, where the vowels were left out."""
-        bones = _VOWELS.sub("", word)
-        return self.bones.get(bones, word) if len(bones) >= _FEWEST_BONES and len(word) - len(bones) <= 1 else word
+        """`gndr` and `natnlty`: the word whose consonants these are, where the vowels were left out; `gewerksch`: the word cut off here."""
+        bones = bones_of(word)
+        if len(bones) >= _FEWEST_BONES and sum(letter in "aeiou" for letter in word[1:]) <= 1 and bones in self.bones:
+            return self.bones[bones]
+        return self.cut.get(word, word)
 
     def _partly(self, word: str) -> tuple[str, ...]:
         """`Patientenzimmer`, of which only one end is known: that end, which must be long, and a rest that makes it doubtful."""
@@ -143,12 +162,14 @@ def fold(text: str) -> str:
 
 
 def split(name: str) -> list[str]:
-    """The words of a name in any style, in lower case.
+    """The words of a name in any style, in lower case, without the type of a variable before them.
 
-    >>> split("customerBirthDate"), split("IBAN-Nr"), split("TEL_PRIVAT2")
-    (['customer', 'birth', 'date'], ['iban', 'nr'], ['tel', 'privat', '2'])
+    >>> split("customerBirthDate"), split("IBAN-Nr"), split("TEL_PRIVAT2"), split("strLastNm")
+    (['customer', 'birth', 'date'], ['iban', 'nr'], ['tel', 'privat', '2'], ['last', 'nm'])
     """
-    return [word.lower() for word in _WORD.findall(fold(name[:MAX_NAME]))][:MAX_WORDS]
+    plain = fold(name[:MAX_NAME])
+    typed = _TYPE_PREFIX.match(plain)
+    return [word.lower() for word in _WORD.findall(plain, typed.end() if typed else 0)][:MAX_WORDS]
 
 
 def _unknown(part: str) -> Word:
@@ -178,6 +199,7 @@ def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
         words=words,
         parts=frozenset(text for text, word in words.items() if len(text) >= _SHORTEST_PART and word.role != "doubt"),
         bones=_bones(words),
+        cut=_cut(words),
         first=frozenset(document["joinable_first"]),
         last=frozenset(document["joinable_last"]),
         tags=tags,
@@ -186,16 +208,38 @@ def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
     )
 
 
+def bones_of(word: str) -> str:
+    """The first letter and the consonants behind it, doubled ones once.
+
+    >>> bones_of("employer"), bones_of("ofcr") == bones_of("officer")
+    ('emplr', True)
+    """
+    return _TWICE.sub(r"\1", _VOWELS.sub("", word))
+
+
 def _bones(words: Mapping[str, Word]) -> dict[str, str]:
     """Consonants of longer words to the word; none where words of different meaning share them."""
     found: dict[str, str] = {}
     for text, word in words.items():
-        bones = _VOWELS.sub("", text)
+        bones = bones_of(text)
         if len(bones) >= _FEWEST_BONES and len(text) - len(bones) >= _FEWEST_VOWELS:
             known = found.setdefault(bones, text)
             if known and words[known] != word:
                 found[bones] = ""
     return {bones: text for bones, text in found.items() if text and bones not in words}
+
+
+def _cut(words: Mapping[str, Word]) -> dict[str, str]:
+    """Beginnings of longer words to the word; none where words of different meaning begin so."""
+    found: dict[str, str] = {}
+    for text, word in words.items():
+        tails = [at for at in range(_SHORTEST_PART, len(text) - _SHORTEST_TAIL + 1) if text[at:] in words]
+        least = max(_SHORTEST_CUT, max(tails, default=0) + _LEAST_CUT)  # what is left of `trackingcookie` says tracking and more
+        for size in range(least, len(text) - _LEAST_CUT + 1):
+            known = found.setdefault(text[:size], text)
+            if known and words[known] != word:
+                found[text[:size]] = ""
+    return {start: text for start, text in found.items() if text and start not in words and words[text].role in _CUT_ROLES}
 
 
 def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:

@@ -104,7 +104,8 @@ class Judge:
         families = [family_of(column.type) for column in table.columns]
         readings = [self._name(column.name) for column in table.columns]
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
-        context = TableContext(self.about(table), count_groups(own), self._name(table.table).thing)
+        linked = any(reading.person and not reading.mute for reading in readings)
+        context = TableContext(self.about(table), count_groups(own), self._name(table.table).thing, linked)
         verdicts: list[ColumnVerdict] = []
         opens: list[Open] = []
         asked: list[Asked] = []

@@ -160,5 +160,5 @@ def organisation_class(name: str, sight: Sight, taxonomy: Taxonomy) -> str:
     if "own:organisation" in sight.tags:
         return other
     of_table = "table:organisation" in sight.tags and name not in _STAYS_PERSONAL
-    placed = taxonomy[name].group in ("place", "address")
+    placed = taxonomy[name].group in ("place", "address") or name == "phone"
     return other if of_table and (placed or "person" not in sight.tags) else name
