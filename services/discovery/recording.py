@@ -20,7 +20,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from shared.errors import Failed
-from shared.sources.base import Key, ReadFrom, TableFacts
+from shared.sources.base import Index, Key, ReadFrom, TableFacts
 
 FORMAT = 1
 MOST_BYTES = 64 << 20  # packed
@@ -80,6 +80,7 @@ def hidden(facts: TableFacts, names: Names) -> TableFacts:
         defaults=dict.fromkeys(facts.defaults, HIDDEN),
         comments=dict.fromkeys(facts.comments, HIDDEN),
         keys=[_key(each, names) for each in facts.keys],
+        indexes=[_index(each, names) for each in facts.indexes],
         view_definition=_text(facts.view_definition),
         depends_on=[(names(schema), names(table)) for schema, table in facts.depends_on],
         sample_from=ReadFrom(*map(names, place)) if place else None,
@@ -95,6 +96,15 @@ def _key(key: Key, names: Names) -> Key:
         (names(key.target[0]), names(key.target[1])) if key.target else None,
         tuple(map(names, key.target_columns)),
         _text(key.expression),
+    )
+
+
+def _index(index: Index, names: Names) -> Index:
+    return index._replace(
+        name=names(index.name),
+        columns=tuple(map(names, index.columns)),
+        expression=_text(index.expression),
+        predicate=_text(index.predicate),
     )
 
 

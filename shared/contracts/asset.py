@@ -94,6 +94,17 @@ class Constraint(Contract):
     expression: str = ""
 
 
+class Index(Contract):
+    """An index that is not the one behind a key of `constraints`; its expressions have literals masked."""
+
+    name: str
+    columns: tuple[str, ...] = Field(default=(), description="in its order, without expressions")
+    unique: bool = False
+    method: str = Field(default="", description="of the server's own; empty: a b-tree", examples=["gin", "hash", "fulltext"])
+    expression: str = Field(default="", description="what is indexed beside columns")
+    predicate: str = Field(default="", description="which rows are in it, where not all are")
+
+
 Compatibility = Known[Literal["full", "readers", "writers", "none"]]
 """Who can go on as before a change: all, those who only read, those who only write, nobody."""
 
@@ -146,6 +157,7 @@ class SchemaDiscovered(Contract):
     row_security: bool = False
     columns: tuple[Column, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    indexes: tuple[Index, ...] = ()
     fingerprint: str = Field(description="digest of the structure; equal means unchanged")
     change: tuple[SchemaChange, ...] = ()
     compatibility: Compatibility = Field(default="full", description="what holds of all of `change` together")

@@ -95,6 +95,17 @@ class Key(NamedTuple):
     expression: str
 
 
+class Index(NamedTuple):
+    """An index that no key has; `method` is empty for a b-tree, `expression` and `predicate` have their literals masked."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+    method: str = ""
+    expression: str = ""
+    predicate: str = ""
+
+
 class ReadFrom(NamedTuple):
     """Where a sample of a table with many parts is read: another table that is a part of it, or a named part of the table itself."""
 
@@ -153,6 +164,7 @@ class TableFacts:
     numbered: bool = False
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     kinds: Sequence[str] = ()
+    indexes: Sequence[Index] = ()
 
 
 class SampleTask(NamedTuple):

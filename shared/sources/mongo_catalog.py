@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ from shared.contracts.source import Scope
 from shared.errors import PurSightError
 from shared.evidence.scrub import scrub
 from shared.sources import mongo_sample
-from shared.sources.base import Estimate, Key, TableFacts, TableMark
+from shared.sources.base import Estimate, Index, Key, TableFacts, TableMark
 from shared.sources.documents import EACH, MOST_DEPTH, Field, Outline, told
 from shared.sources.mongo_facts import Grants
 from shared.sources.mongo_line import Line
@@ -171,6 +171,7 @@ def _facts(mark: TableMark, outline: Outline, options: Mapping[str, Any], indexe
         unique=frozenset(names.index(key.columns[0]) + 1 for key in keys if len(key.columns) == 1),
         indexed=frozenset(at[path] for each in indexes for path in each["key"] if path in at),
         keys=[*keys, *_check(options)],
+        indexes=list(_indexes(indexes, {key.name for key in keys})),
         estimates={each.path: Estimate(each.null_share) for each in fields if each.null_share is not None},
     )
 
@@ -220,6 +221,17 @@ def _keys(indexes: Sequence[Mapping[str, Any]], at: Mapping[str, int], names: Se
         if (each["name"] == _ID_INDEX or each.get("unique")) and all(path in at for path in paths):
             kind: Literal["primary_key", "unique"] = "primary_key" if each["name"] == _ID_INDEX else "unique"
             yield Key(scrub(str(each["name"])), kind, tuple(names[at[path] - 1] for path in paths), None, (), "")
+
+
+def _indexes(found: Sequence[Mapping[str, Any]], keys: Container[str]) -> Iterator[Index]:
+    """Those that are no keys. A path that no document of the sample has stands as it may be told."""
+    for each in found:
+        if (name := scrub(str(each["name"]))) in keys:
+            continue
+        columns = tuple(".".join(map(told, str(path).split("."))) for path in each["key"])
+        method = next((way for way in each["key"].values() if isinstance(way, str)), "")
+        partial = each.get("partialFilterExpression")
+        yield Index(name, columns, bool(each.get("unique")), method, "", _json(partial, query=True) if partial else "")
 
 
 def _check(options: Mapping[str, Any]) -> Iterator[Key]:
@@ -291,6 +303,7 @@ def _digest(facts: TableFacts) -> int:
         list(facts.types),
         sorted(facts.comments.items()),
         list(facts.keys),
+        list(facts.indexes),
         facts.view_definition,
         facts.depends_on,
     )

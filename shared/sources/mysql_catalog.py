@@ -20,7 +20,7 @@ from asyncmy.errors import MySQLError
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
-from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Key, ReadFrom, TableFacts, TableMark
+from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Index, Key, ReadFrom, TableFacts, TableMark
 from shared.sources.mysql_grants import Grants
 from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release
@@ -49,7 +49,8 @@ _COLUMNS = """select table_name, column_name, column_type, case is_nullable when
   {default}, nullif(extra, ''), nullif(generation_expression, ''), nullif(column_comment, ''){place_in_order}
   from information_schema.columns where {place}"""
 _DEFAULT = {True: "nullif(column_default, 'NULL')", False: "column_default"}  # MariaDB writes a default as SQL
-_INDEXES = """select table_name, index_name, non_unique, seq_in_index, column_name from information_schema.statistics where {place}"""
+_INDEXES = """select table_name, index_name, non_unique, seq_in_index, column_name, index_type
+  from information_schema.statistics where {place}"""
 _REFERENCES = """select table_name, constraint_name, ordinal_position, column_name, referenced_table_schema, referenced_table_name,
   referenced_column_name from information_schema.key_column_usage where referenced_table_name is not null and {place}"""
 _VIEWS = "select table_name, view_definition from information_schema.views where {place}"
@@ -308,6 +309,7 @@ def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release:
         depends_on=_depends_on(table.view, mark.schema) if table.view else (),
         sample_from=ReadFrom(mark.schema, mark.table, parts.largest) if parts.largest else None,
         kinds=kinds if any(kinds) else (),
+        indexes=_others(table, keys) if table.indexes else (),
     )
 
 
@@ -370,6 +372,18 @@ def _keys(table: _Table) -> list[Key]:
         found.append(Key(name, "foreign_key", tuple(row[3] for row in rows), target, tuple(row[6] for row in rows), ""))
     found += [Key(name, "check", (), None, (), _masked(text)) for _, name, text in table.checks]
     return sorted(found, key=lambda key: (key.name, key.kind))
+
+
+def _others(table: _Table, keys: Sequence[Key]) -> list[Index]:
+    """Indexes that are no keys; a part that is an expression has no name, and what it says is told by the server's newer releases only."""
+    own = {key.name for key in keys if key.kind in ("primary_key", "unique")}
+    found = []
+    for name, group in groupby((row for row in table.indexes if row[1] not in own), key=lambda row: row[1]):
+        rows = list(group)
+        columns, method = tuple(row[4] for row in rows if row[4]), rows[0][5].lower()
+        expression = "?" if len(columns) < len(rows) else ""
+        found.append(Index(name, columns, rows[0][2] == "0", "" if method == "btree" else method, expression))
+    return found
 
 
 def _depends_on(view: str, own: str) -> list[tuple[str, str]]:

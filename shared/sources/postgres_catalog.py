@@ -17,12 +17,13 @@ import orjson
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
-from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Key, ReadFrom, TableFacts, TableMark
+from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Index, Key, ReadFrom, TableFacts, TableMark
 
 _CHUNK_TABLES = 250
 _ROWS_A_PAGE = 50  # a guess for tables that nobody analysed yet
 _KINDS = {"r": "table", "p": "partitioned_table", "v": "view", "m": "materialized_view", "f": "foreign_table"}
 _KEY_KINDS: dict[str, Any] = {"p": "primary_key", "u": "unique", "f": "foreign_key", "c": "check", "x": "exclusion"}
+_EXPRESSION = frozenset({0})  # among the numbers of an index's columns
 _TEXT, _OF_TYPE, _LOOKED_AT = "S", frozenset("BDT"), frozenset("SNUIERC")
 # Types that differ from their category: a point is a place; what is none of both says nothing about a person, or is large.
 _KIND_OF = {
@@ -41,7 +42,9 @@ _MARK = """
     (select sum(hashtextextended(description, objsubid)) from pg_description where objoid = c.oid and classoid = 'pg_class'::regclass),
     (select sum(hashtextextended(concat_ws(':', conname, contype, conkey::text, confkey::text, conbin::text,
               case when confrelid <> 0 then confrelid::regclass::text end), 0)) from pg_constraint where conrelid = c.oid),
-    (select sum(hashtextextended(concat_ws(':', indkey::text, indisunique, indpred is null), 0)) from pg_index where indrelid = c.oid),
+    (select sum(hashtextextended(concat_ws(':', indkey::text, indisunique, indpred::text, indexprs::text, case when not indisprimary then
+              (select concat_ws(':', x.relname, x.relam) from pg_class x where x.oid = indexrelid) end), 0))
+       from pg_index where indrelid = c.oid),
     (select sum(hashtextextended(adbin::text, adnum)) from pg_attrdef where adrelid = c.oid),
     case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
     coalesce(parts.leaves, 0)), 0)"""
@@ -69,7 +72,7 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
 
 _DESCRIBE = """
 select c.oid::int8, pg_get_userbyid(c.relowner)::text, c.relrowsecurity,
-  a.positions, a.names, a.types, a.nullable, a.generated, d.at, d.texts, f.at, f.texts, i.singles, i.columns, k.keys,
+  a.positions, a.names, a.types, a.nullable, a.generated, d.at, d.texts, f.at, f.texts, i.singles, i.columns, i.others, k.keys,
   case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
   case when c.relkind in ('v', 'm') then (
     select json_agg(distinct jsonb_build_array(n.nspname, r.relname))
@@ -91,8 +94,15 @@ cross join lateral (
 cross join lateral (
   select array_agg(adnum::int4) at, array_agg(pg_get_expr(adbin, adrelid)) texts from pg_attrdef where adrelid = c.oid) f
 cross join lateral (
-  select array_agg(indkey[0]::int4) filter (where indisunique and indnkeyatts = 1 and indpred is null) singles,
-    string_agg(indkey::text, ' ') columns
+  select array_agg(indkey[0]::int4) filter (where indisunique and indnkeyatts = 1 and indpred is null and indkey[0] > 0) singles,
+    string_agg(indkey::text, ' ') columns,
+    json_agg((select json_build_array(x.relname, (indkey::int2[])[0:indnkeyatts - 1], indisunique,
+        case when x.relam <> 403 then (select amname from pg_am where oid = x.relam) end,
+        case when indexprs is not null then pg_get_expr(indexprs, indrelid) end,
+        case when indpred is not null then pg_get_expr(indpred, indrelid) end)
+      from pg_class x where x.oid = indexrelid))
+      filter (where not indisprimary and not ((indisunique or indisexclusion) and exists (
+        select from pg_constraint where conrelid = indrelid and conindid = indexrelid and contype in ('u', 'x')))) others
   from pg_index where indrelid = c.oid) i
 cross join lateral (
   select json_agg(json_build_array(conname, contype, conkey,
@@ -187,7 +197,7 @@ def _mark(row: Any) -> TableMark:
 
 def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
     (_, owner, row_security, positions, names, types, nullable, generated, *rest) = row
-    (comment_at, comments, default_at, defaults, singles, indexed, keys, view, reads, leaf) = rest
+    (comment_at, comments, default_at, defaults, singles, indexed, others, keys, view, reads, leaf) = rest
     names, positions = names or (), positions or ()
     texts, sampled, textual, kinds = zip(*map(known.__getitem__, types), strict=True) if types else ((), (), (), ())
     told = dict(zip(comment_at, map(_scrub, comments), strict=True)) if comments else {}
@@ -208,13 +218,26 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
         comments=told,
         primary_key=frozenset(at for _, kind, columns, *_ in constraints if kind == "p" for at in columns),
         unique=frozenset(singles or ()),
-        indexed=frozenset(map(int, indexed.split())) if indexed else frozenset(),
+        indexed=frozenset(map(int, indexed.split())) - _EXPRESSION if indexed else frozenset(),
         keys=sorted(_key(each, positions, names) for each in constraints),
         view_definition=_masked(view) if view else "",
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
         sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
         numbered=True,
         kinds=kinds if any(kinds) else (),
+        indexes=sorted(_index(each, positions, names) for each in orjson.loads(others)) if others else (),
+    )
+
+
+def _index(found: Sequence[Any], positions: Sequence[int], names: Sequence[str]) -> Index:
+    name, columns, unique, method, expression, predicate = found
+    return Index(
+        name=name,
+        columns=tuple(names[positions.index(at)] for at in columns if at in positions),
+        unique=unique,
+        method=method or "",
+        expression=_masked(expression) if expression else "",
+        predicate=_masked(predicate) if predicate else "",
     )
 
 

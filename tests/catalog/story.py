@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.bus.received import Received
-from shared.contracts.asset import AssetClassified, AssetRemoved, Column, ColumnVerdict, Constraint, Reason, SchemaDiscovered
+from shared.contracts.asset import AssetClassified, AssetRemoved, Column, ColumnVerdict, Constraint, Index, Reason, SchemaDiscovered
 from shared.contracts.base import Contract
 from shared.contracts.compliance import ComplianceEvaluated, ControlResult, ViolationOpened, ViolationResolved
 from shared.contracts.connection import SourceConnected
@@ -63,8 +63,9 @@ def discovered(
         database="shop",
         schema_name="public",
         table=table,
-        columns=tuple(Column(name=name, position=place, type="text") for place, name in enumerate(columns, 1)),
+        columns=tuple(Column(name=name, position=place, type="text", indexed=place == 1) for place, name in enumerate(columns, 1)),
         constraints=keys,
+        indexes=(Index(name=f"of {table}", columns=tuple(columns)[:1], predicate="(x = ?)"),),
         fingerprint="f",
         spec=SPEC,
     )

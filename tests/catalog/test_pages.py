@@ -87,6 +87,9 @@ async def test_the_asset_page_says_why(told: None, client: httpx.AsyncClient) ->
         "<code>encrypt</code>",
         "DataClassification",
         "after <code>",
+        " · indexed",
+        "1 index beside its keys",
+        "b-tree · where (x = ?)",
     ):
         assert shown in page, shown
 

@@ -18,6 +18,7 @@ from services.discovery.domain.scope import NOTHING, contains, effective
 from shared.contracts.asset import Column, ColumnEvidence, SchemaChange, SchemaDiscovered, Shape
 from shared.contracts.names import AssetName
 from shared.contracts.source import DataSource, Scope
+from shared.sources.base import Index
 
 PLACE = Place("acme", "crm", "shop", "postgres://db:5432/shop.")
 SPEC = DataSource(name="crm", tenant="acme", database="shop")
@@ -43,6 +44,7 @@ class Table:
     view_definition: str = ""
     depends_on: tuple[tuple[str, str], ...] = ()
     keys: tuple[Any, ...] = ()
+    indexes: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,21 @@ def test_the_digest_is_of_structure_only() -> None:
     assert said(Table(), statistics=event.Statistics(None, None, 3), sequence=9)["fingerprint"] == first
     for other in (Table(comment="x"), Table(types=["bigint", "text"]), Table(nullable=[True, True]), Table(defaults={2: "?"})):
         assert said(other)["fingerprint"] != first
+
+
+def test_an_index_is_told_and_its_change_is_one_of_keys() -> None:
+    """As the contract has it, with what a b-tree of columns does not have left unsaid."""
+    made = Index("of_mail", ("mail",), method="gin", predicate="(id > ?)")
+    table = Table(indexes=(Index("by_mail", ("mail",)), made))
+    told = said(table)
+    assert told["indexes"] == [
+        {"name": "by_mail", "columns": ["mail"]},
+        {"name": "of_mail", "columns": ["mail"], "method": "gin", "predicate": "(id > ?)"},
+    ]
+    assert SchemaDiscovered.model_validate(told).indexes[1].predicate == "(id > ?)"
+    assert "indexes" not in said(table, most_bytes=10)
+    before = document.outline("table", Table(indexes=(made,)))
+    assert [change.kind for change in drift.changes(before, document.outline("table", table), numbered=True)] == ["key_changed"]
 
 
 def test_too_large_is_cut_in_the_stated_order() -> None:

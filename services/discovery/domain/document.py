@@ -37,6 +37,23 @@ class KeyFacts(Protocol):
     def expression(self) -> str: ...
 
 
+class IndexFacts(Protocol):
+    """An index that no key has, as a driver tells it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def unique(self) -> bool: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def expression(self) -> str: ...
+    @property
+    def predicate(self) -> str: ...
+
+
 class Facts(Protocol):
     """The structure of one table, as a driver tells it: column facts are parallel sequences."""
 
@@ -59,6 +76,8 @@ class Facts(Protocol):
 
     @property
     def keys(self) -> Sequence[KeyFacts]: ...
+    @property
+    def indexes(self) -> Sequence[IndexFacts]: ...
 
 
 @dataclass(frozen=True)
@@ -143,6 +162,7 @@ def _fixed(place: Place, facts: Facts) -> dict[str, Any]:
         "view_definition": facts.view_definition,
         "depends_on": [place.key(*each) for each in facts.depends_on],
         "row_security": facts.row_security,
+        "indexes": [_index(each) for each in facts.indexes],
     }
     return {name: value for name, value in values.items() if value}
 
@@ -201,15 +221,28 @@ def _constraint(place: Place, key: KeyFacts) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
+def _index(index: IndexFacts) -> dict[str, Any]:
+    values = {
+        "name": index.name,
+        "columns": index.columns,
+        "unique": index.unique,
+        "method": index.method,
+        "expression": index.expression,
+        "predicate": index.predicate,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
 def outline(kind: str, facts: Facts) -> Outline:
     """For comparing later. Texts are kept as digests: only whether they changed is asked."""
     columns = zip(facts.positions, facts.names, facts.types, facts.nullable, strict=True)
-    keys = [(key.name, key.kind, key.columns, key.target, key.target_columns, key.expression) for key in facts.keys]
+    keys: list[tuple[Any, ...]] = [(key.name, key.kind, key.columns, key.target, key.target_columns, key.expression) for key in facts.keys]
+    keys += [(one.name, "index", one.columns, one.unique, one.method, one.expression, one.predicate) for one in facts.indexes]
     return Outline(
         kind=kind,
         comment=_short(facts.comment),
         view=_short(facts.view_definition),
-        keys=_short(orjson.dumps(sorted(keys, key=lambda key: key[0])).decode() if keys else ""),
+        keys=_short(orjson.dumps(sorted(keys, key=lambda key: key[:2])).decode() if keys else ""),
         columns=tuple((at, name, type_, null, _short(facts.comments.get(at, ""))) for at, name, type_, null in columns),
     )
 

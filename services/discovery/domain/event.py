@@ -105,7 +105,7 @@ def _without_shapes(evidence: Mapping[int, bytes]) -> dict[int, bytes]:
 
 
 def _without_texts(head: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in head.items() if name not in ("view_definition", "comment", "depends_on")}
+    return {name: value for name, value in head.items() if name not in ("view_definition", "comment", "depends_on", "indexes")}
 
 
 def _bare(pieces: Sequence[str]) -> list[str]:

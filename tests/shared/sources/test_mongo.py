@@ -68,7 +68,9 @@ async def test_fields_types_and_lists_are_inferred(mongo: MongoServer, shop: str
     ]
     mongo.admin[shop].orders.insert_many(documents)
     mongo.admin[shop].orders.create_index([("to.city", 1), ("items.sku", 1)], unique=True)
+    mongo.admin[shop].orders.create_index([("to.at", -1), ("gone", 1)], name="recent", partialFilterExpression={"n": CANARY})
     facts = (await _facts(mongo.dial(shop, shop)))["orders"]
+    assert [tuple(index) for index in facts.indexes] == [("recent", ("to.at", "gone"), False, "", "", '{"n": "?"}')]
     assert dict(zip(facts.names, facts.types, strict=True)) == {
         "_id": "objectId",
         "n": "long | string",

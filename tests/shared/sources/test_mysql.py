@@ -196,7 +196,8 @@ SCHEMA = (
     """create table parent (id bigint auto_increment primary key, mail varchar(90) not null unique comment 'how we reach them',
       low tinyint(1) default 0)""",
     """create table child (a bigint, b int, c text, at timestamp default current_timestamp, note json,
-      primary key (a, b), key (b), constraint to_parent foreign key (a) references parent (id))""",
+      primary key (a, b), key (b), fulltext key words (c), unique key pair (b, at),
+      constraint to_parent foreign key (a) references parent (id))""",
     "create view seen as select p.id, extract(year from c.at) y from parent p join child c on c.a = p.id where p.mail like '%@x'",
     "create table parted (id int primary key, word varchar(20)) partition by hash (id) partitions 100",
     "create table lone (a int, `select` text)",
@@ -239,7 +240,9 @@ async def test_facts_of_a_schema(shop: tuple[MysqlServer, str]) -> None:
     assert [(key.columns, key.target, key.target_columns) for key in child.keys if key.kind == "foreign_key"] == [
         (("a",), (name, "parent"), ("id",))
     ]
-    assert (child.unique, child.indexed, list(child.defaults)) == (frozenset(), {1, 2}, [4])
+    assert (child.unique, child.indexed, list(child.defaults)) == (frozenset(), {1, 2, 3, 4}, [4])
+    assert [tuple(index)[:4] for index in child.indexes] == [("b", ("b",), False, ""), ("words", ("c",), False, "fulltext")]
+    assert parent.indexes == []
     assert child.defaults[4].lower().startswith("current_timestamp")
     assert (seen.mark.kind, seen.depends_on) == ("view", [(name, "child"), (name, "parent")])
     assert "?" in seen.view_definition

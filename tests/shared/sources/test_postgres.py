@@ -24,7 +24,8 @@ create table "ta.ble 💾 'x'" ("co.l#1 ""q" text default 'canary_default', "�
 comment on column "ta.ble 💾 'x'".e is 'write to canary@example.org';
 create table parent (id bigint generated always as identity primary key, mail text unique not null,
   up text generated always as (upper(mail)) stored, blob bytea, low int);
-create index on parent (low);
+create index on parent (low); create index of_bodies on parent using hash (blob) where low > 4242;
+create unique index spelled on parent (lower(mail), (up || 'canary_index'), low) include (id);
 create table child (id int primary key, a bigint references parent (id), b text);
 create view v as select * from child where b = 'canary_view';
 create materialized view mv as select id, 'canary_mv' as x from child;
@@ -66,9 +67,15 @@ async def test_facts_of_a_whole_database(shop: str, dialled: Callable[..., Dial]
     assert (parent.names, parent.types[1]) == (["id", "mail", "up", "blob", "low"], "text")
     assert parent.generated == [True, False, True, False, False]
     assert parent.nullable == [False, False, True, True, True]
-    assert (parent.primary_key, parent.unique, parent.indexed) == (frozenset({1}), frozenset({1, 2}), frozenset({1, 2, 5}))
+    assert (parent.primary_key, parent.unique, parent.indexed) == (frozenset({1}), frozenset({1, 2}), frozenset({1, 2, 4, 5}))
     assert (list(parent.sampled), list(parent.kinds)) == ([True] * 5, ["", "", "", "binary", ""])
     assert list(parent.textual) == [False, True, True, False, False]
+    assert [tuple(index) for index in parent.indexes] == [
+        ("of_bodies", ("blob",), False, "hash", "", "(low > ?)"),
+        ("parent_low_idx", ("low",), False, "", "", ""),
+        ("spelled", ("low",), True, "", "lower(mail), (up || ?::text)", ""),
+    ]
+    assert child.indexes == ()
     assert [(key.kind, key.target, key.target_columns) for key in child.keys if key.kind == "foreign_key"] == [
         ("foreign_key", (ODD, "parent"), ("id",))
     ]
@@ -155,10 +162,11 @@ async def test_a_mark_changes_with_the_structure_only(shop: str, dialled: Callab
     connection = await asyncpg.connect(shop)
     await connection.execute(f"""set search_path = "{ODD.replace('"', '""')}"; insert into parent (mail) values ('a@b.org');
         comment on column child.b is 'why'; alter table part alter mail set default 'x'; create index on dropped_column (c);
-        create or replace view v as select * from child where b = 'other'; analyze parent""")
+        create or replace view v as select * from child where b = 'other'; analyze parent;
+        alter index parent_low_idx rename to low_one""")
     await connection.close()
     after = {name: facts.mark.mark for name, facts in (await described(dialled(shop))).items()}
-    assert {name for name in before if before[name] != after[name]} == {"child", "part", "dropped_column", "v"}
+    assert {name for name in before if before[name] != after[name]} == {"child", "part", "dropped_column", "v", "parent"}
 
 
 async def test_a_session_cannot_write(shop: str, dialled: Callable[..., Dial]) -> None:
