@@ -40,9 +40,10 @@ class Pacer:
     _worked: float = 0.0  # seconds since the last look in which a line of ours was at work
 
     @classmethod
-    def of(cls, spec: DataSource, scan_id: str = "", hear: Hear = _unheard) -> Pacer:
+    def of(cls, spec: DataSource, scan_id: str = "", hear: Hear = _unheard, connections: int = 0) -> Pacer:
+        """`connections`: so many the server allows, 0 where that is not known."""
         limits = spec.scan_budget
-        return cls(scan_id, Budget(limits.statements, limits.bytes, limits.seconds), begun(spec.pace), hear)
+        return cls(scan_id, Budget(limits.statements, limits.bytes, limits.seconds), begun(spec.pace, connections), hear)
 
     @property
     def step(self) -> Step:

@@ -391,10 +391,18 @@ def test_a_scan_gets_out_of_the_way_at_once_and_comes_back_slowly() -> None:
 def test_manners_differ_in_how_much_they_take() -> None:
     """The same server: conservative gives way where aggressive goes on; no manner leaves its part of the ladder."""
     causes = [paced(manner, Signals(active=8))[1] for manner in ("conservative", "balanced", "aggressive")]
-    assert causes == [["active_sessions"], ["active_sessions"], ["quiet"]]
+    assert causes == [[""], ["active_sessions"], ["quiet"]]  # the first begins where nothing is below
     for manner, kept in pace.MANNERS.items():
         assert paced(manner, *[Signals(active=0)] * 60)[0].rung == kept.highest
     assert pace.begun("unheard of") == pace.begun("balanced")
+
+
+@pytest.mark.parametrize(("connections", "gives_way"), [(0, False), (25, True), (100, True), (151, False), (500, False)])
+def test_a_small_server_has_less_to_spare(connections: int, gives_way: bool) -> None:
+    """Three others at work are much for a server that is set up for a hundred sessions, and nothing for one of five hundred."""
+    _, cause = pace.after(pace.begun("balanced", connections), Signals(active=3))
+    assert (cause == "active_sessions") is gives_way
+    assert pace.begun("conservative", connections).manner == pace.MANNERS["conservative"]
 
 
 @given(

@@ -29,7 +29,7 @@ LADDER = (Step(1, 2, 0.97), Step(1, 8, 0.75), Step(1, 16, 0.5), Step(1, 50, 0.0)
 
 class Manner(NamedTuple):
     """What a source's `pace` means: where it begins and ends on the ladder, what it takes as a sign to step down, and how many looks
-    without one it waits for before it steps up."""
+    without one it waits for before it steps up. `active` is of a large server."""
 
     begins: int
     highest: int
@@ -41,10 +41,12 @@ class Manner(NamedTuple):
 
 
 MANNERS = {
-    "conservative": Manner(begins=1, highest=1, active=0.1, slower=2.0, lag_seconds=5.0, wait_seconds=0.5, quiet=5),
+    "conservative": Manner(begins=0, highest=1, active=0.1, slower=2.0, lag_seconds=5.0, wait_seconds=0.5, quiet=5),
     "balanced": Manner(begins=4, highest=4, active=6, slower=4.0, lag_seconds=15.0, wait_seconds=2.0, quiet=3),
     "aggressive": Manner(begins=4, highest=5, active=32, slower=10.0, lag_seconds=60.0, wait_seconds=10.0, quiet=1),
 }
+_LARGE_CONNECTIONS = 200  # a server that allows fewer is taken as so much smaller: no other figure of its size is told everywhere
+_LEAST_ACTIVE = 2.0
 _SLOW_FLOOR = 0.01  # seconds: a statement that takes less is no sign of anything
 _SLOW_LOOKS = 2  # one alone may have met a moment
 _LEAST_EASE = 0.25
@@ -91,10 +93,16 @@ class Pace:
         return 1 - (1 - rest) * max(self.ease, _LEAST_EASE) if rest else 0.0
 
 
-def begun(manner: str) -> Pace:
-    """A manner that is not known is taken as balanced."""
+def begun(manner: str, connections: int = 0) -> Pace:
+    """A manner that is not known is taken as balanced. `connections`: so many the server allows; 0 where it does not tell.
+
+    >>> [begun("balanced", connections).manner.active for connections in (0, 20, 100, 1_000)]
+    [6, 2.0, 3.0, 6]
+    """
     found = MANNERS.get(manner, MANNERS["balanced"])
-    return Pace(found, found.begins)
+    share = connections / _LARGE_CONNECTIONS if connections else 1.0
+    active = min(found.active, max(_LEAST_ACTIVE, found.active * share))
+    return Pace(found._replace(active=active), found.begins)
 
 
 def after(pace: Pace, seen: Signals) -> tuple[Pace, str]:
