@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -17,6 +18,8 @@ from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import UsageError
 
 SHORT = 12  # characters
+GAP = 2  # between columns
+FOLDED = 14  # characters in which a long cell can still be read
 WIDE = 1000  # a program reads lines: none is folded for it
 stdout = Console(width=None if sys.stdout.isatty() else WIDE)
 stderr = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
@@ -37,20 +40,43 @@ def as_json(value: Any) -> None:
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table; cells are text only, so that no name can style the terminal."""
+    """A table; cells are text only, so that no name can style the terminal. Where it would be too narrow to read, each row is a block."""
     cells = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]
     # An id that is cut cannot be given to the next command, so what is long is folded; what is short stays in one piece.
-    short = (all(len(cell) <= SHORT for cell in column) for column in zip(*cells, strict=True)) if cells else [True] * len(head)
-    columns = (Column(name, overflow="fold", no_wrap=whole) for name, whole in zip(head, short, strict=True))
-    made = Table(*columns, title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    for row in cells:
-        made.add_row(*row)
+    short = [all(len(row[at]) <= SHORT for row in cells) for at in range(len(head))]
+    look: dict[str, Any] = {"title": title or None, "title_justify": "left", "title_style": "bold", "box": None, "pad_edge": False}
+    if _least_width(head, cells, short) <= stdout.width:
+        made = Table(
+            *(Column(name, overflow="fold", no_wrap=whole) for name, whole in zip(head, short, strict=True)), header_style="dim", **look
+        )
+        for row in cells:
+            made.add_row(*row)
+    else:
+        made = _blocks(head, cells, look)
     if stdout.is_terminal:
         return stdout.print(made)
     with stdout.capture() as drawn:
         stdout.print(made)
     stdout.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))  # padding is for the eye
     return None
+
+
+def _least_width(head: Sequence[str], cells: Sequence[Sequence[Text]], short: Sequence[bool]) -> int:
+    """Columns of the terminal that a table needs to be read: what is short in one piece, what is long folded."""
+    longest = [max([len(name), *(cell_len(line) for row in cells for line in row[at].plain.splitlines())]) for at, name in enumerate(head)]
+    return sum(width if whole else min(width, FOLDED) for width, whole in zip(longest, short, strict=True)) + GAP * (len(head) - 1)
+
+
+def _blocks(head: Sequence[str], cells: Sequence[Sequence[Text]], look: dict[str, Any]) -> Table:
+    """Each row as lines of name and value, as `psql` does it; what is empty is left out."""
+    made = Table(Column(style="dim", overflow="fold", max_width=FOLDED), Column(overflow="fold"), show_header=False, **look)
+    for at, row in enumerate(cells):
+        if at:
+            made.add_row("", "")
+        for name, cell in zip(head, row, strict=True):
+            if cell.plain:
+                made.add_row(name, cell)
+    return made
 
 
 def spoken(key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.cli import report
-from shared.cli.output import spoken, table
+from shared.cli.output import spoken, stdout, table
 
 
 def violation(table: str, severity: str = "high", control: str = "gdpr:9", columns: tuple[str, ...] = ()) -> report.Found:
@@ -64,6 +64,19 @@ def test_a_program_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """An id is not cut where nobody looks at a terminal."""
     table("Letters", ("id", "why"), [("i" * 100, "w" * 100)])
     assert "i" * 100 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [24, 40, 64, 80])
+def test_nothing_is_lost_on_a_narrow_terminal(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where columns would vanish, each row is a block of names and values."""
+    monkeypatch.setattr(stdout, "width", width)
+    row = ("crm-database-of-the-north", "postgresql", "on_prem", "db.example.org", 1)
+    table("Sources", ("source", "engine", "location", "host", "version"), [row, ("second", *row[1:])])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    for cell in map(str, row):
+        assert shown.count(cell[:12]) >= 1, shown
+    assert ("location  on_prem" in shown) is (width < 64)
 
 
 def test_what_could_not_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> None:
