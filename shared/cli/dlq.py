@@ -63,7 +63,7 @@ def list_(
         for letter in asyncio.run(_with(name, lambda d: d.list(topic=topic, code=code)))
     ]
     if json_output:
-        return as_json([_shown(letter) for letter in found])
+        return as_json({"dead_letters": [_shown(letter) for letter in found]})
     if not found:
         stdout.print("No dead letters.")
         return None

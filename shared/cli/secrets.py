@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from shared.cli.connect import DOOR, edge, elsewhere
-from shared.cli.output import stdout
+from shared.cli.output import as_json, plain, stdout
 from shared.errors import UsageError
 from shared.secrets.vault import LocalVault
 from shared.settings import ServiceSettings
@@ -37,14 +37,18 @@ def set_(name: str) -> None:
             line.send("PUT", _path(name), {"value": value})
     else:
         vault().put(name, value)
-    stdout.print(f"Stored. Refer to it as local:{name}")
+    stdout.print(plain(f"Stored. Refer to it as local:{name}"), soft_wrap=True)
 
 
 @secrets.command("list")
-def names() -> None:
+def names(json_output: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False) -> None:
     """Names only."""
-    for name in _names():
-        stdout.print(name)
+    found = _names()
+    if json_output:
+        return as_json({"secrets": found})
+    for name in found:
+        stdout.print(plain(name), soft_wrap=True)
+    return None
 
 
 @secrets.command("remove")
@@ -57,6 +61,7 @@ def forget(name: str) -> None:
             line.send("DELETE", _path(name))
     else:
         vault().remove(name)
+    stdout.print(plain(f"{name} is forgotten."))
 
 
 def _names() -> list[str]:

@@ -25,7 +25,8 @@ def diff(json_output: Annotated[bool, typer.Option("--json", help="print one JSO
     """What is not as the contracts want it. Exit code 1 where a promise would not hold."""
     found = asyncio.run(broker.diff(bus_settings()))
     if json_output:
-        as_json([{"topic": d.topic, "setting": d.setting, "wanted": d.wanted, "found": d.found, "breaks": d.breaks} for d in found])
+        told = [{"topic": d.topic, "setting": d.setting, "wanted": d.wanted, "found": d.found, "breaks": d.breaks} for d in found]
+        as_json({"differences": told})
     elif not found:
         stdout.print("Every topic is as it should be.")
     else:

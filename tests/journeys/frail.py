@@ -139,7 +139,7 @@ class Frail:
         """`pursight dlq list --json`."""
         told = self.line.shell("dlq", "list", "--json")
         assert told.returncode == 0, told.stderr
-        return list(json.loads(told.stdout))
+        return list(json.loads(told.stdout)["dead_letters"])
 
 
 def state(now: Answer | None) -> str:

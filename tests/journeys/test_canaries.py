@@ -143,9 +143,9 @@ async def test_no_canary_is_in_any_span(sink: SpanSink, line: Line, nest: Nest) 
 
 async def test_no_canary_is_in_what_the_shell_prints(line: Line, nest: Nest) -> None:
     """Dead letters, traces, sources, events with bodies and reports show none."""
-    until(lambda: json.loads(line.shell("dlq", "list", "--json").stdout), what="the dead letter of broken JSON")
+    until(lambda: json.loads(line.shell("dlq", "list", "--json").stdout)["dead_letters"], what="the dead letter of broken JSON")
     trace = line.export(nest.source)["trace_id"]
-    letters = json.loads(line.shell("dlq", "list", "--json").stdout)
+    letters = json.loads(line.shell("dlq", "list", "--json").stdout)["dead_letters"]
     shown = [
         line.shell("dlq", "list", "--json"),
         *(line.shell("dlq", "show", letter["id"]) for letter in letters),
