@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from services.classifier.domain.judging import Judged, Wanted, judge_all
 from services.classifier.domain.meaning import Near, sign_of
-from services.classifier.domain.promised import Contracts, told_by
-from services.classifier.domain.reviews import Likes, Review, review_from
+from services.classifier.domain.promised import told_by
+from services.classifier.domain.reviews import review_from
 from services.classifier.domain.tables import Judge, Known, keyed, targets_of
 from services.classifier.gateway.sentences import Sentences
 from services.classifier.store import ClassifierUnit, Row, Store, Stored
@@ -24,7 +24,7 @@ from shared.bus.received import AnyCause, Cause, Received
 from shared.contracts.asset import AssetRemoved, ClassificationReviewed, SchemaDiscovered
 from shared.contracts.judging.contract import DEEPEST, MOST_PARTS, contract_key, key_of
 from shared.contracts.judging.hostile import too_large
-from shared.contracts.names import SourceName, source_of
+from shared.contracts.names import SourceName, source_of, tenant_of
 from shared.contracts.rules import ContractPublished
 from shared.contracts.source import SourceRemoved
 
@@ -71,19 +71,17 @@ class Classifier:
         """Tables that ask for texts which were read are judged again with these; what was not read waits for a job."""
         read: dict[str, dict[str, tuple[Near, ...]]] = {}
         for want, result in zip(wanted, judged, strict=True):
-            read.setdefault(_tenant_of(want), {}).update(dict.fromkeys(result.asked, ()))
+            read.setdefault(want.tenant, {}).update(dict.fromkeys(result.asked, ()))
         for tenant, texts in read.items():
             read[tenant] = await meanings.near(unit.bus.connection, tenant, list(texts), judge.descriptions)
-        again = [
-            at for at, result in enumerate(judged) if any(sign_of(read[_tenant_of(wanted[at])].get(text, ())) for text in result.asked)
-        ]
+        again = [at for at, result in enumerate(judged) if any(sign_of(read[wanted[at].tenant].get(text, ())) for text in result.asked)]
         some = [wanted[at] for at in again]
         theirs = {key for want, result in zip(wanted, judged, strict=True) for key in keyed(want.table.asset, result.classes).items()}
-        meant = await self.offload(judge_all, judge, some, {**known, **dict(theirs)}, [read[_tenant_of(want)] for want in some])
+        meant = await self.offload(judge_all, judge, some, {**known, **dict(theirs)}, [read[want.tenant] for want in some])
         for at, result in zip(again, meant, strict=True):
             judged[at] = result
         return [
-            replace(result, waits=any(text not in read[_tenant_of(want)] for text in result.asked))
+            replace(result, waits=any(text not in read[want.tenant] for text in result.asked))
             for want, result in zip(wanted, judged, strict=True)
         ]
 
@@ -134,10 +132,7 @@ async def _classify(
     unit: ClassifierUnit, fresh: Sequence[Received[SchemaDiscovered]], rows: Mapping[str, Row], classifier: Classifier
 ) -> None:
     assets = [received.event.asset for received in fresh]
-    tables = [received.event for received in fresh]
-    reviews, likes = await unit.reviews(assets), await unit.likes(tables)
-    contracts = await unit.contracts(tables)
-    wanted = [_wanted(table, rows.get(table.asset, Row()), reviews.get(table.asset, {}), likes, contracts) for table in tables]
+    wanted = await _wanted(unit, [(received.event, rows.get(received.event.asset, Row())) for received in fresh])
     judged, mark = await classifier.judged(unit, wanted)
     await unit.save([(r.event, result, r.time) for r, result in zip(fresh, judged, strict=True)], mark)
     await classifier.follow(unit, judged, assets)
@@ -146,13 +141,23 @@ async def _classify(
         unit.bus.emit(result.event, key=received.event.asset, cause=received)
 
 
-def _tenant_of(want: Wanted) -> str:
-    return want.table.source.partition("/")[0]
-
-
-def _wanted(table: SchemaDiscovered, row: Row, reviews: Mapping[str, Review], likes: Mapping[str, Likes], contracts: Contracts) -> Wanted:
-    tenant = table.source.partition("/")[0]
-    return Wanted(table, row.sequence + 1, row.classes or {}, reviews, row.said, likes.get(tenant, {}), contracts.of(table))
+async def _wanted(unit: ClassifierUnit, known: Sequence[tuple[SchemaDiscovered, Row]]) -> list[Wanted]:
+    """These tables, to be judged with all that people and contracts say of them."""
+    tables = [table for table, _ in known]
+    reviews, likes = await unit.reviews([table.asset for table in tables]), await unit.likes(tables)
+    contracts = await unit.contracts(tables)
+    return [
+        Wanted(
+            table,
+            row.sequence + 1,
+            row.classes or {},
+            reviews.get(table.asset, {}),
+            row.said,
+            likes.get(tenant_of(table.source), {}),
+            contracts.of(table),
+        )
+        for table, row in known
+    ]
 
 
 def _newest(batch: Iterable[Received[SchemaDiscovered]]) -> dict[str, Received[SchemaDiscovered]]:
@@ -227,20 +232,18 @@ async def review(unit: ClassifierUnit, request: ClassificationReviewed, cause: A
     column = next((c for s in stored for c in s.table.columns if c.name == request.column), None)
     if column is None:
         return "no such column" if stored else "no such asset"
-    reviews = (await unit.reviews([request.asset])).get(request.asset, {})
-    table = stored[0].table
-    (now,), _ = await classifier.judged(unit, [_wanted(table, stored[0].row, {}, {}, await unit.contracts([table]))])
+    (want,) = await _wanted(unit, [(stored[0].table, stored[0].row)])
+    (now,), _ = await classifier.judged(unit, [replace(want, reviews={}, likes={})])
     verdict = next(c for c in now.event.columns if c.name == request.column)
-    taken = review_from(request, column, verdict, classifier.judge.ruleset, classifier.judge.about(table))
+    taken = review_from(request, column, verdict, classifier.judge.ruleset, classifier.judge.about(want.table))
     if isinstance(taken, str):
         return taken
     await unit.keep_review(request.asset, taken)
-    tenant = table.source.partition("/")[0]
-    await classifier.jobs.enqueue(unit.bus.connection, LIKES, f"{tenant}/{taken.words}", request.asset)
+    await classifier.jobs.enqueue(unit.bus.connection, LIKES, f"{want.tenant}/{taken.words}", request.asset)
     if classifier.third:
-        await unit.unsettle(tenant)
+        await unit.unsettle(want.tenant)
         await classifier.jobs.enqueue(unit.bus.connection, REJUDGE, EVERYTHING, "example")
-    await _again(unit, stored, {request.asset: {**reviews, taken.column: taken}}, lambda _: cause, classifier, only_changes=False)
+    await _again(unit, stored, lambda _: cause, classifier, only_changes=False)
     return ""
 
 
@@ -255,17 +258,13 @@ def audit(unit: ClassifierUnit, received: Received[ClassificationReviewed], resu
 async def _again(
     unit: ClassifierUnit,
     stored: Sequence[Stored],
-    reviews: Mapping[str, Mapping[str, Review]],
     cause: Callable[[str], AnyCause],
     classifier: Classifier,
     *,
     only_changes: bool,
 ) -> None:
     """Judge stored assets again and say them: all, or only those that come out differently."""
-    tables = [s.table for s in stored]
-    likes, contracts = await unit.likes(tables), await unit.contracts(tables)
-    wanted = [_wanted(s.table, s.row, reviews.get(s.table.asset, {}), likes, contracts) for s in stored]
-    judged, mark = await classifier.judged(unit, wanted)
+    judged, mark = await classifier.judged(unit, await _wanted(unit, [(s.table, s.row) for s in stored]))
     told = [(s, result) for s, result in zip(stored, judged, strict=True) if result.changed or not only_changes]
     quiet = {s.table.asset: result for s, result in zip(stored, judged, strict=True) if only_changes and not result.changed}
     await unit.save([(s.table, result, s.heard_at) for s, result in told], mark, with_body=False)
@@ -284,11 +283,15 @@ async def rejudge(job: Job, *, classifier: Classifier) -> None:
         await classifier.read()
     assets = await classifier.store.stale(mark, job.cursor, CHUNK) if everything else [job.key]
     while assets:
-        async with classifier.store.unit(keys=assets) as unit:
-            stored, reviews = await unit.bodies(assets), await unit.reviews(assets)
-            await _again(unit, stored, reviews, lambda asset: _cause(job, asset), classifier, only_changes=True)
-            await classifier.jobs.save_cursor(unit.bus.connection, job, assets[-1])
+        await _chunk(job, assets, assets[-1], classifier)
         assets = await classifier.store.stale(mark, job.cursor, CHUNK) if everything else []
+
+
+async def _chunk(job: Job, assets: Sequence[str], cursor: str, classifier: Classifier) -> None:
+    """Judge these again, and remember how far the job has come."""
+    async with classifier.store.unit(keys=assets) as unit:
+        await _again(unit, await unit.bodies(assets), lambda asset: _cause(job, asset), classifier, only_changes=True)
+        await classifier.jobs.save_cursor(unit.bus.connection, job, cursor)
 
 
 async def like(job: Job, *, classifier: Classifier) -> None:
@@ -298,10 +301,7 @@ async def like(job: Job, *, classifier: Classifier) -> None:
         assets, last = await classifier.store.named(tenant, words, job.cursor, CHUNK)
         if not last:
             return
-        async with classifier.store.unit(keys=assets) as unit:
-            stored, reviews = await unit.bodies(assets), await unit.reviews(assets)
-            await _again(unit, stored, reviews, lambda asset: _cause(job, asset), classifier, only_changes=True)
-            await classifier.jobs.save_cursor(unit.bus.connection, job, last)
+        await _chunk(job, assets, last, classifier)
 
 
 async def forget(job: Job, *, classifier: Classifier) -> None:

@@ -83,3 +83,8 @@ class AssetName(NamedTuple):
 def source_of(asset_key: str) -> str:
     """The source key inside an asset key (no decoding, so it is cheap)."""
     return asset_key.rsplit("/", 1)[0]
+
+
+def tenant_of(key: str) -> str:
+    """The tenant at the head of any key, in the key's spelling (no decoding, so it is cheap)."""
+    return key.partition("/")[0]

@@ -12,7 +12,7 @@ from services.classifier.domain.promised import Promises
 from services.classifier.domain.reviews import Likes, Review, apply_likes, apply_reviews, with_before
 from services.classifier.domain.tables import Judge, Known, TableVerdict, identifying_together
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, ColumnVerdict, SchemaDiscovered
-from shared.contracts.names import encode
+from shared.contracts.names import encode, tenant_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class Wanted:
     said: str = ""
     likes: Likes = field(default_factory=dict)
     promises: Promises = field(default_factory=dict)
+
+    @property
+    def tenant(self) -> str:
+        return tenant_of(self.table.source)
 
 
 @dataclass(frozen=True, slots=True)

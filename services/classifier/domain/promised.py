@@ -11,7 +11,7 @@ from services.classifier.domain.score import Sign
 from services.classifier.domain.taxonomy import Elsewhere, Taxonomy
 from shared.contracts.asset import SchemaDiscovered
 from shared.contracts.judging.contract import CLASSIFIED, claims_of, claims_on, names_of, objects_of, properties_of, spellings_of
-from shared.contracts.names import DEFAULT_TENANT, AssetName
+from shared.contracts.names import DEFAULT_TENANT, AssetName, tenant_of
 
 _SAYS_SO = 5.0  # log odds: alone it has a person asked, with a name or values that agree it is enough
 _GRAVE = frozenset({"pii", "phi", "pci", "personal", "special", "sensitive", "secret", "restricted", "gdpr", "hipaa"})
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
 def told_by(key: str, document: Mapping[str, Any]) -> list[Told]:
     """What is kept of a contract of this key, in its order. Nothing of one that another tenant's name is on, or of what no server names."""
-    if (document.get("tenant") or DEFAULT_TENANT) != unquote(key.partition("/")[0]):
+    if (document.get("tenant") or DEFAULT_TENANT) != unquote(tenant_of(key)):
         return []
     claims = frozenset(claim for claim in claims_of(document) if "\0" not in claim)
     return [
@@ -75,13 +75,13 @@ class Contracts:
         """`told`: of each contract in its order."""
         self._told: dict[tuple[str, str], list[Told]] = {}
         for each in told:
-            self._told.setdefault((each.contract.partition("/")[0], each.object), []).append(each)
+            self._told.setdefault((tenant_of(each.contract), each.object), []).append(each)
 
     def of(self, table: SchemaDiscovered) -> Promises:
         """By column of this table; of several contracts that speak of one, the first by name."""
         if not self._told:
             return NONE
-        tenant, claims = table.source.partition("/")[0], claims_on(table.spec)
+        tenant, claims = tenant_of(table.source), claims_on(table.spec)
         best: dict[str, Told] = {}  # of each contract the object that names most of the table
         for spelling in places_of(table):
             for told in self._told.get((tenant, spelling), ()):

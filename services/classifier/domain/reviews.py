@@ -15,7 +15,7 @@ from shared.contracts.asset import UNCLASSIFIED, ClassificationReviewed, Column,
 
 Likes = Mapping[str, str]
 """Digests of reviewed columns to what people said of them, where they all said the same; and their names as `words_of` has them."""
-_OF_ITS_LIKE = 0.95
+_OF_ITS_LIKE, _SURE = 0.95, 9.0
 DECISIONS = ("confirm", "reject", "relabel")
 _GRADES = (0.02, 0.3, 0.7)  # lower bounds of shares between which evidence counts as another
 
@@ -109,19 +109,32 @@ def apply_reviews(
 
 def _reviewed(column: Column, verdict: ColumnVerdict, review: Review, ruleset: Ruleset) -> ColumnVerdict:
     if review.class_name == UNCLASSIFIED:
-        return _rejected(verdict) if review.evidence == evidence_digest(column) else verdict
-    entry = ruleset.taxonomy.get(review.class_name)
-    if entry is None:  # a later rule set does not know the class any more: the rules speak again
+        return _rejected(verdict, ruleset) if review.evidence == evidence_digest(column) else verdict
+    if review.class_name not in ruleset.taxonomy:  # a later rule set does not know the class any more: the rules speak again
         return verdict
+    reason = Reason(rule="review", text=f"a person said: {review.class_name}", weight=_SURE)
+    return _by_person(verdict, review.class_name, ruleset, "confirmed", reason)
+
+
+def _rejected(verdict: ColumnVerdict, ruleset: Ruleset) -> ColumnVerdict:
+    reason = Reason(rule="review", text="a person said: it is not", weight=-_SURE)
+    return _by_person(verdict, UNCLASSIFIED, ruleset, "rejected", reason).model_copy(update={"also": ()})
+
+
+def _by_person(
+    verdict: ColumnVerdict, class_name: str, ruleset: Ruleset, state: str, reason: Reason, confidence: float = 1.0
+) -> ColumnVerdict:
+    """What a person said of a column, or of one like it, in place of what the rules said."""
+    entry = ruleset.taxonomy.get(class_name)
     return verdict.model_copy(
         update={
-            "class_name": entry.name,
-            "category": entry.category,
-            "sensitivity": entry.sensitivity,
-            "confidence": 1.0,
+            "class_name": class_name,
+            "category": entry.category if entry else "",
+            "sensitivity": entry.sensitivity if entry else "internal",
+            "confidence": confidence,
             "tier": "person",
-            "state": "confirmed",
-            "reasons": (_said(f"a person said: {entry.name}", 9.0), *verdict.reasons[:5]),
+            "state": state,
+            "reasons": (reason, *verdict.reasons[:5]),
             "runner_up": "",
         }
     )
@@ -148,44 +161,10 @@ def _as_alike(column: Column, verdict: ColumnVerdict, likes: Likes, ruleset: Rul
     class_name = likes.get(alike_digest(column, verdict, about)) if words_of(column.name) in likes else None
     if class_name is None or not ruleset.knows(class_name):
         return verdict
-    entry = ruleset.taxonomy.get(class_name)
-    reason = _told("it is not" if entry is None else class_name, -9.0 if entry is None else 9.0)
-    return verdict.model_copy(
-        update={
-            "class_name": class_name,
-            "category": entry.category if entry else "",
-            "sensitivity": entry.sensitivity if entry else "internal",
-            "confidence": _OF_ITS_LIKE,
-            "tier": "person",
-            "state": "classified" if entry else "unclassified",
-            "reasons": (reason, *verdict.reasons[:5]),
-            "runner_up": "",
-        }
-    )
-
-
-def _told(text: str, weight: float) -> Reason:
-    return Reason(rule="review:alike", text=f"a person said of a column like it: {text}", weight=weight)
-
-
-def _rejected(verdict: ColumnVerdict) -> ColumnVerdict:
-    return verdict.model_copy(
-        update={
-            "class_name": UNCLASSIFIED,
-            "category": "",
-            "sensitivity": "internal",
-            "confidence": 1.0,
-            "tier": "person",
-            "state": "rejected",
-            "reasons": (_said("a person said: it is not", -9.0), *verdict.reasons[:5]),
-            "also": (),
-            "runner_up": "",
-        }
-    )
-
-
-def _said(text: str, weight: float) -> Reason:
-    return Reason(rule="review", text=text, weight=weight)
+    none = class_name == UNCLASSIFIED
+    text = f"a person said of a column like it: {'it is not' if none else class_name}"
+    reason = Reason(rule="review:alike", text=text, weight=-_SURE if none else _SURE)
+    return _by_person(verdict, class_name, ruleset, "unclassified" if none else "classified", reason, _OF_ITS_LIKE)
 
 
 def with_before(verdicts: Sequence[ColumnVerdict], before: Mapping[str, str]) -> tuple[ColumnVerdict, ...]:

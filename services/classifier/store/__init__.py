@@ -20,7 +20,7 @@ from shared.bus.received import AnyCause, Received
 from shared.bus.unit import Unit, unit
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, SchemaDiscovered
 from shared.contracts.judging.contract import claims_on
-from shared.contracts.names import encode
+from shared.contracts.names import encode, tenant_of
 from shared.contracts.rules import RulesetPublished
 from shared.db.scope import in_scope
 
@@ -146,7 +146,7 @@ class ClassifierUnit:
         if not await self.bus.connection.fetchval("select exists (select from review where alike <> '')"):
             return {}
         names = {words_of(name) for name in {column.name for table in tables for column in table.columns}}
-        tenants = {table.source.partition("/")[0] for table in tables}
+        tenants = {tenant_of(table.source) for table in tables}
         found: dict[str, dict[str, str]] = {}
         for tenant, words, alike, class_name in await self.bus.connection.fetch(_LIKES, sorted(names), sorted(tenants)):
             found.setdefault(tenant, {}).update({words: "", alike: class_name})
@@ -170,7 +170,7 @@ class ClassifierUnit:
 
     async def contracts(self, tables: Sequence[SchemaDiscovered]) -> Contracts:
         """What contracts say of these tables."""
-        tenants = {table.source.partition("/")[0] for table in tables}
+        tenants = {tenant_of(table.source) for table in tables}
         places = {place for table in tables for place in places_of(table)}
         claims = {claim for spec in {table.source: table.spec for table in tables}.values() for claim in claims_on(spec)}
         found = await self.bus.connection.fetch(_CONTRACTS, list(tenants), list(places), list(claims))
@@ -178,7 +178,7 @@ class ClassifierUnit:
 
     async def keep_contract(self, name: str, told: Sequence[Told]) -> None:
         """What the contract `tenant/contract` says, in place of what it said before. Assets that either may mean are to be judged again."""
-        tenant, sql = name.partition("/")[0], self.bus.connection
+        tenant, sql = tenant_of(name), self.bus.connection
         before = [row[0] for row in await sql.fetch("select object from contract_object where contract = $1", name)]
         await sql.execute("delete from contract where name = $1", name)
         if told:
