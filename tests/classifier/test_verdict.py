@@ -81,6 +81,15 @@ def test_where_things_go_and_where_they_come_from(judge: Judge) -> None:
     """A name beside a delivery is a person's; a country of origin is a thing's."""
     assert one(judge, "nom_livraison", name="commandes").class_name == "full_name"
     assert judged(judge, "country_of_origin", "city", "street")[0].class_name == "none"
+    assert (
+        judged(judge, "country_code", "phone_prefix", "mayor_email", name="countries")[0].class_name == "none"
+    )  # a list of places is about nobody
+
+
+def test_a_title_beside_a_name_is_a_salutation_where_it_is_short(judge: Judge) -> None:
+    """Long ones are titles of something."""
+    assert judged(judge, column("title", seen(200, mean=2.5, distinct=4)), "first_name")[0].class_name == "salutation"
+    assert judged(judge, column("title", seen(200, mean=31.0)), "first_name")[0].class_name == "none"
 
 
 def test_a_name_beside_a_last_name_is_a_first_name(judge: Judge) -> None:

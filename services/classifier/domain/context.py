@@ -57,7 +57,9 @@ class TableContext:
 
 def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
     """Context that the names of a table and its schema give. `user_roles` is about roles: a thing takes the person away."""
-    tags = (table.tags | (schema.tags - {"person", "organisation"})) - _OWN
+    tags = (table.tags | (schema.tags - {"person", "organisation"})) - _OWN - {"lookup"}
+    if "lookup" in table.tags and not table.tags & {"person", "organisation", "address"}:
+        tags |= {"table:lookup"}
     if table.thing or (table.organisation and not table.person):
         tags -= {"person"}
     if table.person and not table.thing:

@@ -62,7 +62,7 @@ class Lexicon:
         if parts[-1:] == ["by"]:  # `countersigned_by`: whatever was done, somebody did it
             parts = [part for part in parts if part in self.words or not part.endswith("ed")]
         words = [self.words.get(part) for part in parts]
-        if None in words or any(word and word.role == "neutral" for word in words):  # the rare case costs, not the usual one
+        if None in words or any(word and word.role in _LITTLE for word in words):  # the rare case costs, not the usual one
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
         return tuple(word for word in words if word is not None)
 

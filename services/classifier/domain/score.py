@@ -158,7 +158,7 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
     surrogate = sight.family in ("integer", "uuid") and (column.primary_key or bool(column.references))
     if surrogate:
         yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
-    if entry.group == "place" and not sight.tags & _COMPANIONS:
+    if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
     if column.evidence is None or not column.evidence.sampled:
         return

@@ -19,6 +19,8 @@ _LANGUAGES = ("en", "de", "fr", "es", "pt")
 _MUTE = ("c{}", "col{}", "col_{}", "column{}", "field_{}", "f{}", "attr_{}", "x{}", "var{}", "c_{:02}", "F{:03}")
 _VOWELS = re.compile("[aeiouAEIOU]")
 _SMALL, _LARGE = 12, 120  # rows that are looked at
+_CASES = ("as made",) * 8 + ("capitals", "padded")
+_TWO_FORMS = 0.1  # share of columns that are written in more than one form
 _TOLD = 0.6  # share of tables whose own name says what they are about
 _PLAIN = 0.85  # share of columns that hold something whose names say so, in tables where names say anything
 _SPEC = DataSource(name="training", tenant="pursight", database="db")
@@ -114,9 +116,11 @@ def _fields(book: Book, parts: list[tuple[str, float]], dice: random.Random) -> 
 
 
 def _values(field: Field, maker: Maker, rows: int, dice: random.Random) -> list[str | None]:
-    """Some columns have nulls, some a few values that do not belong there."""
-    values: list[str | None] = list(maker.column(field.recipe, rows))
-    nulls, odd = dice.choice((0.0,) * 5 + (0.1, 0.4, 0.8)), dice.choice((0.0,) * 6 + (0.03, 0.1))
+    """Some columns have nulls, some a few values that do not belong there, some are written in two forms, or in capitals."""
+    values: list[str | None] = [_written(value, case) for case in (dice.choice(_CASES),) for value in maker.column(field.recipe, rows)]
+    if dice.random() < _TWO_FORMS:
+        values = [dice.choice(pair) for pair in zip(values, maker.column(field.recipe, rows), strict=True)]
+    nulls, odd = dice.choice((0.0,) * 5 + (0.1, 0.4, 0.8)), dice.choice((0.0,) * 5 + (0.02, 0.05, 0.15))
     for place in range(1, rows):
         chance = dice.random()
         if chance < nulls:
@@ -124,6 +128,12 @@ def _values(field: Field, maker: Maker, rows: int, dice: random.Random) -> list[
         elif chance > 1 - odd:
             values[place] = dice.choice(("n/a", "-", "unknown", "?", "TBD", "x"))
     return values
+
+
+def _written(value: str, case: str) -> str:
+    if case == "capitals" and not any(sign.isdigit() for sign in value):  # of codes and tokens capitals would be others
+        return value.upper()
+    return f"{value} " if case == "padded" else value
 
 
 def _keys(field: Field) -> dict[str, bool]:
