@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import Edge, elsewhere, named_as, path_of
+from shared.cli.connect import Edge, did_you_mean, elsewhere, named_as, path_of
 from shared.cli.output import spoken, stderr
 from shared.cli.target import KNOWN, Target
 from shared.contracts.engines import ENGINES
@@ -36,9 +36,10 @@ def known(line: Edge, name: str, asked: Mapping[str, Any]) -> str:
     named = named_as(name)
     if registered(line, named) is None:
         folder = f"A folder is written file://{quote(str(Path(name).absolute()))}." if Path(name).is_dir() else ""
+        near = did_you_mean(name, (spoken(each["source"]) for each in line.get("/sources")["sources"]))
         raise UsageError(
             f"there is no source {spoken(named.key)}",
-            remedy=folder or f"See `pursight source list`. Write {KNOWN} for a new one.",
+            remedy=folder or near or f"See `pursight source list`. Write {KNOWN} for a new one.",
             code="unknown_source",
         )
     _again(line, named.key, asked=asked)

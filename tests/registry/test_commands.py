@@ -129,7 +129,7 @@ async def test_any_name_that_is_registered_can_be_shown_and_removed(
         before.setattr("shared.contracts.judging.source.PLAIN_NAME", re.compile(".*"))
         assert (await shell("add", put(tmp_path, GOOD.replace("crm", f"'{name}'")))).code == 0
     shown = await shell("show", name)
-    assert f"{name}, version 1" in shown.out
+    assert f"{name}: postgresql, version 1" in shown.out
     assert "db.example" in shown.out
     assert (await shell("remove", name, "--yes")).code == 0
     assert json.loads((await shell("list", "--json")).out)["sources"] == []

@@ -53,6 +53,14 @@ def test_figures_have_words_and_units(capsys: pytest.CaptureFixture[str]) -> Non
     assert "_" not in told
 
 
+def test_one_endpoint_is_not_told_to_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    """The engine is told, also the usual one; which of one endpoint is active is not."""
+    told = shown(capsys, {"name": "x"})
+    assert told.startswith("x: postgresql, version 1")
+    assert "active" not in told
+    assert "endpoint localhost:0" in told
+
+
 def test_a_folder_has_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     """So no port, endpoint, size, pool or TLS is told."""
     told = shown(capsys, {"name": "x", "engine": "folder", "host": "localhost", "port": 0, "path": "/p"}, database_bytes=0)

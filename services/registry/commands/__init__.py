@@ -13,7 +13,7 @@ import typer
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
 from services.registry.commands.showing import tell
-from shared.cli.connect import Edge, address, edge, named_as, path_of
+from shared.cli.connect import Edge, address, did_you_mean, edge, named_as, path_of
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, sure, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import published_schema
@@ -176,7 +176,10 @@ def _found(line: Edge, name: str) -> str:
     except UsageError as error:
         if error.code != "unknown_source":
             raise
-        alike = [each["source"] for each in line.get("/sources")["sources"] if spoken(each["source"]) == name]
+        known = [each["source"] for each in line.get("/sources")["sources"]]
+        alike = [key for key in known if spoken(key) == name]
+        if not alike and (near := did_you_mean(name, map(spoken, known))):
+            raise UsageError(error.what, remedy=near, code=error.code) from None
         if not alike:
             raise
         return path_of(SourceName.parse(alike[0]))
@@ -208,7 +211,7 @@ def edit(
 ) -> None:
     """Change a source: with --set, or in $EDITOR. Refused where somebody else changed it meanwhile."""
     with edge() as line:
-        now = line.get(path_of(named_as(name)))
+        now = line.get(_found(line, name))
         at = now["version"] if version is None else version
         given = with_fields(now["spec"], set_) if set_ else in_editor(now["spec"], name=spoken(now["source"]), version=at)
         if given is None:
@@ -252,7 +255,7 @@ def _from_file(which: str, json_output: bool) -> DataSource:
 
 def _from_registry(name: str) -> DataSource:
     with edge() as line:
-        return DataSource.model_validate(line.get(path_of(named_as(name)))["spec"])
+        return DataSource.model_validate(line.get(_found(line, name))["spec"])
 
 
 def _driver(engine: str) -> Answer:

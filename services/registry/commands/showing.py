@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.cli.output import plain, spoken, stdout, table
+from shared.contracts.source import DataSource
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _KINDS = ("B", "kB", "MB", "GB", "TB")
@@ -52,10 +53,13 @@ _ELSEWHERE = ("source", "sequence", "version", "endpoints", "advice", "diagnosis
 
 def tell(found: dict[str, Any], health: dict[str, Any] | None, ends: dict[str, Any] | None) -> None:
     """What is written, how it does, which of its endpoints is read, and how it changed."""
-    stdout.print(plain(f"{spoken(found['source'])}, version {found['version']}, changed {_moment(found['updated_at'])}"), style="bold")
+    engine = found["spec"].get("engine", DataSource.model_fields["engine"].default)
+    stdout.print(
+        plain(f"{spoken(found['source'])}: {engine}, version {found['version']}, changed {_moment(found['updated_at'])}"), style="bold"
+    )
     for note in found["notes"]:
         stdout.print(plain(f"  note: {note}"))
-    served = found["spec"].get("engine") != "folder"  # there nobody answers, and nothing is signed in to
+    served = engine != "folder"  # there nobody answers, and nothing is signed in to
     off = () if served else ("host", "port")
     table("\nWhat is written", ("field", "value"), _flat({name: value for name, value in found["spec"].items() if name not in off}))
     if health is None:
@@ -69,7 +73,8 @@ def tell(found: dict[str, Any], health: dict[str, Any] | None, ends: dict[str, A
         for advice in health["advice"]:
             stdout.print(plain(f"  {advice}"), style="yellow")
     if ends and served:
-        told = {name: value for name, value in ends.items() if name not in _ELSEWHERE}
+        alone = len(ends.get("endpoints", ())) < 2  # then there is nothing to choose from
+        told = {name: value for name, value in ends.items() if name not in (*_ELSEWHERE, *(("active", "state", "says") if alone else ()))}
         table("\nWhere it is read", ("", ""), _in_words(told))
         for end in (each for each in ends.get("endpoints", ()) if not str(each.get("endpoint", "")).startswith(":")):
             stdout.print(plain("  " + ", ".join(f"{name} {value}" for name, value in _in_words(end))))

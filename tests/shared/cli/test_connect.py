@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.cli import trace
-from shared.cli.connect import Edge, edge, named_as
+from shared.cli.connect import Edge, did_you_mean, edge, named_as
 from shared.errors import Failed, UsageError
 from shared.local.ports import free_ports
 from shared.local.state import Home, Part, Pid, State
@@ -73,3 +73,17 @@ def test_what_cannot_be_a_name_is_wrong_use_before_anybody_is_asked(asked: Calla
         asked()
     assert words in caught.value.line()
     assert "`pursight s" in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        pytest.param("shop", "Did you mean shop-5432 or shop-eu?", id="the beginning"),
+        pytest.param("ordres", "Did you mean orders?", id="mistyped"),
+        pytest.param("zzz", "", id="nothing like it"),
+        pytest.param("", "", id="nothing"),
+    ],
+)
+def test_a_name_that_is_not_known_is_told_what_looks_like_it(typed: str, offered: str) -> None:
+    """A source that was made from a URL has its port behind its name."""
+    assert did_you_mean(typed, ["orders", "shop-5432", "shop-eu"]) == offered
