@@ -46,7 +46,7 @@ MANNERS = {
     "aggressive": Manner(begins=4, highest=5, active=32, slower=10.0, lag_seconds=60.0, wait_seconds=10.0, quiet=1),
 }
 _LARGE_CONNECTIONS = 200  # a server that allows fewer is taken as so much smaller: no other figure of its size is told everywhere
-_LEAST_ACTIVE = 2.0
+_LEAST_ACTIVE = 3.0  # one more than lines of ours that a server may count among the others
 _SLOW_FLOOR = 0.01  # seconds: a statement that takes less is no sign of anything
 _SLOW_LOOKS = 2  # one alone may have met a moment
 _LEAST_EASE = 0.25
@@ -96,8 +96,8 @@ class Pace:
 def begun(manner: str, connections: int = 0) -> Pace:
     """A manner that is not known is taken as balanced. `connections`: so many the server allows; 0 where it does not tell.
 
-    >>> [begun("balanced", connections).manner.active for connections in (0, 20, 100, 1_000)]
-    [6, 2.0, 3.0, 6]
+    >>> [begun("balanced", connections).manner.active for connections in (0, 20, 150, 1_000)]
+    [6, 3.0, 4.5, 6]
     """
     found = MANNERS.get(manner, MANNERS["balanced"])
     share = connections / _LARGE_CONNECTIONS if connections else 1.0
