@@ -135,7 +135,7 @@ def _stays(error: Failed, source: str) -> Failed:
         remedy = "The scan goes on after `pursight up` (after `pursight reset` it does not)."
         return Failed(error.what, remedy=remedy, code=error.code)
     hint = f"It stays registered: `pursight scan {spoken(source)}` tries again, `pursight source remove {spoken(source)}` forgets it."
-    remedy = error.remedy if error.code == "stuck" else f"{error.remedy} {hint}".strip()
+    remedy = error.remedy if error.code in ("stuck", "source_removed") else f"{error.remedy} {hint}".strip()
     return Failed(error.what, why=error.why, remedy=remedy, code=error.code)
 
 

@@ -36,7 +36,8 @@ def up(
     with interrupted_by_sigterm():
         running = stack.up(say_step, new_ports=new_ports)
     found = _settled(stack)
-    _show_status(stack, found, json=json, first="Up." if running.started else "Already up.")
+    kept = "Already up" + (", on the ports that it has: `pursight down` comes before others." if new_ports else ".")
+    _show_status(stack, found, json=json, first="Up." if running.started else kept)
     if away := ", ".join(f"{part.name} {part.problem}" for part in found.parts if not part.ready):
         raise Failed(
             "the stack is up, and not all of it is ready",

@@ -9,6 +9,7 @@ import pytest
 
 from shared.cli import scan
 from shared.cli.target import Target
+from shared.errors import Failed
 from shared.local.stack import Running
 
 
@@ -60,3 +61,10 @@ def test_scans_that_overlap_are_one_to_who_asks() -> None:
         {"changed": 2, "removed": 0, "tables": 9}, [first, told(None, 3, None)], [{"changed": 5}, {"changed": 3}]
     )
     assert together == {"changed": 10, "removed": 1, "tables": 9}
+
+
+@pytest.mark.parametrize(("code", "stays"), [("wrong_password", True), ("stuck", False), ("source_removed", False), ("stopped", False)])
+def test_only_what_can_be_scanned_again_is_said_to_stay_registered(code: str, stays: bool) -> None:
+    """A source that somebody removed meanwhile is not."""
+    told = scan._stays(Failed("it failed", remedy="Mend it.", code=code), "default/crm")
+    assert ("It stays registered" in told.line()) is stays

@@ -49,6 +49,7 @@ def test_a_day_with_the_stack(light_stack: Stack) -> None:
     assert "pages" in out
     assert "code=" not in out, "a link that signs in is in a pipe, which may be a log"
     assert run("up")[2].splitlines()[-1] == "Already up."
+    assert "on the ports that it has" in run("up", "--new-ports")[2].splitlines()[-1]
 
     code, out, _ = run("status", "--json")
     found = json.loads(out)
