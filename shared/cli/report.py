@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from rich.text import Text
@@ -121,12 +122,16 @@ def _listed(counts: Counter[str]) -> str:
     return named + (f", {len(counts) - CLASSES:,} more" if len(counts) > CLASSES else "")
 
 
-def _riskiest(found: Found) -> None:
+def _ranked(violations: list[Found]) -> list[tuple[str, Counter[str]]]:
+    """Assets with how many violations they have of each severity, the worst first."""
     by_asset: dict[str, Counter[str]] = {}
-    for violation in found["violations"]:
+    for violation in violations:
         by_asset.setdefault(violation["asset"], Counter())[violation["severity"]] += 1
-    ranked = sorted(by_asset.items(), key=lambda item: ([-item[1][severity] for severity in SEVERITIES], item[0]))[:TABLES]
-    if ranked:
+    return sorted(by_asset.items(), key=lambda item: ([-item[1][severity] for severity in SEVERITIES], item[0]))
+
+
+def _riskiest(found: Found) -> None:
+    if ranked := _ranked(found["violations"])[:TABLES]:
         rows = ((_short(key), *(_colored(each, held[each]) for each in SEVERITIES)) for key, held in ranked)
         table("\nRiskiest tables, by violations", ("table", *SEVERITIES), rows)
 
@@ -145,7 +150,8 @@ def _controls(violations: list[Found]) -> None:
         table("\nControls that do not hold, worst first", ("severity", "control", "tables", "what is asked, and where it fails"), rows)
     if len(order) > CONTROLS:
         rest = sum(len(held) for _, held in order[CONTROLS:])
-        stdout.print(f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}: see the pages.", style="dim")
+        more = f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}: see the pages."
+        stdout.print(more, style="dim", highlight=False)
 
 
 def _places(held: list[Found]) -> str:
@@ -181,6 +187,8 @@ def _further(found: Found, pages: str) -> None:
         stdout.print(f"Tags   {_many(len(keys), 'key')} on {_many(len(targets), 'target')}", highlight=False)
     if stages:
         stdout.print(plain(f"Time   {stages} s"), soft_wrap=True)
+    if ranked := _ranked(found["violations"]):
+        stdout.print(plain(f"Why    pursight show {quote(spoken(ranked[0][0]))}"), soft_wrap=True)
     if found["trace_id"]:
         stdout.print(plain(f"Trace  pursight trace {found['trace_id']}"), soft_wrap=True)
     stdout.print(plain(f"Pages  {pages}"), soft_wrap=True)

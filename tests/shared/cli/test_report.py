@@ -43,6 +43,7 @@ def test_one_control_over_many_tables_is_one_entry(capsys: pytest.CaptureFixture
     assert "and 17 more" in " ".join(shown.split())
     assert "public.card (pan, pin)" in shown
     assert shown.index("pci-dss:3.5.1") < shown.index("gdpr:9")
+    assert "Why    pursight show demo/shop.public.card\n" in shown
 
 
 def test_the_report_of_a_large_scan_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
