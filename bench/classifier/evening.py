@@ -16,11 +16,11 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from services.classifier.app import load_ruleset
 from services.classifier.domain.model import Model, Numbers
 from services.classifier.domain.second import Open, standing
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import load_ruleset
 from services.classifier.training import fit, tables, values
 
 TEMPERATURES = np.geomspace(0.7, 5.0, 40)

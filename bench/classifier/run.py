@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bench.bars import say
 from bench.quality.gold import gold, tables
-from services.classifier.app import load_model, load_ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import load_model, load_ruleset
 from services.classifier.training.tables import examples
 from shared.contracts.asset import SchemaDiscovered
 

@@ -20,11 +20,11 @@ from bench.quality.beside import DATAHUB, DATAPROFILER, LABELS, answers_of
 from bench.quality.figures import Answer, Figures, figures
 from bench.quality.gold import Gold, gold, tables
 from bench.venvs import python_of
-from services.classifier.app import load_descriptions, load_model, load_ruleset
 from services.classifier.domain.meaning import Near
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
 from services.classifier.gateway import sentences
+from services.classifier.gateway.packs import load_descriptions, load_model, load_ruleset
 from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict
 
 HERE = Path(__file__).parent  # no rules of one's own

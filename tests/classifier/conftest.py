@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from services.classifier import app
-from services.classifier.app import load_model, load_ruleset
 from services.classifier.domain.model import Model
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import load_model, load_ruleset
 from shared.bus.migrations import FOLDER as BUS_MIGRATIONS
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool

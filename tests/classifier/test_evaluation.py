@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import yaml
 
-from services.classifier.app import load_ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import load_ruleset
 from shared.contracts.asset import Column, ColumnVerdict, SchemaDiscovered
 from shared.evidence.count import count_column
 from tests.classifier.tables import table

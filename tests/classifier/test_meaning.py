@@ -9,11 +9,12 @@ from zlib import crc32
 import asyncpg
 import pytest
 
-from services.classifier.app import ClassifierSettings, load_descriptions, third_of
+from services.classifier.app import ClassifierSettings, third_of
 from services.classifier.domain.meaning import Near, text_of
 from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import load_descriptions
 from services.classifier.gateway.sentences import MODEL, Sentences, missing
 from services.classifier.handlers import Third
 from services.classifier.store.meanings import meanings_of

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from services.classifier.app import FOLDER, MODEL, Reload, load_model, load_ruleset, read_model
+from services.classifier.app import Reload
 from services.classifier.commands import models
 from services.classifier.domain.model import Model, Table
 from services.classifier.domain.rulefile import RuleFile
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import FOLDER, MODEL, load_model, load_ruleset, read_model
 from services.classifier.settings import ClassifierSettings
 from services.classifier.training import fit
 from services.classifier.training.tables import examples

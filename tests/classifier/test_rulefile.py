@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.classifier.app import load_ruleset, read_rules
 from services.classifier.commands.rules import app, rules_of
 from services.classifier.domain.rulefile import RuleFile, changes, failures, pattern_failures
 from services.classifier.domain.suggesting import suggestions
 from services.classifier.domain.tables import Judge
 from services.classifier.domain.verdict import Thresholds
+from services.classifier.gateway.packs import load_ruleset, read_rules
 from shared.errors import UsageError
 from tests.classifier.house import House
 from tests.classifier.tables import column, seen, table

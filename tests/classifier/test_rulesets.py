@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.classifier.app import load_ruleset
 from services.classifier.domain.lexicon import Lexicon
 from services.classifier.domain.rulesets import Ruleset
+from services.classifier.gateway.packs import FOLDER, load_ruleset
 from shared.errors import UsageError
 from shared.evidence.detectors import DETECTORS
 
@@ -48,7 +48,7 @@ def test_classes_have_names_elsewhere(ruleset: Ruleset) -> None:
 
 def test_a_changed_pack_has_another_digest(ruleset: Ruleset, tmp_path: Path) -> None:
     """Version and digest follow the rules; a pack of one's own replaces ours."""
-    shipped = Path(load_ruleset.__code__.co_filename).parent / "domain" / "packs" / "detectors.yaml"
+    shipped = FOLDER / "detectors.yaml"
     (tmp_path / "detectors.yaml").write_text(shipped.read_text().replace("strength: certain", "strength: medium"))
     other = load_ruleset(tmp_path)
     assert other.digest != ruleset.digest

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.classifier.app import FOLDER, MODEL, load_model
 from services.classifier.commands.stored import all_tables, in_force, open_store
 from services.classifier.gateway import sentences
+from services.classifier.gateway.packs import FOLDER, MODEL, load_model
 from services.classifier.settings import ClassifierSettings
 from shared.cli.output import as_json, plain, stdout, table
 from shared.contracts.asset import SchemaDiscovered

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from services.classifier.app import RULES
 from services.classifier.commands.stored import all_tables, in_force, open_store
 from services.classifier.domain.rulefile import Change, RuleFile, changes, failures, pattern_failures
 from services.classifier.domain.suggesting import NAME, Suggestion, suggestions
 from services.classifier.domain.tables import Judge
+from services.classifier.gateway.packs import RULES
 from services.classifier.settings import ClassifierSettings
 from shared.cli.files import read_file
 from shared.cli.output import as_json, plain, spoken, stdout, table

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.classifier.app import judge_of, load_ruleset
 from services.classifier.domain.rulefile import RuleFile
 from services.classifier.domain.tables import Judge
+from services.classifier.gateway.packs import judge_of, load_ruleset
 from services.classifier.settings import ClassifierSettings
 from services.classifier.store import SERVICE, Store
 from shared.cli.parts import database_url
@@ -20,7 +20,7 @@ CHUNK = 500
 def in_force(over: RuleFile | None = None) -> Judge:
     """The judge that these settings give, with the rules of a file over the others."""
     settings = ClassifierSettings()
-    return judge_of(load_ruleset(settings.rules_folder, over=over), settings)
+    return judge_of(load_ruleset(settings.rules_folder, over=over), settings.rules_folder, settings.limits)
 
 
 @asynccontextmanager
