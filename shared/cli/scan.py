@@ -212,10 +212,10 @@ def _counted_together(manifest: dict[str, Any], earlier: Sequence[dict[str, Any]
 
 
 def _discovery_is_at_it(line: Edge, now: dict[str, Any]) -> bool:
-    """A long look at a large or slow database is quiet, and not stuck."""
-    if not now["stuck"] or "discovery" not in [each["service"] for each in now["waiting"]]:
+    """A long look at a large or slow database is quiet, and not stuck, as long as nobody behind it has something to do."""
+    if not now["stuck"] or any(each["service"] != "discovery" for each in now["waiting"]):
         return False
-    scans = line.get("/scan-jobs", source=now["source"], limit=1)["scans"]
+    scans = [_job(line, now["scan_id"])] if now["scan_id"] else line.get("/scan-jobs", source=now["source"], limit=1)["scans"]
     return bool(scans) and scans[0]["state"] in ("waiting", "running")
 
 

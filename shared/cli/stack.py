@@ -50,7 +50,10 @@ def up(
 @app.command()
 def down() -> None:
     """Stop everything cleanly. Data and ports are kept."""
-    say("Stopped." if Stack().down() else "Nothing was running.")
+    stack = Stack()
+    if sys.stderr.isatty() and stack.home.supervisors():
+        say("Stopping …")  # servers write down what they have, which can take a while
+    say("Stopped." if stack.down() else "Nothing was running.")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.cli import scan
+from shared.cli.connect import Edge
 from shared.cli.target import Target
 from shared.errors import Failed
 from shared.local.stack import Running
@@ -68,3 +69,29 @@ def test_only_what_can_be_scanned_again_is_said_to_stay_registered(code: str, st
     """A source that somebody removed meanwhile is not."""
     told = scan._stays(Failed("it failed", remedy="Mend it.", code=code), "default/crm")
     assert ("It stays registered" in told.line()) is stays
+
+
+class Answers(Edge):
+    """A line on which everything is answered by one document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.document | {"scans": [self.document]}
+
+
+@pytest.mark.parametrize(
+    ("services", "state", "at_it"),
+    [
+        pytest.param(["discovery"], "running", True, id="nothing was said yet"),
+        pytest.param([], "running", True, id="in the middle: all that was said has come through"),
+        pytest.param(["tagger"], "running", False, id="somebody else does not move"),
+        pytest.param([], "completed", False, id="it is over"),
+    ],
+)
+@pytest.mark.parametrize("scan_id", ["", "s1"])
+def test_a_long_look_is_not_stuck(services: list[str], state: str, at_it: bool, scan_id: str) -> None:
+    """A large table may take longer than anything behind it."""
+    now = {"source": "default/crm", "scan_id": scan_id, "stuck": True, "waiting": [{"service": each} for each in services]}
+    assert scan._discovery_is_at_it(Answers({"state": state}), now) is at_it
