@@ -14,7 +14,7 @@ from tests.classifier.house import PEOPLE, House
 from tests.classifier.tables import table
 
 TOKEN = "a-token-for-tests"
-DOUBTFUL = table("kunden_neu", ["username_qux_foo_bazz"])
+DOUBTFUL = table("kunden_neu", ["username_qux_foo_bazz_zot_plugh"])
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_what_is_uncertain_waits_for_a_person(client: httpx.AsyncClient, h
 async def test_a_review_is_said_as_an_event(client: httpx.AsyncClient, house: House) -> None:
     """What is accepted travels on its topic, with the name of who signed in."""
     await house.discover(DOUBTFUL)
-    body = {"asset": DOUBTFUL.asset, "column": "username_qux_foo_bazz", "decision": "relabel", "class_name": "email"}
+    body = {"asset": DOUBTFUL.asset, "column": "username_qux_foo_bazz_zot_plugh", "decision": "relabel", "class_name": "email"}
     answer = await client.post("/reviews", json=body)
     assert answer.status_code == 202
     (said,) = await house.said("classification.reviewed")
@@ -74,7 +74,7 @@ async def test_a_review_that_cannot_be_taken_is_answered(
 ) -> None:
     """Each with its status and a problem document; nothing is said on the topic."""
     await house.discover(DOUBTFUL)
-    body = {"asset": DOUBTFUL.asset, "column": "username_qux_foo_bazz", "decision": "relabel", "class_name": "email"}
+    body = {"asset": DOUBTFUL.asset, "column": "username_qux_foo_bazz_zot_plugh", "decision": "relabel", "class_name": "email"}
     answer = await client.post("/reviews", json=body | change)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"

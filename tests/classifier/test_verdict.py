@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.classifier.domain.evidence import growth, lower_bound
 from services.classifier.domain.tables import Judge
+from services.classifier.domain.verdict import UNTOLD
 from shared.contracts.asset import Column, ColumnEvidence, ColumnVerdict
 from tests.classifier.tables import column, seen, table
 
@@ -75,6 +76,12 @@ def test_remarks_beside_a_person_may_be_about_one(judge: Judge) -> None:
     """Beside a column that names a person they are free text; those on things are nothing."""
     assert one(judge, "remarks", name="zeilen").class_name == "none"
     assert judged(judge, "remarks", "guest_id:bigint", name="zeilen")[0].class_name == "free_text"
+
+
+def test_where_nothing_is_said_nothing_is_sure(judge: Judge) -> None:
+    """A column may hold something though no rule and no value tells so."""
+    assert (one(judge, "zzyx").class_name, one(judge, "zzyx").confidence) == ("none", UNTOLD)
+    assert one(judge, "status").confidence == UNTOLD
 
 
 def test_where_things_go_and_where_they_come_from(judge: Judge) -> None:

@@ -16,7 +16,7 @@ from services.classifier.domain.verdict import Thresholds, organisation_class
 from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict, Reason
 
 _HEARD = 0.2  # share of values from which a detector counts
-_TEMPERATURE = {"backed": 1.4, "bare": 1.7, "against": 2.9, "nothing": 1.6}  # bench/classifier/evening.py
+_TEMPERATURE = {"backed": 1.4, "bare": 1.7, "against": 2.9, "nothing": 2.0}  # bench/classifier/README.md
 FEWEST = 3  # values that must have been looked at
 _LIKELY, _ORGANISATION = 0.3, "organisation"
 _SECOND = 0.05  # what is less probable is not told

@@ -19,7 +19,7 @@ from services.classifier.domain.rulesets import Ruleset
 from services.classifier.domain.score import NOTHING, TELLING, Candidate, Sight, Sign, candidates, named
 from services.classifier.domain.second import OPEN, Bounds, Open, evened, is_open, judged_again, table_of
 from services.classifier.domain.taxonomy import Combination
-from services.classifier.domain.verdict import Thresholds, decide, doubted
+from services.classifier.domain.verdict import UNTOLD, Thresholds, decide, doubted
 from shared.contracts.asset import UNCLASSIFIED, Column, ColumnEvidence, ColumnVerdict, Identifying, Reason, SchemaDiscovered
 from shared.contracts.names import encode
 
@@ -190,7 +190,8 @@ class Judge:
         evidence = column.evidence
         told = evidence is not None and (reading.mute or self._tells(evidence, reading.unknown))
         if reading.silent and not told and not column.comment and promise is None and family not in TELLING:
-            return ColumnVerdict(name=column.name, type=column.type), None, ()  # by far the most frequent case, so it is the first
+            bare = ColumnVerdict(name=column.name, type=column.type, confidence=UNTOLD)
+            return bare, None, ()  # by far the most frequent case, so it is the first
         sight = self._sight(column, reading, family, context.around(groups) | reading.tags)
         taxonomy = self.ruleset.taxonomy
         said = self._promised(promise, sight) if promise else NOTHING

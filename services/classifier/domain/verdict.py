@@ -14,6 +14,7 @@ from shared.contracts.asset import UNCLASSIFIED, Column, ColumnVerdict, Reason
 State = Literal["classified", "unclassified", "abstained", "confirmed", "rejected", "inherited"]
 _TIE = 0.4  # log odds; closer than this, two classes of different categories tie
 _WORTH_NAMING = 0.2
+UNTOLD = 0.04  # how likely a column holds something though nothing tells so: on schemas that the rules were not made for, one in 25 does
 _STAYS_PERSONAL = frozenset({"email", "full_name"})  # a supplier's e-mail is mostly a person's
 _MOST_ALSO = 5
 
@@ -108,7 +109,7 @@ def _withheld(column: Column, state: State, best: Candidate, chosen: str, inside
         class_name=UNCLASSIFIED,
         category="",
         sensitivity="internal",
-        confidence=best.confidence if worth else 0.0,
+        confidence=best.confidence if worth else UNTOLD,
         tier="rules" if worth else "none",
         state=state,
         reasons=best.reasons() if worth else (),
@@ -128,7 +129,7 @@ def _nothing(column: Column, inside: tuple[str, ...], taxonomy: Taxonomy) -> Col
         class_name=UNCLASSIFIED,
         category="",
         sensitivity="internal",
-        confidence=0.0,
+        confidence=UNTOLD,
         tier="rules" if inside else "none",
         state="abstained" if grave else "unclassified",
         reasons=told,
