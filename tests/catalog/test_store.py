@@ -215,6 +215,7 @@ async def test_progress_since_a_moment_ignores_earlier_scans(pool: asyncpg.Pool)
         pytest.param(Wanted(text="' | :* & !"), set(), id="signs alone find nothing"),
         pytest.param(Wanted(class_name="email", source=SOURCE), {"customers", "orders"}, id="by filters"),
         pytest.param(Wanted(framework="GDPR"), {"customers", "orders"}, id="by failing framework"),
+        pytest.param(Wanted(framework="gdpr"), {"customers", "orders"}, id="as people type it"),
         pytest.param(Wanted(framework="HIPAA"), set(), id="no such failure"),
         pytest.param(Wanted(review=True), set(), id="nothing to review"),
     ],
