@@ -24,7 +24,8 @@ hit AS MATERIALIZED (
       AND ($2 = '' OR a.asset IN (
           SELECT asset FROM asset WHERE words @@ $2::tsquery UNION SELECT asset FROM verdict WHERE words @@ $2::tsquery))
       AND NOT EXISTS (SELECT FROM wanted WHERE NOT (a.words @@ word OR coalesce(v.words @@ word, false)))
-      AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR lower($4) = ANY (lower(j.frameworks::text)::text[])) AND {in_scope("a.source", "$5")}
+      AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR lower($4) = ANY (lower(j.frameworks::text)::text[]))
+      AND {in_scope("a.source", "$5")}
       AND ($6 = '' OR v.sensitivity = $6) AND (NOT $7 OR v.review_count > 0)
 ), page AS (
     SELECT * FROM hit ORDER BY risk DESC NULLS LAST, asset LIMIT $8 OFFSET $9
