@@ -90,6 +90,7 @@ def test_a_pack_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, file: s
         pytest.param("strt", set(), id="start or street: nothing"),
         pytest.param("APPLCNT", {"individual", "person"}, id="the vowels left out, behind a first one"),
         pytest.param("ofcr", {"individual", "person"}, id="a doubled letter once"),
+        pytest.param("BNK_ACCT_NBR", {"bank", "account", "number"}, id="short forms"),
         pytest.param("KREDITKART", {"credit", "card"}, id="cut off"),
         pytest.param("tracki", set(), id="cut off within a word nobody knows"),
         pytest.param("dtmBirth", {"birth"}, id="behind the type of a variable"),

@@ -226,7 +226,7 @@ def _bones(words: Mapping[str, Word]) -> dict[str, str]:
             known = found.setdefault(bones, text)
             if known and words[known] != word:
                 found[bones] = ""
-    return {bones: text for bones, text in found.items() if text and bones not in words}
+    return {bones: text for bones, text in found.items() if text and words.get(bones, words[text]) == words[text]}
 
 
 def _cut(words: Mapping[str, Word]) -> dict[str, str]:
