@@ -19,7 +19,7 @@ from services.classifier.domain.verdict import Thresholds
 from services.classifier.gateway.packs import FOLDER, MODEL, load_model, load_ruleset, read_model
 from services.classifier.settings import ClassifierSettings
 from services.classifier.training import fit
-from services.classifier.training.tables import examples
+from services.classifier.training.tables import examples, written
 from shared.contracts.asset import Column, SchemaDiscovered
 from shared.errors import UsageError
 from shared.evidence.count import count_column
@@ -192,3 +192,11 @@ async def test_rules_and_models_are_taken_up_without_a_restart(house: House, tmp
     (tmp_path / MODEL).write_bytes(b"no model")
     await reload()
     assert house.classifier.judge is after
+
+
+@pytest.mark.parametrize(
+    ("value", "case", "found"), [("Ada Byron", "capitals", "ADA BYRON"), ("x9", "capitals", "x9"), ("x9", "padded", "x9 ")]
+)
+def test_values_to_learn_from_are_written_as_people_do(value: str, case: str, found: str) -> None:
+    """Words may be in capitals, but codes stay what they are."""
+    assert written(value, case) == found

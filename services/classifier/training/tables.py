@@ -117,7 +117,7 @@ def _fields(book: Book, parts: list[tuple[str, float]], dice: random.Random) -> 
 
 def _values(field: Field, maker: Maker, rows: int, dice: random.Random) -> list[str | None]:
     """Some columns have nulls, some a few values that do not belong there, some are written in two forms, or in capitals."""
-    values: list[str | None] = [_written(value, case) for case in (dice.choice(_CASES),) for value in maker.column(field.recipe, rows)]
+    values: list[str | None] = [written(value, case) for case in (dice.choice(_CASES),) for value in maker.column(field.recipe, rows)]
     if dice.random() < _TWO_FORMS:
         values = [dice.choice(pair) for pair in zip(values, maker.column(field.recipe, rows), strict=True)]
     nulls, odd = dice.choice((0.0,) * 5 + (0.1, 0.4, 0.8)), dice.choice((0.0,) * 5 + (0.02, 0.05, 0.15))
@@ -130,8 +130,9 @@ def _values(field: Field, maker: Maker, rows: int, dice: random.Random) -> list[
     return values
 
 
-def _written(value: str, case: str) -> str:
-    if case == "capitals" and not any(sign.isdigit() for sign in value):  # of codes and tokens capitals would be others
+def written(value: str, case: str) -> str:
+    """`value` in this case; of codes and tokens capitals would be others."""
+    if case == "capitals" and not any(sign.isdigit() for sign in value):
         return value.upper()
     return f"{value} " if case == "padded" else value
 
