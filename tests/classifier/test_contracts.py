@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.classifier import handlers
-from services.classifier.domain.promised import Contracts, Promises, told_by
+from services.classifier.domain.promised import Contracts, Promise, Promises, Told, told_by
 from services.classifier.domain.tables import Judge
 from shared.contracts.asset import ColumnEvidence, ColumnVerdict, SchemaDiscovered
 from shared.contracts.rules import ContractPublished
@@ -121,6 +121,13 @@ async def test_a_batch_reads_what_is_about_its_tables_and_no_more(house: House) 
         found = await unit.contracts([table("gadgets", ["wobble"]), table("widgets", ["wobble"])])
     assert [told.contract for several in found._told.values() for told in several] == ["acme/gadgets"]
     assert found.of(table("gadgets", ["wobble"]))["wobble"].prose == "\0odd"
+
+
+@pytest.mark.parametrize("odd", [{"description": 42}, {"tags": [1]}, {"tags": "pii"}, {"classification": ["pii"]}])
+def test_what_an_earlier_version_kept_as_it_was_written_says_nothing_odd(odd: dict[str, Any]) -> None:
+    """Objects that a migration took out of whole contracts may hold anything; only texts are read."""
+    kept = Told("acme/gadgets", frozenset({"source crm"}), "gadgets", [{"name": "wobble", "businessName": "x", **odd}])
+    assert Contracts([kept]).of(table("gadgets", ["wobble"]))["wobble"] == Promise("acme/gadgets", (), "x")
 
 
 async def test_a_contract_is_heard_and_taken_back(house: House) -> None:

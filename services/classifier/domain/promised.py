@@ -109,7 +109,7 @@ def tables_of(objects: Iterable[str]) -> set[str]:
 def _promises(told: Told) -> dict[str, Promise]:
     """By the name of the column in one case; the first property of a name is the one that counts."""
     found: dict[str, Promise] = {}
-    for column in told.properties:
+    for column in map(_reduced, told.properties):  # what was kept before objects were is as it was written
         promise = _promise(told.contract, column)
         for name in names_of(column):
             found.setdefault(name, promise)
