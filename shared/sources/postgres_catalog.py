@@ -115,13 +115,13 @@ cross join lateral (
   from pg_constraint where conrelid = c.oid and contype in ('p', 'u', 'f', 'c', 'x')) k
 where c.oid = any($1::oid[])"""
 
-# A type with its modifier is one number: few of them stand beside many columns. Of an array counts what it is made of.
+# A type with its modifier is one number: few of them stand beside many columns. Of an array counts what it is made of, of a domain too.
 _TYPES = """
 select asked, format_type(t.oid, (asked << 32 >> 32)::int4), coalesce(e.typcategory, t.typcategory)::text,
-  coalesce(b.typname, e.typname, t.typname)::text, e.oid is not null
+  coalesce(e.typname, b.typname, t.typname)::text, e.oid is not null
 from unnest($1::int8[]) asked join pg_type t on t.oid = ((asked >> 32) & 4294967295)::oid
   left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
-  left join pg_type e on t.typelem <> 0 and t.typlen = -1 and e.oid = t.typelem"""
+  left join pg_type e on t.typlen = -1 and e.oid = nullif(coalesce(b.typelem, t.typelem), 0)"""
 
 
 class _Type(NamedTuple):

@@ -21,7 +21,7 @@ _TIMES = {f"{kind} {zone} time zone" for kind in ("time", "timestamp") for zone 
 _NUMBERS = {"bigint", "double precision", "integer", "money", "real", "smallint"}
 _FIXED = _TIMES | _NUMBERS | {"boolean", "cidr", "date", "inet", "interval", "macaddr", "macaddr8", "uuid"}
 # The values of those are small, whatever they are, and never hold the separator.
-_CUT = frozenset({"text", "character varying", "character"})  # of which the server unpacks no more than what it is asked for
+_CUT = frozenset({"text", "character varying"})  # of which the server unpacks no more than what it is asked for
 _SMALL_PAGES = 16
 _BLOCKS = 64
 _STATEMENT_COLUMNS, _STATEMENT_TABLES = 480, 16
