@@ -29,7 +29,7 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
     rows = (
         (
             plain(spoken(each["asset"])),
-            _colored(each["sensitivity"]),
+            colored(each["sensitivity"]),
             each["risk"] if each["risk"] is not None else "",
             each["failing"] or "–",
             _few(_matching(each["columns"], words, filters.get("class") or "")),
@@ -63,7 +63,7 @@ def _few(columns: Sequence[Found]) -> str:
 def show(name: str, *, json_output: bool) -> None:
     """One table: each column with its class and why, what it violates and what helps, its tags. Raises UsageError where it is not one."""
     with edge() as line:
-        found = line.get(f"/assets/{quote(_key(line, name), safe='')}")
+        found = line.get(f"/assets/{quote(key_of(line, name), safe='')}")
     if json_output:
         return as_json(found)
     rows = f", {found['rows_estimated']:,} rows" if found["rows_estimated"] is not None else ""
@@ -88,7 +88,7 @@ def _column(column: Found) -> tuple[Any, ...]:
     if column["class"] == "none":
         return column["name"], column["type"], _state(column) or "–", "", "", _reasons(column)
     named = " ".join((column["class"], _state(column))).strip()
-    return column["name"], column["type"], named, _colored(column["sensitivity"]), f"{column['confidence']:.0%}", _reasons(column)
+    return column["name"], column["type"], named, colored(column["sensitivity"]), f"{column['confidence']:.0%}", _reasons(column)
 
 
 def _state(column: Found) -> str:
@@ -106,13 +106,13 @@ def _violations(violations: Sequence[Found], controls: dict[str, Found]) -> None
             waived = " (waived)" if each["state"] == "waived" else ""
             remedy = controls.get(each["control"], {}).get("remedy", "")
             told = [plain(each["title"] + waived), plain(each["message"]), *([Text(remedy, style="dim")] if remedy else ())]
-            yield _colored(each["severity"]), each["control"], Text("\n").join(told)
+            yield colored(each["severity"]), each["control"], Text("\n").join(told)
 
     if violations:
         table("\nWhat it violates", ("severity", "control", "what is asked, where it fails, what helps"), rows())
 
 
-def _key(line: Edge, name: str) -> str:
+def key_of(line: Edge, name: str) -> str:
     """The asset that a person calls SOURCE/DATABASE.SCHEMA.TABLE, or by the end of that. Raises UsageError where none is, or several."""
     source, slash, rest = name.partition("/")
     alike = _alike(line, name, q=name.rpartition("/")[2].rpartition(".")[2]) if name.strip() else []
@@ -139,5 +139,5 @@ def _ends(whole: str, end: str) -> bool:
     return whole.endswith(end) and whole.removesuffix(end)[-1:] in ("", ".", "/")
 
 
-def _colored(word: str) -> Text:
+def colored(word: str) -> Text:
     return Text(word or "", style=COLORS.get(word, ""))
