@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from services.classifier.domain.reviews import DECISIONS
@@ -21,7 +22,7 @@ from shared.contracts.asset import ClassificationReviewed
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
 from shared.web.auth import actor_of
-from shared.web.body import body_of
+from shared.web.body import body_of, is_form
 from shared.web.guard import check, narrowed
 from shared.web.problems import problem
 
@@ -102,7 +103,11 @@ class Reviews:
             else:
                 unit.bus.ask(wanted, key=wanted.asset, cause=cause, seal=partial(self._proofs.seal, request.scope["actor"]))
         if refusal:
-            return problem(refusal[0], "review_refused", refusal[1], "See GET /reviews and GET /rulesets.")
+            return problem(
+                refusal[0], "review_refused", refusal[1], "`pursight review list` shows columns, `pursight review classes` the classes."
+            )
+        if is_form(request):  # back to the page that it came from
+            return RedirectResponse(f"/assets/{quote(wanted.asset, safe='/')}?reviewed={quote(wanted.column, safe='')}#columns", 303)
         return JSONResponse({"accepted": f"{wanted.asset}#{wanted.column}", "trace_id": cause.trace_id}, status_code=202)
 
     async def _refusal(self, unit: Any, wanted: ClassificationReviewed) -> tuple[int, str] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
 from shared.errors import UsageError
 
 KIB = 1024
+FORM, MOST_FIELDS = "application/x-www-form-urlencoded", 100
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -23,14 +25,21 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def is_form(request: Request) -> bool:
+    """Was a form of a page sent off?"""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+
+
 async def body_of(request: Request, *, most_kib: int = 256) -> dict[str, Any]:
-    """The request's JSON object. Raises UsageError where it is none, too large, or says a field twice."""
+    """The request's JSON object, or the fields of a form. Raises UsageError where it is none, too large, or says a field twice."""
     raw = bytearray()
     async for part in request.stream():
         raw += part
         if len(raw) > most_kib * KIB:
             raise UsageError("the body is too large", why=f"more than {most_kib} KiB", code="body_too_large")
     try:
+        if is_form(request):
+            return _once(parse_qsl(raw.decode(), max_num_fields=MOST_FIELDS))
         document = json.loads(raw, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         document = None

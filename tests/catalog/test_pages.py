@@ -16,7 +16,7 @@ from services.catalog.web.words import visible
 from shared.contracts.compliance import MissingFact
 from shared.contracts.connection import SourceUnreachable
 from shared.contracts.examples import BY_EVENT as EXAMPLE
-from shared.contracts.rules import ContractCompared
+from shared.contracts.rules import ContractCompared, RulesetPublished
 from shared.contracts.tags import JobRejected, Tag, TagsApplied, TagsDerived, TagsFailed
 from tests.catalog import story
 from tests.catalog.story import SOURCE, TRACE, key_of
@@ -92,6 +92,23 @@ async def test_the_asset_page_says_why(told: None, client: httpx.AsyncClient) ->
         "b-tree · where (x = ?)",
     ):
         assert shown in page, shown
+
+
+async def test_who_may_review_finds_a_form_at_each_column(told: None, pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    """With the classes of the rule set in force and the one that the column has chosen; after it, the page says so and comes again."""
+    address = f"/assets/{key_of('customers')}"
+    assert 'action="/reviews"' not in (await client.get(address, headers=HTML)).text  # no classes were heard yet
+    await hear(pool, [story.heard(EXAMPLE[RulesetPublished], EXAMPLE[RulesetPublished].name)])
+    page = (await client.get(address, headers=HTML)).text
+    form = next(form for form in re.findall(r"<form method=.*?</form>", page, re.S) if 'name="column" value="email"' in form)
+    assert f'name="asset" value="{key_of("customers")}"' in form
+    assert '<option value="email" selected>' in form
+    assert 'http-equiv="refresh"' not in page
+    reviewed = await client.get(f"{address}?reviewed=email", headers=HTML)
+    assert 'http-equiv="refresh"' in reviewed.text
+    assert "is on its way" in reviewed.text
+    assert reviewed.headers["referrer-policy"] == "same-origin"
+    assert "is on its way" not in (await client.get(f"{address}?reviewed=nothing", headers=HTML)).text
 
 
 async def test_a_jobs_page_has_its_refusals_and_its_tags(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:

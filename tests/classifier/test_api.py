@@ -58,6 +58,19 @@ async def test_a_review_is_said_as_an_event(client: httpx.AsyncClient, house: Ho
     assert said["reviewer"]
 
 
+async def test_a_form_of_a_page_leads_back_to_it(client: httpx.AsyncClient, house: House) -> None:
+    """What a browser sends off is the same review; fields that were left empty were not given."""
+    await house.discover(DOUBTFUL)
+    column = "username_qux_foo_bazz_zot_plugh"
+    answer = await client.post("/reviews", data={"asset": DOUBTFUL.asset, "column": column, "decision": "reject", "class_name": ""})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/assets/{DOUBTFUL.asset}?reviewed={column}#columns")
+    (said,) = await house.said("classification.reviewed")
+    assert said is not None
+    assert (said["decision"], "class_name" in said) == ("reject", False)
+    twice = await client.post("/reviews", content="asset=a&asset=b", headers={"content-type": "application/x-www-form-urlencoded"})
+    assert (twice.status_code, twice.json()["code"]) == (400, "duplicate_field")
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from services.classifier.commands import reviews
 from shared.cli import find
 from shared.errors import UsageError
 from tests.journeys.stack import PATIENCE_SECONDS, PURSIGHT, Line, beside, until
@@ -73,6 +74,7 @@ async def test_a_source_by_file_from_registration_to_removal(
     monkeypatch.setenv("PURSIGHT_URL", line.running.door)
     monkeypatch.setenv("PURSIGHT_TOKEN", line.running.token)
     its_tables_are_found(capsys)
+    a_person_has_the_last_word(capsys)
     told(line.shell("source", "remove", "by-file", "--yes"))
     with line.http() as client:
         until(lambda: client.get("/assets/default%2Fby-file%2Fby_file.public.person").status_code == 404, what="its table to go")
@@ -96,6 +98,31 @@ def its_tables_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("erson", "by-file/by_file.public.nothing", "", "ü/😀"):
         with pytest.raises(UsageError, match="there is no table"):
             find.show(name, json_output=False)
+
+
+def a_person_has_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rejected, then something else; there is nothing to confirm where there is no class."""
+    name, last = "by_file.public.person", "by-file/by_file.public.person, email"
+
+    def state() -> tuple[str, str]:
+        capsys.readouterr()
+        find.show(name, json_output=True)
+        column = json.loads(capsys.readouterr().out)["columns"][1]
+        return column["class"], column["state"]
+
+    reviews.reject(name, "email", reason="a test address")
+    assert capsys.readouterr().out.startswith(f"{last}: rejected")
+    until(lambda: state() == ("none", "rejected"), what="the column's class to go")
+    reviews.relabel(name, "email", "user_name")
+    until(lambda: state() == ("user_name", "confirmed"), what="the new class")
+    reviews.list_(source="by-file")
+    assert capsys.readouterr().out.endswith("No column waits for a person.\n")
+    with pytest.raises(UsageError, match="id has no class to confirm"):
+        reviews.confirm(name, "id")
+    with pytest.raises(UsageError, match="has no column nothing"):
+        reviews.confirm(name, "nothing")
+    with pytest.raises(UsageError, match="no such class"):
+        reviews.relabel(name, "email", "no_such_class")
 
 
 def test_problems_of_a_source_are_told_by_field(line: Line, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ FROM live_violation v LEFT JOIN judgement j USING (asset)
 WHERE v.state = 'open' AND {in_scope("v.source", "$1")} GROUP BY 1, 2
 ORDER BY {_RANK}, count(*) DESC, v.control
 """
+_TAXONOMY = "SELECT DISTINCT jsonb_array_elements_text(doc -> 'classes') AS name FROM fact WHERE kind = 'ruleset.published' ORDER BY name"
 _TEXTS = """
 SELECT t ->> 'control' AS control, t ->> 'title' AS title, t ->> 'remedy' AS remedy
 FROM fact, jsonb_array_elements(doc -> 'texts') AS t WHERE kind = 'policy.published' ORDER BY at
@@ -185,6 +186,11 @@ class Texts(dict[str, Record]):
 async def texts(pool: asyncpg.Pool) -> Texts:
     """What the newest policies say of their controls."""
     return Texts({record[0]: {"title": record[1], "remedy": record[2]} for record in await pool.fetch(_TEXTS)})
+
+
+async def classes(pool: asyncpg.Pool) -> list[str]:
+    """All that a column may be, as the newest rule sets say it."""
+    return [record[0] for record in await pool.fetch(_TAXONOMY)]
 
 
 async def undeclared(pool: asyncpg.Pool, source: str) -> list[Record]:

@@ -23,10 +23,11 @@ from services.catalog.domain.wanted import Wanted, clean, number, wanted
 from services.catalog.store import progress as steps
 from services.catalog.store import read, search
 from services.catalog.web import words
-from shared.web.guard import narrowed
+from shared.contracts.names import SourceName
+from shared.web.guard import narrowed, seen
 
 FOLDER = Path(__file__).parent
-ACTION = "catalog.read"
+ACTION, REVIEW = "catalog.read", "classification.review"
 PAGE = 25
 FIRST_CONTROLS = 6
 MANY_TABLES = 2000  # from here on the overview is asked for less often while a scan runs
@@ -34,7 +35,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without it a browser does not say where a form came from
     "Cache-Control": "no-store",
     "Vary": "Accept, Cookie, HX-Request",
 }
@@ -142,13 +143,16 @@ class Pages:
         columns = shown.columns(found["doc"], found["verdict"])
         texts, judgement = await read.texts(self._pool), found["judgement"] or {}
         controls = [control | texts.of(control["control"]) for control in judgement.get("controls", ())]
-        only = request.query_params.get("only") == "classified"
+        only, reviewed = request.query_params.get("only") == "classified", clean(request.query_params.get("reviewed", ""))
+        may_review = seen(request, REVIEW, SourceName.parse(found["source"]).tenant, key)
         return self._page(
             "asset.html",
             asset=found,
             all_columns=columns,
             columns=[one for one in columns if one["class"] != "none"] if only else columns,
             only=only,
+            reviewed=reviewed if any(one["name"] == reviewed for one in columns) else "",
+            known_classes=await read.classes(self._pool) if may_review else [],
             violations=await read.violations(self._pool, asset=key, states=("open", "waived")),
             controls=_controls(controls),
             missing=judgement.get("missing", []),
