@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ from shared.web.problems import problem
 
 MAX_WAIVER = timedelta(days=400)
 MOST = 1000
+BEGINNING = re.compile("[0-9a-fA-F-]{0,36}")
+LISTED = "`pursight violations list --state all` shows them."
 DRY_RUN_ASSETS, DRY_RUN_SECONDS = 500, 10.0
 
 
@@ -60,7 +63,7 @@ class Policies:
 
     async def show(self, request: Request) -> Response:
         policy = find(self._assessor.rules, request.path_params["framework"])
-        return JSONResponse(described(policy)) if policy else no_such_framework()
+        return JSONResponse(described(policy)) if policy else no_such_framework(self._assessor.rules)
 
     async def test(self, request: Request) -> Response:
         """Check a pack, run the tests inside it, and say what it would find on what is stored. Nothing is kept or said."""
@@ -101,11 +104,11 @@ class Violations:
         self._store, self._views, self._assessor = store, views, assessor
 
     async def list(self, request: Request) -> Response:
-        """Filters: framework, severity, source, asset, state (open, waived, resolved, all). `group=control` sums up by control."""
+        """Filters: framework, severity, source, asset, state (open, waived, resolved, all), id (the beginning of one).
+        `group=control` sums up by control and source."""
         wanted = self._filter(request)
-        if request.query_params.get("group") == "control":
-            return JSONResponse({"violations": await self._views.grouped(wanted)})
-        rows, total = await self._views.violations(wanted)
+        read = self._views.grouped if request.query_params.get("group") == "control" else self._views.violations
+        rows, total = await read(wanted)
         return JSONResponse({"violations": rows, "total": total})
 
     def _filter(self, request: Request) -> ViolationFilter:
@@ -113,7 +116,7 @@ class Violations:
         framework = given.get("framework")
         policy = find(self._assessor.rules, framework) if framework else None
         if framework and policy is None:
-            raise UsageError("no such framework", remedy="See GET /policies.", code="unknown_framework")
+            raise UsageError("no such framework", remedy=known_frameworks(self._assessor.rules), code="unknown_framework")
         state = one_of(given.get("state", "open"), (*STATES, "all"), "state")
         severity = given.get("severity")
         return ViolationFilter(
@@ -122,6 +125,7 @@ class Violations:
             source=narrowed(request, "violation.read"),
             states=STATES if state == "all" else (state,),
             asset=given.get("asset"),
+            begins=beginning(given.get("id", "")),
             limit=min(number(given.get("limit", "100"), "limit"), MOST),
             offset=number(given.get("offset", "0"), "offset"),
         )
@@ -154,14 +158,14 @@ def waiver(document: dict[str, Any], now: datetime) -> tuple[str, datetime]:
     """Reason and end of a waiver. Raises UsageError where one is missing, past or too far away."""
     reason, expires, days = document.get("reason"), document.get("expires"), document.get("days")
     if not isinstance(reason, str) or len(reason.strip()) < 10:
-        raise UsageError("a waiver needs a reason", why="of at least ten characters", code="waiver_reason")
+        raise UsageError("a waiver needs a reason of at least ten characters", remedy="Auditors read it.", code="waiver_reason")
     try:
         until = now + timedelta(days=days) if isinstance(days, int) else datetime.fromisoformat(str(expires))
     except (ValueError, OverflowError):
-        raise UsageError("a waiver needs an end", remedy='Send "expires" as ISO 8601 or "days".', code="waiver_expiry") from None
+        raise UsageError("a waiver needs an end", remedy="Give a day (2026-12-31) or a number of days.", code="waiver_expiry") from None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     if not now < until <= now + MAX_WAIVER:
-        raise UsageError("the waiver must end in the future", why=f"and within {MAX_WAIVER.days} days", code="waiver_expiry")
+        raise UsageError("a waiver cannot end then", remedy=f"Let it end within the next {MAX_WAIVER.days} days.", code="waiver_expiry")
     return reason.strip()[:1000], until
 
 
@@ -175,7 +179,7 @@ class Reports:
         """Per control: how many assets pass, fail, are waived or not known; the failing tables with facts. `format=csv` for a table."""
         policy = find(self._rules, request.path_params["framework"])
         if policy is None:
-            return no_such_framework()
+            return no_such_framework(self._rules)
         given = request.query_params
         most = min(number(given.get("tables", "200"), "tables"), MOST)
         rows = await self._views.report(policy.text.name, narrowed(request, "report.read"), most)
@@ -247,16 +251,31 @@ def identity(request: Request) -> UUID:
     try:
         return UUID(request.path_params["id"])
     except ValueError:
-        raise UsageError("not a violation's id", remedy="See GET /violations.", code="not_an_id") from None
+        raise not_an_id() from None
+
+
+def beginning(id: str) -> str:
+    """What ids shall begin with. Raises UsageError where none can."""
+    if not BEGINNING.fullmatch(id):
+        raise not_an_id()
+    return id.lower()
+
+
+def not_an_id() -> UsageError:
+    return UsageError("not a violation's id", remedy=LISTED, code="not_an_id")
 
 
 async def hidden_from(request: Request, asset: str) -> bool:
     return await hidden(request, "violation.read", SourceName.parse(source_of(asset)).tenant, asset)
 
 
-def no_such_framework() -> Response:
-    return problem(404, "unknown_framework", "No pack of this name", "See GET /policies.")
+def known_frameworks(rules: Rules) -> str:
+    return f"Known are: {', '.join(policy.text.framework for policy in rules.policies)}."
+
+
+def no_such_framework(rules: Rules) -> Response:
+    return problem(404, "unknown_framework", "no such framework", known_frameworks(rules))
 
 
 def no_such_violation() -> Response:
-    return problem(404, "unknown_violation", "No violation of this id", "See GET /violations.")
+    return problem(404, "unknown_violation", "No violation of this id", LISTED)

@@ -19,15 +19,16 @@ select violation, asset, source, control, framework, title, severity, state, mes
     resolved_reason, waived_by, waived_reason, waived_until, count(*) over () as total
 from violation left join asset using (asset, source)
 where ($1::text is null or pack = $1) and ($2::text is null or severity = $2) and {in_scope("source", "$3")}
-    and state = any($4::text[]) and ($5::text is null or asset = $5)
-order by rank desc, asset.risk desc nulls last, asset, control limit $6 offset $7"""
+    and state = any($4::text[]) and ($5::text is null or asset = $5) and starts_with(violation::text, $6)
+order by rank desc, asset.risk desc nulls last, asset, control limit $7 offset $8"""
 
 _GROUPED = f"""
 select control, framework, title, source, max(rank) as rank, (array_agg(severity order by rank desc))[1] as severity, count(*) as tables,
-    (array_agg(asset order by rank desc, asset))[1:5] as examples, (array_agg(remedy))[1] as remedy
+    (array_agg(asset order by rank desc, asset))[1:5] as examples, (array_agg(remedy))[1] as remedy,
+    count(*) over () as total
 from violation where ($1::text is null or pack = $1) and ($2::text is null or severity = $2) and {in_scope("source", "$3")}
-    and state = any($4::text[]) and ($5::text is null or asset = $5)
-group by control, framework, title, source order by rank desc, tables desc, control limit $6 offset $7"""
+    and state = any($4::text[]) and ($5::text is null or asset = $5) and starts_with(violation::text, $6)
+group by control, framework, title, source order by rank desc, tables desc, control, source limit $7 offset $8"""
 
 _COUNTS = f"""
 select key as control, value as outcome, count(*) as assets from asset, jsonb_each_text(results)
@@ -40,19 +41,20 @@ where pack = $1 and state <> 'resolved' and {in_scope("source", "$2")} order by 
 
 @dataclass(frozen=True, slots=True)
 class ViolationFilter:
-    """Which violations; None means any."""
+    """Which violations; None means any. `begins` is how their ids do."""
 
     pack: str | None = None
     severity: str | None = None
     source: str | None = None
     states: tuple[str, ...] = ("open",)
     asset: str | None = None
+    begins: str = ""
     limit: int = 100
     offset: int = 0
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        return self.pack, self.severity, self.source, list(self.states), self.asset, self.limit, self.offset
+        return self.pack, self.severity, self.source, list(self.states), self.asset, self.begins, self.limit, self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,12 @@ class Views:
     async def violations(self, wanted: ViolationFilter) -> tuple[list[dict[str, Any]], int]:
         """A page of violations, worst first, riskiest table first; and how many there are in all."""
         rows = await self._pool.fetch(_LIST, *wanted.arguments)
-        return [_shown(row) for row in rows], rows[0]["total"] if rows else 0
+        return [_shown(row) for row in rows], _total(rows)
 
-    async def grouped(self, wanted: ViolationFilter) -> list[dict[str, Any]]:
-        """One line per control and source: how many tables, which ones for example."""
+    async def grouped(self, wanted: ViolationFilter) -> tuple[list[dict[str, Any]], int]:
+        """A page of lines, one per control and source: how many tables, which ones for example; and how many lines there are in all."""
         rows = await self._pool.fetch(_GROUPED, *wanted.arguments)
-        return [{name: value for name, value in row.items() if name != "rank"} for row in rows]
+        return [{name: value for name, value in row.items() if name not in ("rank", "total")} for row in rows], _total(rows)
 
     async def violation(self, violation: UUID) -> dict[str, Any] | None:
         row = await self._pool.fetchrow("select * from violation where violation = $1", violation)
@@ -104,6 +106,11 @@ class Views:
         """Assets as they were classified last, newest first, to try rules on."""
         rows = await self._pool.fetch("select body from asset where not removed order by judged_at desc, asset limit $1", limit)
         return [AssetClassified.model_validate_json(row["body"]) for row in rows]
+
+
+def _total(rows: Sequence[asyncpg.Record]) -> int:
+    """What a page counted of all; nothing where it lies behind the last."""
+    return rows[0]["total"] if rows else 0
 
 
 _TIMES = ("opened_at", "resolved_at", "waived_until")
