@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from services.classifier import api, app
+from services.classifier.commands import reviews
 from shared.access.proof import Proofs
 from shared.web.server import edge_app
 from tests.classifier.house import PEOPLE, House
@@ -37,13 +40,20 @@ async def test_the_rules_in_force_are_shown(client: httpx.AsyncClient, house: Ho
     assert (await client.get("/rulesets/other")).status_code == 404
 
 
-async def test_what_is_uncertain_waits_for_a_person(client: httpx.AsyncClient, house: House) -> None:
-    """Columns that the rules abstained from are listed with reasons, by source."""
+async def test_what_is_uncertain_waits_for_a_person(
+    client: httpx.AsyncClient, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns that the rules abstained from are listed with reasons, by source; in the shell, too."""
     await house.discover(PEOPLE, DOUBTFUL)
     listed = (await client.get("/reviews", params={"source": PEOPLE.source})).json()
     assert [entry["asset"] for entry in listed["reviews"]] == [DOUBTFUL.asset]
     assert listed["reviews"][0]["columns"][0]["reasons"]
     assert (await client.get("/reviews", params={"source": "acme/other"})).json()["total"] == 0
+    monkeypatch.setattr(reviews, "edge", lambda: nullcontext(Mock(get=lambda path, **query: listed)))
+    reviews.list_()
+    shown = capsys.readouterr().out
+    assert "acme/crm/shop.public.kunden_neu" in shown
+    assert "username_qux_foo_bazz_zot_plugh" in shown
 
 
 async def test_a_review_is_said_as_an_event(client: httpx.AsyncClient, house: House) -> None:

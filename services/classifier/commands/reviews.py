@@ -47,7 +47,7 @@ def _rows(reviews: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
         for column in each["columns"]:
             guess = column.get("runner_up") or column.get("class_name", "none")
             why = "; ".join(reason["text"] for reason in column.get("reasons", ()))
-            yield plain(spoken(each["asset"])), plain(column["column"]), guess, f"{column.get('confidence', 0):.0%}", plain(why)
+            yield plain(spoken(each["asset"])), plain(column["name"]), guess, f"{column.get('confidence', 0):.0%}", plain(why)
 
 
 @app.command()
