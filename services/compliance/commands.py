@@ -20,6 +20,7 @@ Source = Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME;
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 SHORT, MOST = 8, 1000  # characters of an id that are shown; rows that one answer has at most
 OUTCOMES = ("pass", "fail", "waived", "unknown")
+DAYS = {"open": ("open since", "opened_at"), "waived": ("waived until", "waived_until"), "resolved": ("resolved on", "resolved_at")}
 NOTHING = "''"  # an empty fact, as a control's author writes it
 Found = dict[str, Any]
 
@@ -48,7 +49,9 @@ def list_(
     if by_control:
         table("Violations by control", ("severity", "control", "source", "tables", "what is asked, what helps"), map(_control, rows))
     else:
-        table("Violations", ("violation", "severity", "control", "table", "state", "what fails"), map(_row, rows))
+        when = "state" if state == "all" else DAYS[state][0]
+        shown = (_row(each, mixed=state == "all") for each in rows)
+        table("Violations", ("violation", "severity", "control", "table", when, "what fails"), shown)
     if (more := found["total"] - len(rows)) > 0:
         stdout.print(f"… and {more:,} more: --limit {min(found['total'], MOST)} shows them.", style="dim", highlight=False)
     return None
@@ -61,19 +64,10 @@ def _nothing(state: str, *, is_narrowed: bool) -> str:
     return f"{what}. `pursight source list` shows what is registered, and what was scanned."
 
 
-def _row(found: Found) -> tuple[Any, ...]:
+def _row(found: Found, *, mixed: bool) -> tuple[Any, ...]:
     head = found["violation"][:SHORT], colored(found["severity"]), found["control"], spoken(found["asset"])
-    return *head, _state(found), found["message"]
-
-
-def _state(found: Found) -> str:
-    """With the day since when it is open, until when it is waived, or when it was resolved."""
-    match found["state"]:
-        case "open":
-            return f"open since {found['opened_at'][:10]}"
-        case "waived":
-            return f"waived until {found['waived_until'][:10]}"
-    return f"resolved {found['resolved_at'][:10]}"
+    word, at = DAYS[found["state"]]
+    return *head, f"{word} {found[at][:10]}" if mixed else found[at][:10], found["message"]
 
 
 def _control(found: Found) -> tuple[Any, ...]:
@@ -166,6 +160,9 @@ def report(
         found = line.get(path, source=scope, tables=MOST)
     if json_output:
         return as_json(found)
+    if not any(control[name] for control in found["controls"] for name in OUTCOMES):
+        told = f"{found['framework']} was asked of no table there yet. `pursight source list` shows what is registered."
+        return stdout.print(plain(told), soft_wrap=True)
     head = ("severity", "control", *OUTCOMES, "what is asked, what is not known")
     return table(f"{found['framework']}, {found['name']} {found['version']}", head, map(_reported, found["controls"]))
 

@@ -150,8 +150,8 @@ def _controls(violations: list[Found]) -> None:
         table("\nControls that do not hold, worst first", ("severity", "control", "tables", "what is asked, and where it fails"), rows)
     if len(order) > CONTROLS:
         rest = sum(len(held) for _, held in order[CONTROLS:])
-        more = f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}: see the pages."
-        stdout.print(more, style="dim", highlight=False)
+        more = f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}"
+        stdout.print(f"{more}: `pursight violations list --by-control`, or the pages.", style="dim", highlight=False)
 
 
 def _places(held: list[Found]) -> str:

@@ -94,7 +94,8 @@ async def test_a_violation_is_shown_waived_and_shown_again(shell: Shell) -> None
     assert told.startswith(f"crm/shop.public.payments: pci-dss:3.5.1 is waived until {day} 00:00 UTC, by token:local for payments-team.")
     after = await shell("show", id)
     assert f"until {day} 00:00 UTC, by token:local for payments-team: numbers are test cards" in after
-    assert f"waived until {day}" in await shell("list", "--state", "waived")
+    assert f"waived until {day}" in await shell("list", "--state", "all")
+    assert f"  {day}  " in await shell("list", "--state", "waived")
     assert (await shell("show", id, "--json"))["state"] == "waived"
     assert id not in await shell("list")
 
@@ -132,4 +133,4 @@ async def test_a_report_to_read_and_to_keep(shell: Shell) -> None:
     assert next(row.split()[2:6] for row in shown if " CC6.7 " in row) == numbers["CC6.7"] == ["0", "2", "0", "0"]
     kept = (await shell("report", "soc2", "--csv")).splitlines()
     assert kept[0] == "control,title,severity,pass,fail,waived,unknown,missing,tables"
-    assert (await shell("report", "soc2", "--source", "elsewhere", "--json"))["controls"][0]["fail"] == 0
+    assert "of no table there yet" in await shell("report", "soc2", "--source", "elsewhere")
