@@ -180,5 +180,7 @@ def _path(line: Edge, id: str) -> str:
         remedy = "`pursight violations list --state all` shows them."
         raise UsageError(f"no violation begins with {plain(id)}", remedy=remedy, code="unknown_violation")
     if found["total"] > 1 or not id:
-        raise UsageError(f"{found['total']:,} violations begin with {plain(id)}", remedy="Give more of its id.", code="ambiguous_violation")
+        raise UsageError(
+            f"{found['total']:,} violations begin with {plain(id or 'nothing')}", remedy="Give more of its id.", code="ambiguous_violation"
+        )
     return f"/violations/{found['violations'][0]['violation']}"
