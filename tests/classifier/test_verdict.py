@@ -106,6 +106,57 @@ def test_a_name_beside_a_last_name_is_a_first_name(judge: Judge) -> None:
     assert [v.class_name for v in judged(judge, "name", "preis:numeric", name="produkte")] == ["none", "none"]
 
 
+def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
+    """Only where both are there, as text, with nothing but a person's word beside them."""
+
+    def labels(*columns: str) -> list[str]:
+        return [verdict.class_name for verdict in judged(judge, *(column(text) for text in columns))]
+
+    assert labels("first", "last") == labels("cashier_first", "cashier_last") == ["first_name", "last_name"]
+    assert labels("first:timestamp", "last:timestamp") == labels("first_login", "last_login") == ["none", "none"]
+    assert labels("first") == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("table_name", "text", "expected"),
+    [
+        pytest.param("horses", "birth_date:date", "none", id="an animal's birth date is nobody's"),
+        pytest.param("horses", "owner_name", "full_name", id="its owner is somebody"),
+        pytest.param("pumps", "pulse_rate:integer", "none", id="a pump has a pulse as well"),
+        pytest.param("pumps", "device_id", "none", id="a machine's number is no person's device"),
+        pytest.param("patients", "pulse_rate:integer", "observation", id="a patient's is observed"),
+        pytest.param("app_users", "device_id", "device_id", id="a user's device is the user's"),
+        pytest.param("app_users", "device_id:integer", "none", id="a whole number is the key of one, declared or not"),
+        pytest.param("offers", "age_min:integer", "none", id="from what age something is allowed is nobody's age"),
+        pytest.param("jobs", "salary_min:integer", "income", id="what one earns at least is income"),
+        pytest.param("staff", "department_unit_name", "none", id="a unit is no company"),
+        pytest.param("customers", "doc_number", "national_id", id="a document's number beside a person"),
+        pytest.param("documents", "doc_number", "none", id="a document's number by itself"),
+        pytest.param("clients", "doc_scan:bytea", "photo", id="a picture of an identity card"),
+        pytest.param("clients", "picture:bytea", "photo", id="a picture beside people is of one"),
+        pytest.param("emr_allergies", "substance", "medication", id="what one cannot bear"),
+        pytest.param("encounters", "reason_code", "diagnosis", id="why one came to a doctor"),
+        pytest.param("articles", "reason_code", "none", id="a reason is no illness elsewhere"),
+        pytest.param("deaths", "cause_text", "diagnosis", id="what one died of"),
+        pytest.param("workers", "union_fee:numeric", "trade_union_membership", id="who pays a union is a member"),
+        pytest.param("vehicles", "reg_mark", "licence_plate", id="a vehicle's registration mark"),
+        pytest.param("chats", "voice_memo:bytea", "recording", id="a spoken message"),
+        pytest.param("members", "member_card", "customer_id", id="a member's card pays nothing"),
+        pytest.param("jobs", "noreply_email", "company_email", id="a mailbox of nobody"),
+    ],
+)
+def test_what_a_table_is_about_decides(judge: Judge, table_name: str, text: str, expected: str) -> None:
+    """The same word is a person's in one table and a thing's in another."""
+    assert one(judge, text, name=table_name).class_name == expected
+
+
+def test_streets_called_after_people_are_no_text_about_them(judge: Judge) -> None:
+    """Names inside an address do not make it prose; inside remarks they do."""
+    told = seen(200, free_text=True, mean=40.0, email=60)
+    assert one(judge, "street_addr", told, name=PERSON_TABLE).class_name in {"street", "postal_address"}
+    assert one(judge, "remarks", told, name=PERSON_TABLE).class_name == "free_text"
+
+
 def test_a_comment_speaks_where_the_name_does_not(judge: Judge) -> None:
     """A cryptic column with a telling comment is at least shown to a person."""
     verdict = one(judge, "fld_17", comment="Date of birth of the insured")

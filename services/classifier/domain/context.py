@@ -14,6 +14,7 @@ _CLEAR = 5.0  # a sibling's hint of this weight says what its group is
 _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
+_HALVES = "halves"
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
 
@@ -69,6 +70,18 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
     if "employee" in schema.tags and not (table.thing or table.organisation):
         tags |= {"person"}
     return tags
+
+
+def halves_of(readings: Iterable[NameReading], families: Iterable[str]) -> frozenset[str]:
+    """`halves` where two columns of text are called nothing but `first` and `last`, a person's word beside it or not: halves of a name."""
+    found = {
+        hint.class_name
+        for reading, family in zip(readings, families, strict=True)
+        if family == "text"
+        for hint in reading.hints
+        if _HALVES in hint.phrase.needs and not hint.against
+    }
+    return frozenset({_HALVES}) if len(found) == _SEVERAL else frozenset()
 
 
 def clear_groups(hints: Iterable[Hint], family: str, taxonomy: Taxonomy) -> frozenset[str]:

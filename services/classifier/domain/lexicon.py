@@ -252,6 +252,8 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:
         yield from _spellings((concept, *texts), Word("organisation", frozenset((concept, "organisation"))))
     for concept, texts in document["denying"].items():
         yield from _spellings(texts, Word("deny", frozenset((concept,))))
+    for concept, texts in document["telling_things"].items():
+        yield from _spellings(texts, Word("thing", frozenset((concept,))))
     yield from _spellings(document["things"], Word("thing", frozenset()))
     yield from _spellings(document["doubtful"], Word("doubt", frozenset()))
     yield from _spellings(document["neutral"], _NEUTRAL)

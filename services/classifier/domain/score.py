@@ -11,7 +11,7 @@ from services.classifier.domain.name_hints import Hint
 from services.classifier.domain.taxonomy import DataClass, Taxonomy
 from shared.contracts.asset import Column, Reason
 
-WEIGHTS_VERSION = "5"  # raise it when a number below or in evidence.py, name_hints.py or second.py changes: verdicts are judged again
+WEIGHTS_VERSION = "6"  # raise it when a number below or in evidence.py, name_hints.py or second.py changes: verdicts are judged again
 PRIOR = -4.5
 _HIGHEST = 5.0
 _UNSEEN = 0.4  # what missing samples take away
@@ -22,9 +22,27 @@ _TYPES: Mapping[str, tuple[str, float]] = {"inet": ("ip_address", 6.5), "macaddr
 TELLING: frozenset[str] = frozenset(_TYPES)  # types that say something by themselves
 _COMPANIONS = frozenset({"person", "organisation", "contact", "name", "address"})
 _PEOPLES = frozenset({"person", "name", "contact", "government", "bank", "card", "address"})
+_NO_PERSON = -4.0  # an animal has a birth date and a weight, a machine a temperature and a pulse
+_OF_BODIES = frozenset(
+    {
+        "first_name",
+        "birth_date",
+        "death_date",
+        "age",
+        "gender",
+        "ethnicity",
+        "photo",
+        "observation",
+        "diagnosis",
+        "medication",
+        "medical_procedure",
+    }
+)
+_OF_MACHINES = frozenset({"observation", "device_id"})
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
+_WHERE = frozenset({"street", "postal_address", "company_address"})
 _ALONE, _IN_COMPANY = 1.9, 2.4  # factors of a weak detector's weight where the name says nothing at all: a person is asked, or it is enough
 
 
@@ -134,7 +152,8 @@ def _from_text(sight: Sight, found: dict[str, list[Sign]]) -> None:
     if evidence is None or not evidence.sampled or sight.family not in ("text", "json"):
         return
     inside = sorted({signal.class_name for signal in sight.signals if signal.strength != "weak"})
-    if is_text(evidence) and inside:
+    addressed = any(hint.class_name in _WHERE for hint in sight.hints)  # a street is often called after a person
+    if is_text(evidence) and inside and not addressed:
         found.setdefault(FREE_TEXT, []).append(Sign("evidence:inside", f"its text holds {', '.join(inside[:4])}", _FOUND_INSIDE))
     elif FREE_TEXT in found and not is_text(evidence):
         found[FREE_TEXT].append(Sign("evidence:short", "its values are no sentences", -3.0))
@@ -158,6 +177,12 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
     surrogate = sight.family in ("integer", "uuid") and (column.primary_key or bool(column.references))
     if surrogate:
         yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
+    if entry.name == "device_id" and sight.family == "integer" and not surrogate:
+        yield Sign("key:surrogate", "a whole number is the key of a device, not its own", _SURROGATE)
+    if (entry.name in _OF_BODIES and "animal" in sight.tags) or (
+        entry.name in _OF_MACHINES and "apparatus" in sight.tags and "person" not in sight.tags
+    ):
+        yield Sign("context:no_person", "the table is about animals or machines", _NO_PERSON)
     if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
     if column.evidence is None or not column.evidence.sampled:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of
-from services.classifier.domain.context import TableContext, clear_groups, count_groups, table_tags
+from services.classifier.domain.context import TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
 from services.classifier.domain.model import Model
@@ -105,7 +105,8 @@ class Judge:
         readings = [self._name(column.name) for column in table.columns]
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
         linked = any(reading.person and not reading.mute for reading in readings)
-        context = TableContext(self.about(table), count_groups(own), self._name(table.table).thing, linked)
+        about = self.about(table) | halves_of(readings, families)
+        context = TableContext(about, count_groups(own), self._name(table.table).thing, linked)
         verdicts: list[ColumnVerdict] = []
         opens: list[Open] = []
         asked: list[Asked] = []
