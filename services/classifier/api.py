@@ -121,7 +121,7 @@ class Reviews:
 
 async def _review_of(request: Request) -> ClassificationReviewed:
     """The review in the body, said by whoever signed in. Raises UsageError, by field, where it is none."""
-    document = await body_of(request, most_kib=MAX_BODY_KIB)
+    document = await body_of(request, most_kib=MAX_BODY_KIB, form=True)
     if unknown := sorted(set(document) - set(_FIELDS)):
         raise UsageError("unknown field", why=", ".join(unknown)[:200], remedy=f"Known are: {', '.join(_FIELDS)}.", code="unknown_field")
     try:

@@ -30,15 +30,15 @@ def is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
 
 
-async def body_of(request: Request, *, most_kib: int = 256) -> dict[str, Any]:
-    """The request's JSON object, or the fields of a form. Raises UsageError where it is none, too large, or says a field twice."""
+async def body_of(request: Request, *, most_kib: int = 256, form: bool = False) -> dict[str, Any]:
+    """The request's JSON object, or with `form` the fields of one. Raises UsageError where it is none, too large, or says a field twice."""
     raw = bytearray()
     async for part in request.stream():
         raw += part
         if len(raw) > most_kib * KIB:
             raise UsageError("the body is too large", why=f"more than {most_kib} KiB", code="body_too_large")
     try:
-        if is_form(request):
+        if form and is_form(request):
             return _once(parse_qsl(raw.decode(), max_num_fields=MOST_FIELDS))
         document = json.loads(raw, object_pairs_hook=_once)
     except (ValueError, RecursionError):
