@@ -10,8 +10,8 @@ import typer
 from rich.text import Text
 
 from shared.cli.connect import Edge, edge, scope_of
-from shared.cli.find import colored, key_of
-from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.cli.find import key_of
+from shared.cli.output import as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Violations: list, show, waive, report.")

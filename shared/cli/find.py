@@ -9,10 +9,9 @@ from urllib.parse import quote
 from rich.text import Text
 
 from shared.cli.connect import Edge, edge, scope_of
-from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.cli.output import as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
 
-COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
 SETTLED = ("classified", "unclassified", "confirmed")  # states that need no word beside the class
 Found = dict[str, Any]
@@ -137,7 +136,3 @@ def _alike(line: Edge, name: str, **within: str) -> list[str]:
 def _ends(whole: str, end: str) -> bool:
     """Does the name end so, at the beginning of one of its parts?"""
     return whole.endswith(end) and whole.removesuffix(end)[-1:] in ("", ".", "/")
-
-
-def colored(word: str) -> Text:
-    return Text(word or "", style=COLORS.get(word, ""))

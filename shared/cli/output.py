@@ -17,6 +17,7 @@ from rich.text import Text
 from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import UsageError
 
+COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 SHORT = 12  # characters
 GAP = 2  # between columns
 FOLDED = 14  # characters in which a long cell can still be read
@@ -37,6 +38,13 @@ def sure(question: str, *, yes: bool) -> None:
 def as_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False) + "\n")
+
+
+def colored(word: str, shown: int | None = None) -> Text:
+    """A severity or a sensitivity in its colour, or how many there are of it."""
+    if shown == 0:
+        return Text("–", style="dim")
+    return Text((word or "") if shown is None else f"{shown:,}", style=COLORS.get(word, ""))
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

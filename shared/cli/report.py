@@ -9,11 +9,10 @@ from typing import Any
 
 from rich.text import Text
 
-from shared.cli.output import plain, spoken, stdout, table
+from shared.cli.output import colored, plain, spoken, stdout, table
 
 SEVERITIES = ("critical", "high", "medium", "low")
 SENSITIVITIES = ("restricted", "confidential", "internal", "public")
-COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 CONTROLS, TABLES, CLASSES, PLACES = 8, 5, 12, 3  # what fits on one screen; the pages have the rest
 LEFT_OUT = {
     "no_privilege": "could not be read by this role, so they are judged by names alone; let it read them (GRANT SELECT) to see more",
@@ -112,7 +111,7 @@ def _classes(columns: list[Found]) -> None:
     for column in columns:
         if column["class"] not in ("none", ""):
             counted.setdefault(column["sensitivity"], Counter())[column["class"]] += 1
-    rows = [(_colored(each), f"{sum(counted[each].values()):,}", _listed(counted[each])) for each in SENSITIVITIES if each in counted]
+    rows = [(colored(each), f"{sum(counted[each].values()):,}", _listed(counted[each])) for each in SENSITIVITIES if each in counted]
     if rows:
         table("\nClasses found", ("sensitivity", "columns", "classes"), rows)
 
@@ -132,7 +131,7 @@ def _ranked(violations: list[Found]) -> list[tuple[str, Counter[str]]]:
 
 def _riskiest(found: Found) -> None:
     if ranked := _ranked(found["violations"])[:TABLES]:
-        rows = ((_short(key), *(_colored(each, held[each]) for each in SEVERITIES)) for key, held in ranked)
+        rows = ((_short(key), *(colored(each, held[each]) for each in SEVERITIES)) for key, held in ranked)
         table("\nRiskiest tables, by violations", ("table", *SEVERITIES), rows)
 
 
@@ -144,7 +143,7 @@ def _controls(violations: list[Found]) -> None:
     order = sorted(broken.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
     if order:
         rows = (
-            (_colored(SEVERITIES[severity]), control, f"{len(held):,}", Text("\n").join((plain(title), plain(_places(held)))))
+            (colored(SEVERITIES[severity]), control, f"{len(held):,}", Text("\n").join((plain(title), plain(_places(held)))))
             for (severity, control, title), held in order[:CONTROLS]
         )
         table("\nControls that do not hold, worst first", ("severity", "control", "tables", "what is asked, and where it fails"), rows)
@@ -196,12 +195,6 @@ def _further(found: Found, pages: str) -> None:
 
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
-
-
-def _colored(word: str, shown: int | None = None) -> Text:
-    if shown == 0:
-        return Text("–", style="dim")
-    return Text(word if shown is None else f"{shown:,}", style=COLORS.get(word, ""))
 
 
 def _short(asset_key: str) -> str:
