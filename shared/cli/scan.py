@@ -46,7 +46,7 @@ def run(
             since = datetime.now(UTC)
             source = known(line, target, asked) if isinstance(target, str) else register(line, target)
         try:
-            last = follow(line, source, since, shown=not json_output)
+            last = follow(line, source, since, shown=not json_output, alone="scope" in asked)
         except Failed as error:
             raise _stays(error, source) from None
         except KeyboardInterrupt:
@@ -139,13 +139,14 @@ def _stays(error: Failed, source: str) -> Failed:
     return Failed(error.what, why=error.why, remedy=remedy, code=error.code)
 
 
-def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str, Any]:
-    """Poll until the scan is done, and each one before it that was not over; bars on a terminal. The manifest counts what all of them told.
+def follow(line: Edge, source: str, since: datetime, *, shown: bool, alone: bool = False) -> dict[str, Any]:
+    """Poll until the scan is done, and unless it goes `alone` each one before it that was not over; bars on a terminal. The manifest counts
+    what all of them told.
 
     Raises Failed with the diagnosis where it failed or is stuck.
     """
     began = time.monotonic()
-    earlier = _not_over(line.get("/scan-jobs", source=source, limit=LATEST)["scans"], since)
+    earlier = [] if alone else _not_over(line.get("/scan-jobs", source=source, limit=LATEST)["scans"], since)
     if any(each["state"] == "running" for each in earlier):
         stderr.print(f"An earlier scan of {spoken(source)} is not over: what it finds counts, too.", highlight=False, markup=False)
     with Progress(
@@ -164,9 +165,8 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool) -> dict[str
             for stage, task in tasks.items():
                 done, total = _together([*before, now], stage)
                 bars.update(task, completed=done, total=total, count=f"{done:,}" + (f" of {total:,}" if total is not None else ""))
-            waits_for = (
-                next((each for each in before if not each["done"] and _goes_on(line, each["scan_id"])), None) if now["done"] else now
-            )
+            open_ones = (each for each, job in zip(before, earlier, strict=True) if not each["done"] and _goes_on(line, job["scan_id"]))
+            waits_for = next(open_ones, None) if now["done"] else now
             if waits_for is None:
                 return dict(now) | {
                     "manifest": _counted_together(now["manifest"], before, [_job(line, each["scan_id"]) for each in earlier])
@@ -188,7 +188,7 @@ def _not_over(scans: Sequence[dict[str, Any]], since: datetime) -> list[dict[str
 
 def _goes_on(line: Edge, scan_id: str) -> bool:
     """Will this scan come to its end by itself? Who paused, cancelled or lost it is not waited for."""
-    return bool(scan_id) and _job(line, scan_id)["state"] in ("waiting", "running", "completed")
+    return _job(line, scan_id)["state"] in ("waiting", "running", "completed")
 
 
 def _job(line: Edge, scan_id: str) -> dict[str, Any]:
