@@ -32,7 +32,7 @@ from shared.db.seats import PoolExhausted, Seats
 from shared.egress import Surroundings, guarded
 from shared.errors import PurSightError
 from shared.secrets.sign_in import SignIn
-from shared.sources.base import BINARY, Dial, ReadFrom, Sample, SampleTask, Snapshot, SourceSession, TableFacts
+from shared.sources.base import Dial, Sample, SampleTask, Snapshot, SourceSession, TableFacts, task_of
 from shared.sources.dialling import dial_for, policy_for
 from shared.sources.engines import driver_for
 from shared.sources.failures import BY_CODE, circuit_open, failure_of
@@ -338,24 +338,8 @@ class Line:
 
 
 def _task(token: int, key: str, facts: TableFacts, rows: int) -> SampleTask:
-    mark = facts.mark
-    part = facts.sample_from if mark.partitions > FEW_PARTITIONS else None
-    place = part or ReadFrom(mark.schema, mark.table)
-    return SampleTask(
-        token,
-        place.schema,
-        place.table,
-        columns=tuple(compress(facts.names, facts.sampled)),
-        rows=rows,
-        pages=mark.pages,
-        seed=seed(key),
-        plain=mark.kind == "partitioned_table" and part is None,
-        key=next((key.columns for key in facts.keys if key.kind == "primary_key"), ()),
-        part=place.part,
-        estimated=mark.rows,
-        types=tuple(compress(facts.types, facts.sampled)),
-        binary=frozenset(name for name, kind in zip(facts.names, facts.kinds, strict=False) if kind == BINARY),
-    )
+    place = facts.sample_from if facts.mark.partitions > FEW_PARTITIONS else None
+    return task_of(facts, rows=rows, seed=seed(key), place=place, token=token)
 
 
 def _failed(samples: Mapping[int, Sample], tasks: Sequence[SampleTask], codes: Container[str]) -> list[SampleTask]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFacts
@@ -188,6 +189,26 @@ class SampleTask(NamedTuple):
     estimated: int | None = None
     types: tuple[str, ...] = ()
     binary: frozenset[str] = frozenset()
+
+
+def task_of(facts: TableFacts, *, rows: int, seed: int, place: ReadFrom | None, token: int = 0) -> SampleTask:
+    """About `rows` rows of the columns that can be looked at; of the part at `place` where there is one."""
+    mark, (schema, table, part) = facts.mark, place or ReadFrom(facts.mark.schema, facts.mark.table)
+    return SampleTask(
+        token,
+        schema,
+        table,
+        columns=tuple(compress(facts.names, facts.sampled)),
+        rows=rows,
+        pages=mark.pages,
+        seed=seed,
+        plain=mark.kind == "partitioned_table" and place is None,
+        key=next((key.columns for key in facts.keys if key.kind == "primary_key"), ()),
+        part=part,
+        estimated=mark.rows,
+        types=tuple(compress(facts.types, facts.sampled)),
+        binary=frozenset(name for name, kind in zip(facts.names, facts.kinds, strict=False) if kind == BINARY),
+    )
 
 
 class Sample(NamedTuple):

@@ -23,7 +23,7 @@ from shared.contracts.engines import engine_of
 from shared.contracts.source import DataSource
 from shared.egress import reached, told
 from shared.errors import PurSightError
-from shared.sources.base import Dial, Probe, SampleTask, Snapshot, SourceDriver, SourceSession, TableFacts, TableMark
+from shared.sources.base import Dial, Probe, SampleTask, Snapshot, SourceDriver, SourceSession, TableFacts, TableMark, task_of
 from shared.sources.failures import BY_CODE, Failure, failure_of
 from shared.sources.tls import verified
 
@@ -331,11 +331,6 @@ async def _structures(snapshot: Snapshot, marks: list[TableMark]) -> list[TableF
 
 def _task(facts: TableFacts) -> SampleTask | None:
     """One row of this table; None where it has no column that can be looked at, or may not be read."""
-    columns = tuple(name for name, sampled in zip(facts.names, facts.sampled, strict=True) if sampled)
-    if not columns or not facts.mark.readable:
+    if not any(facts.sampled) or not facts.mark.readable:
         return None
-    place = facts.sample_from or facts.mark
-    part = facts.sample_from.part if facts.sample_from else ""
-    key = next((key.columns for key in facts.keys if key.kind == "primary_key"), ())
-    plain = facts.mark.kind == "partitioned_table" and facts.sample_from is None
-    return SampleTask(0, place.schema, place.table, columns, 1, facts.mark.pages, 0, plain, key, part, facts.mark.rows)
+    return task_of(facts, rows=1, seed=0, place=facts.sample_from)

@@ -169,7 +169,7 @@ def _facts(mark: TableMark, outline: Outline, options: Mapping[str, Any], indexe
         comments=comments,
         primary_key=frozenset({names.index(_ID) + 1} if _ID in names else ()),
         unique=frozenset(names.index(key.columns[0]) + 1 for key in keys if len(key.columns) == 1),
-        indexed=frozenset(at[path] for each in indexes for path in each["key"] if path in at),
+        indexed=frozenset(at[path] for each in indexes for path in _paths(each) if path in at),
         keys=[*keys, *_check(options)],
         indexes=list(_indexes(indexes, {key.name for key in keys})),
         estimates={each.path: Estimate(each.null_share) for each in fields if each.null_share is not None},
@@ -228,10 +228,15 @@ def _indexes(found: Sequence[Mapping[str, Any]], keys: Container[str]) -> Iterat
     for each in found:
         if (name := scrub(str(each["name"]))) in keys:
             continue
-        columns = tuple(".".join(map(told, str(path).split("."))) for path in each["key"])
+        columns = tuple(".".join(map(told, str(path).split("."))) for path in _paths(each))
         method = next((way for way in each["key"].values() if isinstance(way, str)), "")
         partial = each.get("partialFilterExpression")
         yield Index(name, columns, bool(each.get("unique")), method, "", _json(partial, query=True) if partial else "")
+
+
+def _paths(index: Mapping[str, Any]) -> list[str]:
+    """The fields of an index. One of texts names its own behind two of the server's."""
+    return [path for path in index["key"] if path not in ("_fts", "_ftsx")] + sorted(index.get("weights", ()))
 
 
 def _check(options: Mapping[str, Any]) -> Iterator[Key]:

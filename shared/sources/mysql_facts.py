@@ -67,7 +67,7 @@ async def load_of(line: Line, server: Release) -> tuple[Load, int]:
     ((_, running),) = await line.rows("show global status like 'Threads_running'")
     ((scheduler, _, microseconds),) = await line.rows(_EASE)
     standing, asked = await standing_of(line, server)
-    seconds = int(microseconds) / 1_000_000 or None  # none from a server that is told to take both for the same
+    seconds = max(0, int(microseconds)) / 1_000_000 or None  # none from a server that takes both for the same, or whose clock was set back
     return Load(max(0, int(running) - 1 - (scheduler in _ON)), standing.lag_seconds, seconds), 2 + asked
 
 
