@@ -83,8 +83,16 @@ class Line:
         return int(state["parts"][part]["process"]["pid"])
 
     def kill(self, part: str) -> None:
-        """kill -9 one part; the supervisor starts it again."""
-        os.kill(self.pid(part), signal.SIGKILL)
+        """kill -9 one part; the supervisor starts it again. One that ended by itself, because others died, is met when it is back."""
+
+        def killed() -> bool:
+            try:
+                os.kill(self.pid(part), signal.SIGKILL)
+            except ProcessLookupError:
+                return False
+            return True
+
+        until(killed, what=f"{part} to be there")
 
 
 @dataclass
