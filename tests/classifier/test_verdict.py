@@ -142,6 +142,12 @@ def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
         pytest.param("vehicles", "reg_mark", "licence_plate", id="a vehicle's registration mark"),
         pytest.param("chats", "voice_memo:bytea", "recording", id="a spoken message"),
         pytest.param("members", "member_card", "customer_id", id="a member's card pays nothing"),
+        pytest.param("passengers", "pax_surname", "last_name", id="a person's last name is not the whole one"),
+        pytest.param("passengers", "pax_first_name", "first_name", id="nor is the first"),
+        pytest.param("voyages", "captain", "full_name", id="a captain is somebody"),
+        pytest.param("comments", "content", "free_text", id="what people said"),
+        pytest.param("comment_templates", "content", "none", id="what a template says"),
+        pytest.param("pages", "content", "none", id="what a page says"),
         pytest.param("jobs", "noreply_email", "company_email", id="a mailbox of nobody"),
     ],
 )

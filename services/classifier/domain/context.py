@@ -61,6 +61,8 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
     tags = (table.tags | (schema.tags - {"person", "organisation"})) - _OWN - {"lookup"}
     if "lookup" in table.tags and not table.tags & {"person", "organisation", "address"}:
         tags |= {"table:lookup"}
+    if "said" in table.tags and not (table.thing or "prepared" in table.tags):  # what a template says nobody said
+        tags |= {"table:said"}
     if table.thing or (table.organisation and not table.person):
         tags -= {"person"}
     if table.person and not table.thing:
