@@ -100,7 +100,7 @@ class Index(Contract):
     name: str
     columns: tuple[str, ...] = Field(default=(), description="in its order, without expressions")
     unique: bool = False
-    method: str = Field(default="", description="of the server's own; empty: a b-tree", examples=["gin", "hash", "fulltext"])
+    method: str = Field(default="", description="of the server's own; empty: a b-tree, or not told", examples=["gin", "hash", "fulltext"])
     expression: str = Field(default="", description="what is indexed beside columns")
     predicate: str = Field(default="", description="which rows are in it, where not all are")
 

@@ -97,7 +97,8 @@ class Key(NamedTuple):
 
 
 class Index(NamedTuple):
-    """An index that no key has; `method` is empty for a b-tree, `expression` and `predicate` have their literals masked."""
+    """An index that no key has. `method` is empty for a b-tree, and where it is not told; the literals of `expression` and `predicate` are
+    masked."""
 
     name: str
     columns: tuple[str, ...]

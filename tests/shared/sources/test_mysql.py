@@ -241,7 +241,8 @@ async def test_facts_of_a_schema(shop: tuple[MysqlServer, str]) -> None:
         (("a",), (name, "parent"), ("id",))
     ]
     assert (child.unique, child.indexed, list(child.defaults)) == (frozenset(), {1, 2, 3, 4}, [4])
-    assert [tuple(index)[:4] for index in child.indexes] == [("b", ("b",), False, ""), ("words", ("c",), False, "fulltext")]
+    method = "" if server.engine == "mariadb" else "fulltext"  # MariaDB tells it at the price of all the rest
+    assert [tuple(index)[:4] for index in child.indexes] == [("b", ("b",), False, ""), ("words", ("c",), False, method)]
     assert parent.indexes == []
     assert child.defaults[4].lower().startswith("current_timestamp")
     assert (seen.mark.kind, seen.depends_on) == ("view", [(name, "child"), (name, "parent")])
