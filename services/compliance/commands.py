@@ -11,7 +11,7 @@ from rich.text import Text
 
 from shared.cli.connect import Edge, edge, scope_of
 from shared.cli.find import key_of
-from shared.cli.output import as_json, colored, plain, spoken, stdout, table
+from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Violations: list, show, waive, report.")
@@ -52,8 +52,7 @@ def list_(
         when = "state" if state == "all" else DAYS[state][0]
         shown = (_row(each, mixed=state == "all") for each in rows)
         table("Violations", ("violation", "severity", "control", "table", when, "what fails"), shown)
-    if (more := found["total"] - len(rows)) > 0:
-        stdout.print(f"… and {more:,} more: --limit {min(found['total'], MOST)} shows them.", style="dim", highlight=False)
+    and_more(found["total"], len(rows), MOST)
     return None
 
 

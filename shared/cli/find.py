@@ -9,7 +9,7 @@ from urllib.parse import quote
 from rich.text import Text
 
 from shared.cli.connect import Edge, edge, scope_of
-from shared.cli.output import as_json, colored, plain, spoken, stdout, table
+from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
 
 COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
@@ -36,8 +36,7 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
         for each in found["results"]
     )
     table("Tables", ("table", "sensitivity", "risk", "fails", "columns"), rows)
-    if (more := found["total"] - len(found["results"])) > 0:
-        stdout.print(f"… and {more:,} more: --limit {min(found['total'], MOST)} shows them.", style="dim", highlight=False)
+    and_more(found["total"], len(found["results"]), MOST)
     return None
 
 

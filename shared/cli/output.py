@@ -47,6 +47,12 @@ def colored(word: str, shown: int | None = None) -> Text:
     return Text((word or "") if shown is None else f"{shown:,}", style=COLORS.get(word, ""))
 
 
+def and_more(total: int, shown: int, most: int) -> None:
+    """Below a list that was cut: how many there are besides, and what shows them; `most` rows are shown at once."""
+    if (more := total - shown) > 0:
+        stdout.print(f"… and {more:,} more: --limit {min(total, most)} shows them.", style="dim", highlight=False)
+
+
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; cells are text only, so that no name can style the terminal. Where it would be too narrow to read, each row is a block."""
     cells = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]

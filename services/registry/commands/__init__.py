@@ -161,18 +161,18 @@ def list_(json_output: Json = False) -> None:
 def show(name: Named, json_output: Json = False) -> None:
     """One source with its history, and which of its endpoints is read, how each does, and how safe the line is."""
     with edge() as line:
-        path = _found(line, name)
-        found, ends, health = line.get(path), _health(line, f"{path}/endpoints"), _health(line, path)
+        path, found = _found(line, name)
+        ends, health = _health(line, f"{path}/endpoints"), _health(line, path)
     if json_output:
         return as_json(found | {"endpoints": ends, "health": health})
     tell(found, health, ends)
 
 
-def _found(line: Edge, name: str) -> str:
-    """The path of a registered source, also where its name reads like TENANT/NAME or holds what no new name may. Raises PurSightError."""
+def _found(line: Edge, name: str) -> tuple[str, dict[str, Any]]:
+    """A registered source and its path, also where its name reads like TENANT/NAME or holds what no new name may. Raises PurSightError."""
     path = path_of(named_as(name))
     try:
-        line.get(path)
+        return path, line.get(path)
     except UsageError as error:
         if error.code != "unknown_source":
             raise
@@ -182,8 +182,8 @@ def _found(line: Edge, name: str) -> str:
             raise UsageError(error.what, remedy=near, code=error.code) from None
         if not alike:
             raise
-        return path_of(SourceName.parse(alike[0]))
-    return path
+        path = path_of(SourceName.parse(alike[0]))
+        return path, line.get(path)
 
 
 def _health(line: Edge, path: str) -> Any:
@@ -211,7 +211,7 @@ def edit(
 ) -> None:
     """Change a source: with --set, or in $EDITOR. Refused where somebody else changed it meanwhile."""
     with edge() as line:
-        now = line.get(_found(line, name))
+        _, now = _found(line, name)
         at = now["version"] if version is None else version
         given = with_fields(now["spec"], set_) if set_ else in_editor(now["spec"], name=spoken(now["source"]), version=at)
         if given is None:
@@ -227,8 +227,8 @@ def edit(
 def remove(name: Named, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """Forget a source: its scans end, its state, its assets and its topics' entries go."""
     with edge() as line:
-        path = _found(line, name)
-        version = None if yes else line.get(path)["version"]
+        path, found = _found(line, name)
+        version = None if yes else found["version"]
         sure(f"Forget {name} and all that is known of it?", yes=yes)
         line.send("DELETE", path, version=version)
     told = "What is known of it is being forgotten, which is done when the pages no longer show it."
@@ -255,7 +255,7 @@ def _from_file(which: str, json_output: bool) -> DataSource:
 
 def _from_registry(name: str) -> DataSource:
     with edge() as line:
-        return DataSource.model_validate(line.get(_found(line, name))["spec"])
+        return DataSource.model_validate(_found(line, name)[1]["spec"])
 
 
 def _driver(engine: str) -> Answer:
