@@ -187,6 +187,7 @@ class Bus:
             try:
                 await self._sender.start()
                 await self._check()
+                calm_collector()
                 await self._listen()
                 break
             except UsageError as error:
@@ -200,7 +201,6 @@ class Bus:
                 await self._sender.stop(2.0)
                 await asyncio.sleep(delay(attempt + 2))
         self._state = ""
-        calm_collector()
         chores: list[Coroutine[Any, Any, None]] = [self._relay.run(), self._health(), self._lag(), self._clean()]
         self._tasks += [asyncio.create_task(chore) for chore in chores]
         log.info("bus.started", extra={"service": self.service, "topics": len(self._ears)})
