@@ -35,7 +35,7 @@ class Api:
         self._pool, self._stuck = pool, stuck_after_seconds
 
     async def search(self, request: Request) -> Response:
-        """`GET /search?q=&class=&framework=&source=&sensitivity=&review=&limit=&offset=`"""
+        """`GET /search?q=&class=&framework=&source=&sensitivity=&review=&named=&limit=&offset=`"""
         asked, scope = wanted(request.query_params), narrowed(request, ACTION)
         return answer(await search.search(self._pool, asked._replace(source=clean(scope or ""))))
 

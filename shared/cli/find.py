@@ -10,6 +10,7 @@ from rich.text import Text
 
 from shared.cli.connect import Edge, edge, scope_of
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
+from shared.contracts.names import AssetName
 from shared.errors import UsageError
 
 COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
@@ -111,11 +112,9 @@ def _violations(violations: Sequence[Found], controls: dict[str, Found]) -> None
 
 
 def key_of(line: Edge, name: str) -> str:
-    """The asset that a person calls SOURCE/DATABASE.SCHEMA.TABLE, or by the end of that. Raises UsageError where none is, or several."""
-    source, slash, rest = name.partition("/")
-    alike = _alike(line, name, q=name.rpartition("/")[2].rpartition(".")[2]) if name.strip() else []
-    if slash and not alike:  # a name without letters is found by no word
-        alike = _alike(line, name, source=scope_of(source)) or _alike(line, name, source=scope_of(f"{source}/{rest.partition('/')[0]}"))
+    """The asset that a person calls SOURCE/DATABASE.SCHEMA.TABLE, or by the end of that, or SOURCE/ and the end. Raises UsageError where
+    none is, or several."""
+    alike = next(filter(None, (_alike(line, *read) for read in _readings(name))), []) if name.strip() else []
     if len(alike) > 1:
         named = ", ".join(map(spoken, alike[:ALIKE])) + (" …" if len(alike) > ALIKE else "")
         raise UsageError(
@@ -126,10 +125,28 @@ def key_of(line: Edge, name: str) -> str:
     return alike[0]
 
 
-def _alike(line: Edge, name: str, **within: str) -> list[str]:
+def _readings(name: str) -> Iterator[tuple[str, str]]:
+    """What the name may mean: the end of a name, or a source with or without its tenant, and the end of a name in there."""
+    yield "", name
+    parts = name.split("/")
+    for at in range(1, min(3, len(parts))):
+        yield "/".join(parts[:at]), "/".join(parts[at:])
+
+
+def _alike(line: Edge, source: str, name: str) -> list[str]:
     """The keys of the assets that are called so; of those whose names only end so, none where one is called exactly so."""
-    keys = [str(each["asset"]) for each in line.get("/search", limit=MOST, **within)["results"]]
-    return [key for key in keys if name in (key, spoken(key))] or [key for key in keys if _ends(spoken(key).casefold(), name.casefold())]
+    found = line.get("/search", limit=MOST, source=scope_of(source) if source else "", named=_place(name))["results"]
+    named = {key: spoken(key.rpartition("/")[2] if source else key) for key in (str(each["asset"]) for each in found)}
+    exact = [key for key, said in named.items() if name in (key, said)]
+    return exact or [key for key, said in named.items() if _ends(said.casefold(), name.casefold())]
+
+
+def _place(name: str) -> str:
+    """The name without the escapes of a key, where it is one."""
+    try:
+        return AssetName.parse(name).place
+    except ValueError:
+        return name
 
 
 def _ends(whole: str, end: str) -> bool:

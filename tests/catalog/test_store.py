@@ -218,6 +218,9 @@ async def test_progress_since_a_moment_ignores_earlier_scans(pool: asyncpg.Pool)
         pytest.param(Wanted(framework="gdpr"), {"customers", "orders"}, id="as people type it"),
         pytest.param(Wanted(framework="HIPAA"), set(), id="no such failure"),
         pytest.param(Wanted(review=True), set(), id="nothing to review"),
+        pytest.param(Wanted(named="crm/shop.PUBLIC.orders"), {"orders"}, id="by name"),
+        pytest.param(Wanted(named="lic.orders"), {"orders"}, id="by the end of it"),
+        pytest.param(Wanted(named="other.orders"), set(), id="not by another's name"),
     ],
 )
 async def test_search(pool: asyncpg.Pool, wanted: Wanted, expected: set[str]) -> None:

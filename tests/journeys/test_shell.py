@@ -87,7 +87,7 @@ def its_tables_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert "by-file/by_file.public.person" in capsys.readouterr().out
     find.search([], json_output=False, limit=5, source="by-file", **{"class": "iban"})
     assert "Nothing is found" in capsys.readouterr().out
-    for name in ("by-file/by_file.public.person", "BY_FILE.public.person"):
+    for name in ("by-file/by_file.public.person", "BY_FILE.public.person", "by-file/person", "default/by-file/person"):
         find.show(name, json_output=False)
         told = capsys.readouterr().out
         assert told.startswith("by-file/by_file.public.person: table")

@@ -14,7 +14,7 @@ MOST_OFFSET = 10_000_000
 
 
 class Wanted(NamedTuple):
-    """A search. Empty means: any."""
+    """A search. Empty means: any. `named`: what a table is called, with more before it, or only the end of it."""
 
     text: str = ""
     class_name: str = ""
@@ -22,6 +22,7 @@ class Wanted(NamedTuple):
     source: str = ""
     sensitivity: str = ""
     review: bool = False
+    named: str = ""
     limit: int = 50
     offset: int = 0
 
@@ -35,6 +36,7 @@ def wanted(given: Mapping[str, str], *, limit: int = 50) -> Wanted:
         source=clean(given.get("source", "")),
         sensitivity=clean(given.get("sensitivity", "")),
         review=given.get("review", "") not in ("", "0", "false"),
+        named=clean(given.get("named", "")),
         limit=number(given, "limit", limit, MOST_RESULTS),
         offset=number(given, "offset", 0, MOST_OFFSET),
     )

@@ -27,8 +27,11 @@ hit AS MATERIALIZED (
       AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR lower($4) = ANY (lower(j.frameworks::text)::text[]))
       AND {in_scope("a.source", "$5")}
       AND ($6 = '' OR v.sensitivity = $6) AND (NOT $7 OR v.review_count > 0)
+      AND ($8 = '' OR EXISTS (
+          SELECT FROM lower($8) AS said, lower(CASE a.schema_name WHEN '/' THEN '' ELSE a.schema_name || '.' END || a.table_name) AS place
+          WHERE right(said, length(place)) = place OR right(place, length(said)) = said))
 ), page AS (
-    SELECT * FROM hit ORDER BY risk DESC NULLS LAST, asset LIMIT $8 OFFSET $9
+    SELECT * FROM hit ORDER BY risk DESC NULLS LAST, asset LIMIT $9 OFFSET $10
 )
 SELECT json_build_object(
     'total', (SELECT count(*) FROM hit),
@@ -80,7 +83,7 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
 
 
 async def _find(connection: asyncpg.Connection, wanted: Wanted, words: list[str]) -> dict[str, Any]:
-    filters = (wanted.class_name, wanted.framework, wanted.source, wanted.sensitivity, wanted.review)
+    filters = (wanted.class_name, wanted.framework, wanted.source, wanted.sensitivity, wanted.review, wanted.named)
     text = await connection.fetchval(_SEARCH, words, max(words, key=len, default=""), *filters, wanted.limit, wanted.offset)
     found: dict[str, Any] = orjson.loads(text)
     return found
