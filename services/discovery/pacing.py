@@ -78,7 +78,8 @@ class Pacer:
             return
         others = None if load.mean_active is None else max(0.0, load.mean_active - own)
         active = max((each for each in (load.active, others) if each is not None), default=None)
-        await self.told(Signals(active, load.statement_seconds, load.lag_seconds))
+        seen = Signals(active, load.statement_seconds, load.lag_seconds, load.throttled, request_seconds=load.request_seconds)
+        await self.told(seen)
 
     async def rest(self, worked: float) -> None:
         """So long that the pace's share of time goes by in which nothing is asked. `worked`: seconds since the last rest."""

@@ -294,14 +294,18 @@ class Load(NamedTuple):
     """How much a server has to do just now; None where it does not tell us. `active`: sessions that run a statement, beside the one
     that asks and, where the server can tell them apart, all of ours.
 
-    `lag_seconds`: of the replica itself, or the worst of its own. `statement_seconds`: of a statement that is always the same.
-    `mean_active`: sessions that were at work on average since the last look, all of ours among them.
+    `lag_seconds`: of the replica itself, or the worst of its own. `statement_seconds`: of a statement that is always the same, by the
+    server's own clock. `request_seconds`: of requests of ours that are alike, the way there and back included, where it does not.
+    `mean_active`: sessions that were at work on average since the last look, all of ours among them. `throttled`: somebody was told since
+    to slow down, and was served later.
     """
 
     active: int | None = None
     lag_seconds: float | None = None
     statement_seconds: float | None = None
     mean_active: float | None = None
+    request_seconds: float | None = None
+    throttled: bool = False
 
 
 @runtime_checkable

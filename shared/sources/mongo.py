@@ -55,6 +55,7 @@ class MongoSession:
 
     def __init__(self, line: Line, dial: Dial) -> None:
         self._line, self._dial = line, dial
+        self._latencies: mongo_facts.Latencies = {}
 
     @property
     def statements(self) -> int:
@@ -84,7 +85,8 @@ class MongoSession:
         return Standing(True, self._line.lag()) if found.get("secondary") else Standing(False, None)
 
     async def load(self) -> Load:
-        return await mongo_facts.load(self._line)
+        found, self._latencies = await mongo_facts.load(self._line, self._latencies)
+        return found
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[MongoSnapshot]:

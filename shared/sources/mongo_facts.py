@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from shared.contracts.connection import Posture, Privileges, ServerFacts
@@ -95,11 +96,35 @@ async def _if_allowed(line: Line, database: str, command: Mapping[str, Any]) -> 
         return {}
 
 
-async def load(line: Line) -> Load:
-    """How many operations are at work is told only to who may watch the cluster. Raises Failed with a code of `failures`."""
+Latencies = Mapping[str, tuple[int, int]]
+"""By kind of operation: microseconds that all of them took since the server began, and how many they are."""
+
+
+async def load(line: Line, before: Latencies) -> tuple[Load, Latencies]:
+    """And what to give the next time. Raises Failed with a code of `failures`.
+
+    How many operations are at work, and what they took, is told only to who may watch the cluster. How long this answer takes everybody
+    sees.
+    """
+    started = perf_counter()
     told = await _if_allowed(line, "admin", {"serverStatus": 1, "metrics": 0, "wiredTiger": 0, "tcmalloc": 0})
+    request = perf_counter() - started
     clients = (told.get("globalLock") or {}).get("activeClients") or {}
-    return Load(int(clients["readers"]) + int(clients["writers"]) if "readers" in clients else None, line.lag() or None)
+    active = int(clients["readers"]) + int(clients["writers"]) if "readers" in clients else None
+    now = {kind: (int(each["latency"]), int(each["ops"])) for kind, each in (told.get("opLatencies") or {}).items()}
+    found = Load(active, line.lag() or None, since(before, now), request_seconds=None if now else request)
+    return found, now
+
+
+def since(before: Latencies, now: Latencies) -> float | None:
+    """Seconds an operation took on average, of the kind that was quickest: other work of one kind changes that kind alone, a server that
+    has too much to do all of them. None where there were none.
+
+    >>> since({"reads": (1_000, 10), "writes": (0, 0)}, {"reads": (91_000, 20), "writes": (4_000, 2)})
+    0.002
+    """
+    means = [(took - was[0]) / (count - was[1]) for kind, (took, count) in now.items() if (was := before.get(kind)) and count > was[1]]
+    return max(0.0, min(means)) / 1_000_000 if means else None
 
 
 def _facts(line: Line, build: Mapping[str, Any], hello: Mapping[str, Any], size: int) -> ServerFacts:

@@ -16,7 +16,7 @@ from shared.contracts.source import DataSource, Scope
 from shared.errors import PurSightError
 from shared.sources import store_files, store_statistics
 from shared.sources.advice import warnings
-from shared.sources.base import Dial, Estimate, Probe, Sample, SampleTask, TableFacts, TableMark
+from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask, TableFacts, TableMark
 from shared.sources.documents import MOST_COLUMNS, Field
 from shared.sources.store_assets import Asset, Assets
 from shared.sources.store_failures import refusal, words
@@ -28,6 +28,7 @@ PAGE_BYTES = 8192
 _CHUNK = 50
 _MOST_OBJECTS = 2_000_000
 _OF_A_FILE = frozenset({"gone", "no_privilege", "unreadable_file", "archived"})
+_OF_A_SAMPLE = _OF_A_FILE | {"throttled"}  # it is read again, slowly
 _PARTITION = "partition"
 
 
@@ -140,6 +141,10 @@ class StoreSession:
             round_trip_seconds=self._store.round_trip_seconds,
             clock_skew_seconds=self._store.skew_seconds,
         )
+
+    async def load(self) -> Load:
+        """As far as our own requests show it: no store tells what it has to do. A folder shows nothing."""
+        return self._store.load() if isinstance(self._store, HttpStore) else Load()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[StoreSnapshot]:
@@ -299,7 +304,7 @@ async def _sampled(store: Store, asset: Asset | None, task: SampleTask) -> Sampl
         try:
             count, found, binary = await store_files.rows(store, entry, asset.format, task.columns, share, task.seed)
         except PurSightError as error:
-            if error.code not in _OF_A_FILE:
+            if error.code not in _OF_A_SAMPLE:
                 raise
             unread = error.code
             continue

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate, parsedate_to_datetime
+from statistics import median
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.parsers import expat
@@ -30,7 +31,7 @@ from shared.cloud.token import hush
 from shared.contracts.choices import store_host
 from shared.contracts.source import DataSource
 from shared.errors import Failed, PurSightError
-from shared.sources.base import Dial
+from shared.sources.base import Dial, Load
 from shared.sources.dialling import signed_in
 from shared.sources.failures import failed
 from shared.sources.store_failures import RETRIED, code_of, refusal
@@ -114,6 +115,8 @@ class HttpStore:
     skew_seconds: float = 0.0
     _signed: Dial | None = field(default=None, repr=False)
     _asked_at: float = 0.0
+    _answers: list[float] = field(default_factory=list)  # seconds until each began, since somebody last asked for the load
+    _throttled: bool = False
 
     @property
     def anonymous(self) -> bool:
@@ -151,12 +154,19 @@ class HttpStore:
         except Failed as error:
             raise refusal("gone") if error.code == "no_such_bucket" else error from None
 
+    def load(self) -> Load:
+        """Since the last time: the median of how long our requests waited for an answer to begin, and whether one was to slow down."""
+        found = Load(request_seconds=median(self._answers) if self._answers else None, throttled=self._throttled)
+        self._answers, self._throttled = [], False
+        return found
+
     async def _get(self, path: str, query: dict[str, str], *, most: int, span: tuple[int, int] | None = None) -> bytes:
         """One object or page, tried again with growing delay where the store is busy."""
         for attempt in range(_TRIES):
             try:
                 return await asyncio.create_task(self._asked(path, query, most, span), context=self.context)
             except PurSightError as error:
+                self._throttled |= error.code == "throttled"
                 if error.code not in RETRIED or attempt == _TRIES - 1:
                     raise
             await asyncio.sleep(_FIRST_WAIT_SECONDS * 2**attempt * (0.5 + random.random()))
@@ -190,6 +200,7 @@ class HttpStore:
         stream = answer.extensions.get("network_stream")
         self.tls = line_facts(stream.get_extra_info("ssl_object") if stream else None)
         self.round_trip_seconds = round(seconds, 6)
+        self._answers.append(seconds)
         if date := answer.headers.get("date"):
             self.skew_seconds = round(parsedate_to_datetime(date).timestamp() - time.time() + 0.5, 1)  # it tells whole seconds
 

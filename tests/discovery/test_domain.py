@@ -371,6 +371,14 @@ def test_slow_statements_are_told_by_two_looks() -> None:
     assert paced("balanced", Signals(statement_seconds=0.001), *[Signals(statement_seconds=0.009)] * 3)[1] == ["", "", "", ""]
 
 
+def test_slow_requests_are_told_by_two_looks() -> None:
+    """Where no server tells a statement's time, ours from here; what is as quick as our own counting could delay it is no sign."""
+    quick, slow = Signals(request_seconds=0.02), Signals(request_seconds=0.09)
+    assert paced("balanced", quick, slow, slow)[1] == ["", "", "slow_statements"]
+    assert paced("balanced", Signals(request_seconds=0.002), *[Signals(request_seconds=0.04)] * 3)[1] == ["", "", "", ""]
+    assert paced("balanced", quick, *[slow._replace(statement_seconds=0.001)] * 3)[1] == ["", "", "", ""]
+
+
 @pytest.mark.parametrize(("slower", "at_work"), [(1, 0.25), (2, 0.125), (1000, 0.0625)])
 def test_a_rest_grows_with_the_time_of_a_statement(slower: int, at_work: float) -> None:
     """Twice as long, half as much of us, down to a quarter; a rung without rest has none, and a server that is quick again has us back."""

@@ -48,6 +48,7 @@ MANNERS = {
 _LARGE_CONNECTIONS = 200  # a server that allows fewer is taken as so much smaller: no other figure of its size is told everywhere
 _LEAST_ACTIVE = 3.0  # one more than lines of ours that a server may count among the others
 _SLOW_FLOOR = 0.01  # seconds: a statement that takes less is no sign of anything
+_SLOW_REQUEST_FLOOR = 0.05  # as we see it: our own counting delays an answer, too
 _SLOW_LOOKS = 2  # one alone may have met a moment
 _LEAST_EASE = 0.25
 
@@ -56,7 +57,7 @@ class Signals(NamedTuple):
     """What was seen at one look; None where the server does not tell.
 
     `active`: sessions of others that run a statement, at the moment or on average. `statement_seconds`: how long the server took for one
-    that is the same each time.
+    that is the same each time; `request_seconds`: how long, as we saw it, for alike requests of ours, where the server does not tell.
     `lag_seconds`: of the replica that is read from, or the worst of its own. `throttled`: the server refused us for going too fast.
     `wait_seconds`: how long we waited for a seat in the source's pool.
     """
@@ -66,6 +67,7 @@ class Signals(NamedTuple):
     lag_seconds: float | None = None
     throttled: bool = False
     wait_seconds: float = 0.0
+    request_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,9 @@ def begun(manner: str, connections: int = 0) -> Pace:
 
 def after(pace: Pace, seen: Signals) -> tuple[Pace, str]:
     """The pace from now on, and why it is another one than before; empty where it is the same."""
-    took, best = seen.statement_seconds, pace.best
-    slow = took is not None and best is not None and took > max(_SLOW_FLOOR, best * pace.manner.slower)
+    told, best = seen.statement_seconds, pace.best
+    took, floor = (seen.request_seconds, _SLOW_REQUEST_FLOOR) if told is None else (told, _SLOW_FLOOR)
+    slow = took is not None and best is not None and took > max(floor, best * pace.manner.slower)
     pace = replace(pace, slow=pace.slow + 1 if slow else 0)
     if took is not None:
         best = min(took, best or took)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
@@ -17,6 +19,7 @@ from shared.contracts.source import DataSource, ReplicaConfig, Scope
 from shared.egress import EgressPolicy, guarded
 from shared.errors import Failed, PurSightError
 from shared.local.ports import free_ports
+from shared.sources import mongo_facts
 from shared.sources.base import Dial, SampleTask, TableFacts
 from shared.sources.mongo import MongoDriver
 from shared.sources.mongo_knock import seeds_of
@@ -215,6 +218,34 @@ async def test_who_may_write_is_told(mongo: MongoServer, shop: str) -> None:
     async with MongoDriver().open(mongo.dial(f"half_{shop}", shop)) as session:
         half = (await session.probe()).privileges
     assert (half.tables_visible, half.tables_readable, len(half.missing)) == (1, 0, 1)
+
+
+async def test_the_time_of_an_answer_is_told(mongo: MongoServer, shop: str) -> None:
+    """Ours, where the server, as that of the tests, tells no time of its own operations."""
+    async with MongoDriver().open(mongo.dial(shop, shop)) as session:
+        found = await session.load()
+    assert found.statement_seconds is None
+    assert 0 < (found.request_seconds or 0) < 10
+
+
+async def test_a_server_that_tells_its_own_time_is_believed() -> None:
+    """In the form that MongoDB's reference gives: the mean of the quickest kind of operation since the last look."""
+    line: Any = SimpleNamespace(lag=lambda: None)
+    status = [{kind: {"latency": Int64(took), "ops": Int64(ops)} for kind, (took, ops) in look.items()} for look in LATENCIES]
+    line.run = AsyncMock(side_effect=[{"opLatencies": each} for each in status])
+    found, before = await mongo_facts.load(line, {})
+    assert (found.statement_seconds, found.request_seconds) == (None, None)
+    found, before = await mongo_facts.load(line, before)
+    assert (found.statement_seconds, found.request_seconds) == (0.002, None)
+    found, before = await mongo_facts.load(line, before)
+    assert found.statement_seconds is None  # nothing was asked meanwhile
+
+
+LATENCIES: list[dict[str, tuple[int, int]]] = [
+    {"reads": (1_000, 10), "writes": (500, 5), "commands": (0, 0)},
+    {"reads": (901_000, 20), "writes": (500, 5), "commands": (4_000, 2)},
+    {"reads": (901_000, 20), "writes": (500, 5), "commands": (4_000, 2)},
+]
 
 
 def test_every_member_is_guarded(mongo: MongoServer, guarded_run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:

@@ -25,8 +25,8 @@ from shared.contracts.source import DataSource, Scope
 from shared.egress import EgressPolicy, GuardedLoop, Surroundings, _policy, guarded
 from shared.errors import Failed, PurSightError
 from shared.local.ports import free_ports
-from shared.sources import store_files
-from shared.sources.base import Dial, Sample, SampleTask, TableFacts
+from shared.sources import store_files, store_line
+from shared.sources.base import Dial, Load, Sample, SampleTask, TableFacts
 from shared.sources.dialling import policy_for
 from shared.sources.documents import Outline
 from shared.sources.mongo import MongoDriver
@@ -549,6 +549,26 @@ async def _google_is_read(azurite: Azurite, port: int) -> None:
             await _looked(gcs(), change)
         assert error.value.code == code
         assert CANARY not in f"{error.value!r} {error.value.__cause__!r}"
+
+
+async def test_a_busy_store_slows_us(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long requests wait is told, and each look once what was refused meanwhile; a sample that is refused for good says so itself."""
+    monkeypatch.setattr(store_line, "_FIRST_WAIT_SECONDS", 0.001)
+    double = Gcs({"orders.jsonl": ORDERS}, "right".__eq__)
+    async with serving(double, Path(azurite.ca).parent) as port:
+        spec = DataSource(name="lake", engine="gcs", host="127.0.0.1", port=port, database="lake")
+        dial = Dial("", 0, "lake", "", "right", tls_mode="verify-full", ca=azurite.ca, spec=spec, token=True)
+        async with gcs().open(dial) as session:
+            first = await session.load()
+            assert first.throttled
+            assert 0 < (first.request_seconds or 0) < 10
+            assert await session.load() == Load()
+            task = SampleTask(0, "/", "orders.jsonl", ("id",), 50, 1, 7, False)
+            for busy, failure in ((1, ""), (10**6, "throttled")):
+                double.busy = busy
+                (sample,) = await session.sample([task])
+                assert (sample.failure.code if sample.failure else "") == failure
+                assert (await session.load()).throttled
 
 
 @pytest.mark.extended
