@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlencode
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -102,12 +102,13 @@ class Reviews:
                 unit.bus.audit(tenant, wanted.reviewer, "classification.review", column, cause, "failed", why)
             else:
                 unit.bus.ask(wanted, key=wanted.asset, cause=cause, seal=partial(self._proofs.seal, request.scope["actor"]))
+        if is_form(request):  # back to the page that it came from, which tells what became of it
+            told = {"refused": wanted.column, "class_name": wanted.class_name} if refusal else {"reviewed": wanted.column}
+            return RedirectResponse(f"/assets/{quote(wanted.asset, safe='/')}?{urlencode(told, quote_via=quote)}#columns", 303)
         if refusal:
             return problem(
                 refusal[0], "review_refused", refusal[1], "`pursight review list` shows columns, `pursight review classes` the classes."
             )
-        if is_form(request):  # back to the page that it came from
-            return RedirectResponse(f"/assets/{quote(wanted.asset, safe='/')}?reviewed={quote(wanted.column, safe='')}#columns", 303)
         return JSONResponse({"accepted": f"{wanted.asset}#{wanted.column}", "trace_id": cause.trace_id}, status_code=202)
 
     async def _refusal(self, unit: Any, wanted: ClassificationReviewed) -> tuple[int, str] | None:
@@ -120,8 +121,13 @@ class Reviews:
 
 
 async def _review_of(request: Request) -> ClassificationReviewed:
-    """The review in the body, said by whoever signed in. Raises UsageError, by field, where it is none."""
+    """The review in the body, said by whoever signed in. Raises UsageError, by field, where it is none.
+
+    A form's column is percent-encoded as in keys: browsers send other line ends than the page had.
+    """
     document = await body_of(request, most_kib=MAX_BODY_KIB, form=True)
+    if is_form(request) and "column" in document:
+        document["column"] = unquote(document["column"])
     if unknown := sorted(set(document) - set(_FIELDS)):
         raise UsageError("unknown field", why=", ".join(unknown)[:200], remedy=f"Known are: {', '.join(_FIELDS)}.", code="unknown_field")
     try:

@@ -111,6 +111,22 @@ async def test_who_may_review_finds_a_form_at_each_column(told: None, pool: asyn
     assert "is on its way" not in (await client.get(f"{address}?reviewed=nothing", headers=HTML)).text
 
 
+async def test_a_review_that_was_not_taken_is_told_where_it_was_given(told: None, pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    """Why, and with what the person had chosen; nothing that a name holds changes on its way through the form."""
+    address = f"/assets/{key_of('customers')}"
+    await hear(pool, [story.heard(EXAMPLE[RulesetPublished], EXAMPLE[RulesetPublished].name)])
+    page = (await client.get(f"{address}?refused=id&class_name=email", headers=HTML)).text
+    (form,) = re.findall(r'<details class="review" open>.*?</form>', page, re.S)
+    assert 'name="column" value="id"' in form
+    assert re.findall(r'value="(\w+)" selected', form) == ["email"]
+    for query, why in (("refused=id&class_name=email", "Try again"), ("refused=email&class_name=x", "class"), ("refused=x", "column")):
+        told_there = re.findall(r'role="alert">(.*?)</p>', (await client.get(f"{address}?{query}", headers=HTML)).text)
+        assert len(told_there) == 1, query
+        assert why in told_there[0].partition("taken:")[2]
+    hostile = (await client.get(f"/assets/{quote(key_of(HOSTILE), safe='/')}", headers=HTML)).text
+    assert f'name="column" value="{quote(HOSTILE + "#1", safe="")}"' in hostile
+
+
 async def test_a_jobs_page_has_its_refusals_and_its_tags(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
     """Refused, then kept: its own tags and those of what it runs on, what failed there with its remedy, and what was skipped."""
     job, bucket = "acme/orders", "acme/resource:arn:aws:s3:::lake"

@@ -79,6 +79,11 @@ async def test_a_form_of_a_page_leads_back_to_it(client: httpx.AsyncClient, hous
     assert (said["decision"], "class_name" in said) == ("reject", False)
     twice = await client.post("/reviews", content="asset=a&asset=b", headers={"content-type": "application/x-www-form-urlencoded"})
     assert (twice.status_code, twice.json()["code"]) == (400, "duplicate_field")
+    for name, class_name in (("two%0Alines%25", "email"), (column, "no_such_class")):
+        body = {"asset": DOUBTFUL.asset, "column": name, "decision": "confirm", "class_name": class_name}
+        answer = await client.post("/reviews", data=body)
+        assert answer.headers["location"] == f"/assets/{DOUBTFUL.asset}?refused={name}&class_name={class_name}#columns"
+    assert await house.said("classification.reviewed") == [said]
 
 
 @pytest.mark.parametrize(

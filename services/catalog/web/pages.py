@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -145,6 +146,7 @@ class Pages:
         controls = [control | texts.of(control["control"]) for control in judgement.get("controls", ())]
         only, reviewed = request.query_params.get("only") == "classified", clean(request.query_params.get("reviewed", ""))
         may_review = seen(request, REVIEW, SourceName.parse(found["source"]).tenant, key)
+        known_classes = await read.classes(self._pool) if may_review else []
         return self._page(
             "asset.html",
             asset=found,
@@ -152,7 +154,8 @@ class Pages:
             columns=[one for one in columns if one["class"] != "none"] if only else columns,
             only=only,
             reviewed=reviewed if any(one["name"] == reviewed for one in columns) else "",
-            known_classes=await read.classes(self._pool) if may_review else [],
+            refused=_refused(request, {one["name"] for one in columns}, known_classes),
+            known_classes=known_classes,
             violations=await read.violations(self._pool, asset=key, states=("open", "waived")),
             controls=_controls(controls),
             missing=judgement.get("missing", []),
@@ -201,6 +204,18 @@ class Pages:
 
     async def _events(self, subjects: list[str], limit: int = 200) -> list[dict[str, Any]]:
         return shown.with_causes(await read.timeline(self._pool, subjects, limit=limit))
+
+
+def _refused(request: Request, columns: Collection[str], classes: Collection[str]) -> dict[str, str]:
+    """The word on a column that was not taken, and why, as far as it can be told from what is known here; no column where none was."""
+    column, class_name = (clean(request.query_params.get(name, "")) for name in ("refused", "class_name"))
+    if column and column not in columns:
+        why = "the table has no such column any more. Look for it below by another name."
+    elif class_name and class_name not in classes:
+        why = "there is no such class any more. Choose another one."
+    else:
+        why = "the classifier has not seen the table as it is shown here. Try again in a moment."
+    return {"column": column, "class_name": class_name, "why": why}
 
 
 def _by_framework(counts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -74,6 +74,11 @@ def path(key: str) -> str:
     return quote(key, safe="/~")
 
 
+def encoded(name: str) -> str:
+    """A name as in keys: what a form could not carry unchanged, such as line ends, is escaped."""
+    return quote(name, safe="")
+
+
 def query(**wanted: str | int | bool) -> str:
     """A query string of what is set; empty where nothing is."""
     given = {name.rstrip("_"): value for name, value in wanted.items() if value}
@@ -122,5 +127,5 @@ def coded(text: str) -> Markup:
 
 FILTERS = {
     function.__name__: function
-    for function in (visible, grouped, size, clock, path, source_name, asset_name, worded, declared, does, coded)
+    for function in (visible, grouped, size, clock, path, encoded, source_name, asset_name, worded, declared, does, coded)
 }
