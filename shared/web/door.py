@@ -16,6 +16,7 @@ from starlette.routing import Route
 from shared.settings import ServiceSettings
 from shared.web.auth import OPEN_PATHS, Login, SignedIn
 from shared.web.health import health_routes
+from shared.web.problem_pages import ProblemPages
 from shared.web.problems import HANDLERS, problem
 from shared.web.seals import Spent
 from shared.web.server import bind, server
@@ -106,7 +107,8 @@ class Door:
             exception_handlers=HANDLERS,
         )
         page = "/login" if pages.offered else ""
-        http = server(SignedIn(app, signs_of(settings, oidc), open_paths=OPEN_PATHS | {"/login", BACK}, sign_in_page=page))
+        signed_in = SignedIn(app, signs_of(settings, oidc), open_paths=OPEN_PATHS | {"/login", BACK}, sign_in_page=page)
+        http = server(ProblemPages(signed_in))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: setattr(http, "should_exit", True))
