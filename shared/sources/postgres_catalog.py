@@ -115,13 +115,16 @@ cross join lateral (
   from pg_constraint where conrelid = c.oid and contype in ('p', 'u', 'f', 'c', 'x')) k
 where c.oid = any($1::oid[])"""
 
-# A type with its modifier is one number: few of them stand beside many columns. Of an array counts what it is made of, of a domain too.
+# A type with its modifier is one number: few of them stand beside many columns. Of an array counts what it is made of, of a domain too,
+# however deep one is made of the other.
 _TYPES = """
-select asked, format_type(t.oid, (asked << 32 >> 32)::int4), coalesce(e.typcategory, t.typcategory)::text,
-  coalesce(e.typname, b.typname, t.typname)::text, e.oid is not null
-from unnest($1::int8[]) asked join pg_type t on t.oid = ((asked >> 32) & 4294967295)::oid
-  left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
-  left join pg_type e on t.typlen = -1 and e.oid = nullif(coalesce(b.typelem, t.typelem), 0)"""
+with recursive made(asked, of, listed) as (
+  select asked, ((asked >> 32) & 4294967295)::oid, false from unnest($1::int8[]) asked
+  union all
+  select asked, case t.typtype when 'd' then t.typbasetype else t.typelem end, listed or t.typtype <> 'd'
+  from made join pg_type t on t.oid = of where t.typtype = 'd' or (t.typlen = -1 and t.typelem <> 0))
+select asked, format_type(((asked >> 32) & 4294967295)::oid, (asked << 32 >> 32)::int4), typcategory::text, typname::text, listed
+from made join pg_type t on t.oid = of and t.typtype <> 'd' and (t.typlen <> -1 or t.typelem = 0)"""
 
 
 class _Type(NamedTuple):
