@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +21,7 @@ from services.compliance.domain.policy import Policy, Rules
 from services.compliance.domain.report import to_csv
 from services.compliance.domain.rules import tried
 from services.compliance.domain.violations import STATES
-from services.compliance.store import ReportRow, Store, Views, ViolationFilter
+from services.compliance.store import ComplianceUnit, ReportRow, Store, Views, ViolationFilter
 from shared.bus.unit import Cause
 from shared.contracts.asset import AssetClassified
 from shared.contracts.names import SourceName, source_of
@@ -47,6 +49,7 @@ def routes(store: Store, views: Views, assessor: Assessor) -> list[Route]:
         Route("/violations", violations.list, methods=["GET"]),
         Route("/violations/{id}", violations.show, methods=["GET"]),
         Route("/violations/{id}/waive", violations.waive, methods=["POST"]),
+        Route("/violations/{id}/unwaive", violations.unwaive, methods=["POST"]),
         Route("/reports/{framework}", reports.show, methods=["GET"]),
     ]
 
@@ -136,29 +139,58 @@ class Violations:
 
     async def waive(self, request: Request) -> Response:
         """Accept a violation for a time: {"reason": …, "expires": ISO 8601 or "days": n, "owner": who answers}. Audited."""
-        found = await self._views.violation(identity(request))
-        if found is None or await hidden_from(request, found["asset"]):
+        if (asset := await self._waivable(request)) is None:
             return no_such_violation()
-        check(request, "violation.waive", SourceName.parse(source_of(found["asset"])).tenant, found["asset"])
         document = await body_of(request)
         reason, until = waiver(document, datetime.now(UTC))
-        asset, owner = found["asset"], document.get("owner")
+        owner = document.get("owner")
         actor = f"{actor_of(request)} for {owner}" if isinstance(owner, str) and owner else actor_of(request)
-        cause = Cause.new(tenant=SourceName.parse(source_of(asset)).tenant)
-        async with self._store.unit(keys=[asset]) as unit:
+        async with self._judged_anew(asset) as (unit, cause):
             fact = await unit.waive(identity(request), actor, reason, until, cause)
-            events = [(event, cause) for event in await unit.bodies([asset])]
-            await unit.judge(events, self._assessor, only_changes=True)
         if fact is None:
             return problem(409, "violation_resolved", "This violation is resolved", "There is nothing to waive.")
         return JSONResponse({"violation": fact.violation, "state": "waived", "expires": until.isoformat(), "waived_by": actor})
 
+    async def unwaive(self, request: Request) -> Response:
+        """End a waiver before its time: {"reason": …}. What fails then is open at once. Audited."""
+        if (asset := await self._waivable(request)) is None:
+            return no_such_violation()
+        reason = reason_in(await body_of(request))
+        async with self._judged_anew(asset) as (unit, cause):
+            ended = await unit.unwaive(identity(request), actor_of(request), reason, cause)
+        if not ended:
+            return problem(409, "violation_not_waived", "This violation is not waived", "There is nothing to end.")
+        return JSONResponse(await self._views.violation(identity(request)))
+
+    async def _waivable(self, request: Request) -> str | None:
+        """The asset of the violation, where who asks may see it. Raises Denied where they may not waive."""
+        found = await self._views.violation(identity(request))
+        if found is None or await hidden_from(request, found["asset"]):
+            return None
+        asset: str = found["asset"]
+        check(request, "violation.waive", SourceName.parse(source_of(asset)).tenant, asset)
+        return asset
+
+    @asynccontextmanager
+    async def _judged_anew(self, asset: str) -> AsyncIterator[tuple[ComplianceUnit, Cause]]:
+        """A unit at whose end the asset is judged with what was decided in it."""
+        cause = Cause.new(tenant=SourceName.parse(source_of(asset)).tenant)
+        async with self._store.unit(keys=[asset]) as unit:
+            yield unit, cause
+            await unit.judge([(event, cause) for event in await unit.bodies([asset])], self._assessor, only_changes=True)
+
+
+def reason_in(document: dict[str, Any]) -> str:
+    """Why a waiver is made or ended. Raises UsageError where that is not said."""
+    reason = document.get("reason")
+    if not isinstance(reason, str) or len(reason.strip()) < 10:
+        raise UsageError("a waiver needs a reason of at least ten characters", remedy="Auditors read it.", code="waiver_reason")
+    return reason.strip()[:1000]
+
 
 def waiver(document: dict[str, Any], now: datetime) -> tuple[str, datetime]:
     """Reason and end of a waiver. Raises UsageError where one is missing, past or too far away."""
-    reason, expires, days = document.get("reason"), document.get("expires"), document.get("days")
-    if not isinstance(reason, str) or len(reason.strip()) < 10:
-        raise UsageError("a waiver needs a reason of at least ten characters", remedy="Auditors read it.", code="waiver_reason")
+    reason, expires, days = reason_in(document), document.get("expires"), document.get("days")
     try:
         until = now + timedelta(days=days) if isinstance(days, int) else datetime.fromisoformat(str(expires))
     except (ValueError, OverflowError):
@@ -166,7 +198,7 @@ def waiver(document: dict[str, Any], now: datetime) -> tuple[str, datetime]:
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     if not now < until <= now + MAX_WAIVER:
         raise UsageError("a waiver cannot end then", remedy=f"Let it end within the next {MAX_WAIVER.days} days.", code="waiver_expiry")
-    return reason.strip()[:1000], until
+    return reason, until
 
 
 class Reports:

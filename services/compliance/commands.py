@@ -14,7 +14,7 @@ from shared.cli.find import key_of
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Violations: list, show, waive, report.")
+app = typer.Typer(no_args_is_help=True, help="Violations: list, show, waive, unwaive, report.")
 Id = Annotated[str, typer.Argument(help="a violation's id or the beginning of it, as `list` shows it")]
 Source = Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
@@ -100,6 +100,8 @@ def show(id: Id, json_output: Json = False) -> None:
             stdout.print(Text(f"  {name:<10}", style="dim") + plain(text), soft_wrap=True)
     if found["state"] == "open":
         stdout.print(f"Accept it for a time: `pursight violations waive {found['violation'][:SHORT]} --reason TEXT --days N`.", style="dim")
+    if found["state"] == "waived":
+        stdout.print(f"End that now: `pursight violations unwaive {found['violation'][:SHORT]} --reason TEXT`.", style="dim")
     return None
 
 
@@ -141,6 +143,18 @@ def waive(
         return as_json(found)
     told = f"{spoken(shown['asset'])}: {shown['control']} is waived until {_minute(found['expires'])}, by {found['waived_by']}."
     return stdout.print(plain(f"{told} If it fails then, it is open again."), soft_wrap=True)
+
+
+@app.command()
+def unwaive(
+    id: Id, reason: Annotated[str, typer.Option(help="why it may stay no longer, for who audits it")], json_output: Json = False
+) -> None:
+    """End a waiver before its time. Who did and why goes to the audit ledger."""
+    with edge() as line:
+        found = line.send("POST", f"{_path(line, id)}/unwaive", {"reason": reason})
+    if json_output:
+        return as_json(found)
+    return stdout.print(plain(f"{spoken(found['asset'])}: {found['control']} is no longer waived: {found['state']}."), soft_wrap=True)
 
 
 @app.command()

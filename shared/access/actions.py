@@ -105,6 +105,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("GET", "/violations"): _g(INSIDE, "violation.read"),
     ("GET", "/violations/{id}"): _g(INSIDE, "violation.read"),
     ("POST", "/violations/{id}/waive"): _g(INSIDE, "violation.waive"),
+    ("POST", "/violations/{id}/unwaive"): _g(INSIDE, "violation.waive"),
     ("GET", "/reports/{framework}"): _g(INSIDE, "report.read"),
     # tagger
     ("GET", "/plans"): _g(INSIDE, "tags.read"),

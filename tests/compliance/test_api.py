@@ -118,6 +118,12 @@ async def test_a_violation_is_waived_and_shown(client: httpx.AsyncClient, line: 
     assert await line.topics() == ["violation.waived", "audit.recorded", "compliance.evaluated"]
     assert first["violation"] not in [row["violation"] for row in (await client.get("/violations")).json()["violations"]]
     assert (await client.get("/violations", params={"state": "waived"})).json()["total"] == 1
+    assert (await client.post(f"{path}/unwaive", json={"reason": ""})).json()["code"] == "waiver_reason"
+    reason = {"reason": "real numbers were found"}
+    assert (await client.post(f"{path}/unwaive", json=reason)).json()["state"] == "open"
+    assert await line.topics() == ["audit.recorded", "compliance.evaluated", "violation.opened"]
+    again = await client.post(f"{path}/unwaive", json=reason)
+    assert (again.status_code, again.json()["code"]) == (409, "violation_not_waived")
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,9 @@ async def test_a_violation_is_shown_waived_and_shown_again(shell: Shell) -> None
     assert f"  {day}  " in await shell("list", "--state", "waived")
     assert (await shell("show", id, "--json"))["state"] == "waived"
     assert id not in await shell("list")
+    told = await shell("unwaive", id, "--reason", "real numbers were found")
+    assert told == "crm/shop.public.payments: pci-dss:3.5.1 is no longer waived: open.\n"
+    assert id in await shell("list")
 
 
 WAIVE = ("waive", "a", "--reason", "tested by hand")

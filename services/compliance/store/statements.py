@@ -38,6 +38,9 @@ WAIVE = """
 update violation set waived_by = $2, waived_reason = $3, waived_until = $4 where violation = $1 and state <> 'resolved'
 returning asset, control"""
 
+UNWAIVE = """
+update violation set waived_until = $2 where violation = $1 and waived_until > $2 returning asset, control"""
+
 SAVE_SOURCES = """
 insert into source (source, sequence, spec, posture, facts)
 select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[])

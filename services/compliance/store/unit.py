@@ -215,6 +215,14 @@ class ComplianceUnit:
         self.bus.audit(tenant, actor, "violation.waive", fact.asset, cause, detail=detail)
         return fact
 
+    async def unwaive(self, violation: UUID, actor: str, reason: str, cause: AnyCause) -> bool:
+        """End its waiver now; was there one? The asset must be judged again in the same unit, which opens what fails."""
+        row = await self._db.fetchrow(statements.UNWAIVE, violation, self.bus.now)
+        if row is not None:
+            tenant = SourceName.parse(source_of(row["asset"])).tenant
+            self.bus.audit(tenant, actor, "violation.waive", row["asset"], cause, detail=f"{row['control']} no longer: {reason}")
+        return row is not None
+
     async def lapse(self) -> int:
         """Mark the assets whose waivers ran out as to be judged anew; returns how many."""
         rows = await self._db.fetch(statements.OVERDUE, self.bus.now)
