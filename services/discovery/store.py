@@ -74,7 +74,6 @@ class Row:
     evidence: str
     outline: str
     looked_by: str
-    said_by: str
     looked: str
     columns: int
     text_columns: int
@@ -96,7 +95,6 @@ class Totals:
     text_columns: int
     text_columns_with_evidence: int
     sampled_values: int
-    changed: int
     facts: Sequence[tuple[str, str]]
     left_out: Mapping[str, tuple[int, Sequence[str]]]  # how many, and the first of them
     skipped: Sequence[tuple[str, int]]  # as it is kept, and of how many assets
@@ -107,19 +105,19 @@ _CHANGES = 100  # of a scan's pace that are kept: the last
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], {})"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
-        looked_by, said_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth,
+        looked_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth,
         skipped, gone, warm_at)
     select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-        $13::text[], $14::int[], $15::int[], $16::int[], $17::bigint[], $18::text[], $19::real[], $20::text[])
+        $8::text[], $9::text[], $10::text[], $11::text[],
+        $12::text[], $13::int[], $14::int[], $15::int[], $16::bigint[], $17::text[], $18::real[], $19::text[])
     on conflict (key) do update set sequence = excluded.sequence, mark = excluded.mark, pages = excluded.pages, gone = false,
         fingerprint = excluded.fingerprint, evidence = excluded.evidence, outline = excluded.outline, looked_by = excluded.looked_by,
-        said_by = excluded.said_by, looked = excluded.looked, columns = excluded.columns, text_columns = excluded.text_columns,
+        looked = excluded.looked, columns = excluded.columns, text_columns = excluded.text_columns,
         text_columns_with_evidence = excluded.text_columns_with_evidence, sampled_values = excluded.sampled_values,
         left_out = excluded.left_out, skipped = excluded.skipped, warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
 _TOTALS = """select coalesce(sum(columns), 0)::bigint, coalesce(sum(text_columns), 0)::bigint,
-        coalesce(sum(text_columns_with_evidence), 0)::bigint, coalesce(sum(sampled_values) filter (where looked_by = $2), 0)::bigint,
-        count(*) filter (where said_by = $2) from asset where {}"""
+        coalesce(sum(text_columns_with_evidence), 0)::bigint, coalesce(sum(sampled_values) filter (where looked_by = $2), 0)::bigint
+        from asset where {}"""
 _WITHIN = """source = $1 and not gone and (${0}::text[] is null
         or (schema_name, table_name) in (select * from unnest(${0}::text[], ${1}::text[])))"""
 
@@ -189,9 +187,14 @@ class Store:
         skipped = await self._pool.fetch(
             f"select skipped, count(*) from asset where {_WITHIN.format(2, 3)} and skipped <> '' group by 1", source, schemas, tables
         )
-        columns, texts, with_evidence, values, changed = sums
         pairs, counts = [(row[0], row[1]) for row in facts], {row[0]: (row[1], row[2]) for row in reasons}
-        return Totals(columns, texts, with_evidence, values, changed, facts=pairs, left_out=counts, skipped=list(map(tuple, skipped)))
+        columns, texts, with_evidence, values = sums
+        return Totals(columns, texts, with_evidence, values, facts=pairs, left_out=counts, skipped=list(map(tuple, skipped)))
+
+    async def ending(self, scan: str) -> tuple[int, list[dict[str, Any]]]:
+        """Of all attempts of a scan, whoever went before it meanwhile: how many assets it said, and the last changes of its pace."""
+        row = await self._pool.fetchrow("select changed, pace from scan where id = $1", scan)
+        return (row["changed"], orjson.loads(row["pace"])) if row else (0, [])
 
     async def scans(self, source: str = "", limit: int = 50) -> list[dict[str, Any]]:
         """The newest scans, in the scope `source`."""
@@ -396,8 +399,8 @@ class DiscoveryUnit:
     async def remove(self, keys: Sequence[str], scan: str) -> list[tuple[str, int]]:
         """Mark assets as gone; each with its next sequence. Those that were gone already are left out."""
         rows = await self._sql.fetch(
-            """update asset set gone = true, sequence = sequence + 1, looked_by = $2, said_by = '', fingerprint = '',
-                evidence = '', outline = '', missed_by = '' where key = any($1) and not gone
+            """update asset set gone = true, sequence = sequence + 1, looked_by = $2, fingerprint = '', evidence = '',
+                outline = '', missed_by = '' where key = any($1) and not gone
             returning key, sequence""",
             *(list(keys), scan),
         )

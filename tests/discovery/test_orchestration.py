@@ -123,13 +123,16 @@ def test_a_persons_scan_overtakes_a_bulk_one(
         await house.ask(priority="bulk")
 
         async def person_asks() -> None:
-            await house.ask(priority="person", scope=Scope(tables=("shop.t0", "shop.t129")))
+            (told,) = await house.pool.fetchrow("select table_name from asset order by table_name limit 1")
+            await house.pool.execute(f"comment on table shop.{told} is 'said already, and again'")
+            await house.ask(priority="person", scope=Scope(tables=(f"shop.{told}", "shop.t129")))
 
         after_first_chunk(monkeypatch, person_asks)
         said = await worked(house)
         done = facts(said, "scan.completed")
         assert [(body["scan_id"], body["tables"], body["complete"]) for body in done] == [("scan-2", 2, False), ("scan-1", 130, True)]
-        assert len({body["asset"] for body in facts(said)}) == len(facts(said)) == 130
+        assert [(body["changed"], body.get("unchanged", 0)) for body in done] == [(2, 0), (129, 1)]
+        assert (len({body["asset"] for body in facts(said)}), len(facts(said))) == (130, 131)
         assert await house.pool.fetchval("select tries from scan where id = 'scan-1'") == 1
 
     in_house(work)

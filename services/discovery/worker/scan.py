@@ -261,8 +261,8 @@ class Scanner:
 
     async def _complete(self, job: Job, scan: Scan, cause: Cause, run: Run, seconds: float) -> None:
         totals = await self._store.totals(scan.source, scan.id, None if covers_all(scan.scope) else _keys(scan.source, run))
-        found = await self._store.scan(scan.id)
-        manifest = _manifest(scan, cause, run, totals, seconds, found["pace"] if found else ())
+        changed, pace = await self._store.ending(scan.id)
+        manifest = _manifest(scan, cause, run, totals, seconds, min(changed, len(totals.facts)), pace)
         async with self._store.unit(keys=[scan.source]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             if await unit.end(scan.id, "completed", report=manifest.to_json()):
@@ -408,7 +408,9 @@ def _keys(source: str, run: Run) -> list[tuple[str, str]]:
     return [(mark.schema, mark.table) for mark in run.marks]
 
 
-def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float, pace: Sequence[Mapping[str, Any]]) -> ScanCompleted:
+def _manifest(
+    scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float, changed: int, pace: Sequence[Mapping[str, Any]]
+) -> ScanCompleted:
     left_out = [LeftOut(what="samples", why=why, count=count, names=tuple(names)) for why, (count, names) in totals.left_out.items()]
     left_out += columns_left_out(totals.skipped)
     if run.kept_back:
@@ -426,9 +428,9 @@ def _manifest(scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float
         scope=scan.scope,
         tables=len(run.marks),
         columns=totals.columns,
-        changed=totals.changed,
+        changed=changed,
         removed=run.removed,
-        unchanged=len(totals.facts) - totals.changed,
+        unchanged=len(totals.facts) - changed,
         text_columns=totals.text_columns,
         text_columns_with_evidence=totals.text_columns_with_evidence,
         sampled_values=totals.sampled_values,

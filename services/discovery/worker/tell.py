@@ -68,9 +68,11 @@ class Teller:
         async with self._store.unit(keys=keys) as unit:
             await self._hold(unit)
             before = await unit.before(keys)
-            rows = [self._one(unit, each, before.get(each.document.key, Before())) for each in chunk]
+            known = [before.get(each.document.key, Before()) for each in chunk]
+            rows = [self._one(unit, each, was) for each, was in zip(chunk, known, strict=True)]
             await unit.save(rows)
-            await unit.progress(self._scan.id, looked=len(chunk), changed=sum(row.said_by == self._scan.id for row in rows))
+            changed = sum(row.sequence > was.sequence for row, was in zip(rows, known, strict=True))
+            await unit.progress(self._scan.id, looked=len(chunk), changed=changed)
 
     async def remove(self, keys: Sequence[str], reason: str) -> int:
         """Say that these assets are gone; how many were there."""
@@ -147,7 +149,6 @@ class Teller:
             evidence=digest,
             outline=after.to_json(),
             looked_by=self._scan.id,
-            said_by=self._scan.id if change else "",
             looked=self._consent if found.wanted else "none",
             columns=len(found.facts.names),
             text_columns=0 if empty or not found.wanted else len(texts),
