@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from shared.errors import PurSightError
+from shared.errors import Failed, PurSightError, UsageError
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell reports what SIGINT and SIGPIPE end
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -27,9 +27,10 @@ def main() -> None:
         try:
             from shared.cli.commands import app
 
-            app(standalone_mode=True)
+            code = app(prog_name="pursight", standalone_mode=False)
         finally:
             sys.stdout.flush()  # here, where somebody can say that it failed, and not when the interpreter ends
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BaseException as error:
@@ -38,8 +39,10 @@ def main() -> None:
             sys.exit(PIPE_CLOSED)
         if isinstance(error, SystemExit) or os.environ.get("PURSIGHT_DEBUG"):
             raise
-        print(f"pursight: {_line(error)}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, PurSightError) else 1)
+        said = _in_our_words(error)
+        if line := _line(said):
+            print(f"pursight: {line}", file=sys.stderr)
+        sys.exit(said.exit_code if isinstance(said, PurSightError) else 1)
 
 
 def _of_a_closed_pipe(error: BaseException) -> bool:
@@ -50,6 +53,25 @@ def _of_a_closed_pipe(error: BaseException) -> bool:
 def _leave_unsaid() -> None:
     """What is not written yet goes nowhere: else the interpreter tries again at its end, and complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_our_words(error: BaseException) -> BaseException:
+    """What the library refuses, as we refuse things. A group that was called without a command has shown its help: that says all."""
+    import typer
+    from typer.exceptions import TyperException
+
+    if isinstance(error, typer.Abort):
+        if isinstance(error.__context__, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        return Failed("nothing was done", code="aborted")
+    if not isinstance(error, TyperException):
+        return error
+    text, context = error.format_message().strip(), getattr(error, "ctx", None)
+    if not text:
+        return UsageError("")
+    what, _, hint = text.removesuffix(".").partition(". ")
+    remedy = f"{hint} See `{context.command_path if context else 'pursight'} -h`.".lstrip()
+    return UsageError(what[:1].lower() + what[1:], remedy=remedy, code="usage")
 
 
 def _line(error: BaseException) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from typing import TextIO
+from unittest.mock import Mock
 
 import pytest
+import typer
 
 from shared.cli import main
 from shared.cli.output import sure, table
@@ -38,6 +40,36 @@ def test_an_output_that_is_full_is_told(option: str, monkeypatch: pytest.MonkeyP
     assert ends(monkeypatch, os.fdopen(os.open("/dev/full", os.O_WRONLY), "w"), option) == 1
     (told,) = capfd.readouterr().err.splitlines()
     assert told.startswith("pursight: the output cannot be written: No space left on device.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("show",), "missing argument 'TABLE'. See `pursight show -h`."),
+        (("search", "--lmit", "3"), "no such option: --lmit (Possible options: --limit). See `pursight search -h`."),
+        (("search", "--limit"), "option '--limit' requires an argument. See `pursight -h`."),
+        (("shw",), "no such command 'shw'. Did you mean 'show'? See `pursight -h`."),
+        ((), ""),
+    ],
+)
+def test_what_was_written_wrong_is_told_in_one_line(
+    arguments: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What, and where to look; without any command the help is enough. Exit code 2."""
+    with open(os.devnull, "w") as nowhere:
+        assert ends(monkeypatch, nowhere, *arguments) == 2
+    assert capsys.readouterr().err == (f"pursight: {told}\n" if told else "")
+
+
+def test_a_no_to_a_question_is_no_accident(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is done, and said so; Ctrl-C there ends as everywhere."""
+    for context, code, told in ((None, 1, "pursight: nothing was done\n"), (KeyboardInterrupt(), 130, "")):
+        answer = typer.Abort()
+        answer.__context__ = context
+        monkeypatch.setattr("shared.cli.commands.app", Mock(side_effect=answer))
+        with open(os.devnull, "w") as nowhere:
+            assert ends(monkeypatch, nowhere) == code
+        assert capsys.readouterr().err == told
 
 
 def test_where_nobody_can_be_asked_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
