@@ -13,7 +13,7 @@ import typer
 
 from shared.cli.connect import Edge, did_you_mean, elsewhere, named_as, path_of
 from shared.cli.output import spoken, stderr
-from shared.cli.target import KNOWN, Target
+from shared.cli.target import KNOWN, Target, in_words_of_a_url
 from shared.contracts.engines import ENGINES
 from shared.contracts.judging.source import judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
@@ -152,8 +152,9 @@ def _try(line: Edge, named: SourceName, document: dict[str, Any], password: str 
 
 
 def _for_a_url(diagnosis: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The same, where it is about signing in, in words for who typed a URL and wrote no file."""
-    cloud = document.get("cloud_config", {}).get("provider", "")
+    """The same, where it is about TLS or signing in, in words for who typed a URL and wrote no file."""
+    cloud, engine = document.get("cloud_config", {}).get("provider", ""), document.get("engine", "postgresql")
+    diagnosis = diagnosis | {name: in_words_of_a_url(diagnosis.get(name, ""), engine) for name in ("cause", "remedy")}
     if diagnosis["code"] in ("own_identity_denied", "no_credentials") and cloud and not elsewhere():
         remedy = (
             f"Set {OF_THE_SHELL[cloud]}; then `pursight down`, and scan again: the stack signs in with what the shell had that started it."
@@ -161,7 +162,7 @@ def _for_a_url(diagnosis: dict[str, Any], document: dict[str, Any]) -> dict[str,
         return diagnosis | {"cause": f"nothing here says who you are at {cloud}", "remedy": remedy}
     if diagnosis["code"] not in ("wrong_password", "password_missing"):
         return diagnosis
-    variable = ENGINES[document.get("engine", "postgresql")].password_variable
+    variable = ENGINES[engine].password_variable
     file = " or ~/.pgpass" if variable == "PGPASSWORD" else ""
     return diagnosis | {"remedy": f"Check the user, and the password in {f'{variable}{file}, or in ' if variable else ''}the URL."}
 

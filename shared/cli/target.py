@@ -23,6 +23,7 @@ QUERY_FIELDS = {
     "sslcert": ("ssl_config", "cert"),
     "sslkey": ("ssl_config", "key"),
 }
+TLS_OF_MONGO = (("mode to require or verify-full", "tls=true"), ("mode to verify-full", "tls=true"), ("mode to disable", "tls=false"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,22 @@ def _parsed(url: str, name: str, tenant: str) -> Target:
             code="unknown_scheme",
         )
     return _of_server(parts, name, tenant)
+
+
+def in_words_of_a_url(text: str, engine: str) -> str:
+    """What is told of a document's TLS, for who typed a URL; what no URL of the engine can say stays as it is.
+
+    >>> in_words_of_a_url("Set ssl_config.mode to require.", "mysql"), in_words_of_a_url("Set ssl_config.mode to disable.", "mongodb")
+    ('Set ?sslmode= to require.', 'Set ?tls=false.')
+    """
+    names = {"mode": "tls", "ca": "tlsCAFile"} if engine == "mongodb" else {"ca": "sslrootcert"}
+    if engine in SCHEMES.values():
+        names = {field: name for name, (_, field) in QUERY_FIELDS.items()}
+    for said, parameter in TLS_OF_MONGO if engine == "mongodb" else ():
+        text = text.replace(f"ssl_config.{said}", f"?{parameter}")
+    for field, name in names.items():
+        text = text.replace(f"ssl_config.{field}", f"?{name}=")
+    return text.replace("?sslmode= verify", "?sslmode=verify")
 
 
 def _named(document: dict[str, Any], name: str, tenant: str) -> dict[str, Any]:

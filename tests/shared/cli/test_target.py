@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli.target import parse
+from shared.cli.target import in_words_of_a_url, parse
 from shared.contracts.judging.source import judge
 from shared.errors import UsageError
+from shared.sources.failures import BY_CODE
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,17 @@ def test_the_password_is_apart_and_hidden() -> None:
     assert "s3cr" not in repr(target) + str(target.document)
     assert target.document["ssl_config"] == {"mode": "verify-full", "ca": "/ca.pem"}
     assert target.document["name"] == "db.example-shop-5433"
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql", "mariadb", "mongodb"])
+def test_who_typed_a_url_is_told_of_tls_in_its_words(engine: str) -> None:
+    """Of each failure; a client's certificate is the one thing that no URL of MongoDB names."""
+    for code, failure in BY_CODE.items():
+        told = in_words_of_a_url(f"{failure.cause} {failure.remedy}", engine)
+        of_files = engine == "mongodb" and code in ("tls_client_certificate", "tls_file_unreadable")
+        assert of_files or "ssl_config" not in told, told
+    remedy = in_words_of_a_url(BY_CODE["tls_not_offered"].remedy, engine)
+    assert remedy.endswith(" ?tls=false." if engine == "mongodb" else " set ?sslmode= to disable.")
 
 
 def test_a_managed_host_says_its_cloud() -> None:
