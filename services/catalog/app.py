@@ -88,7 +88,8 @@ async def rebuild(settings: CatalogSettings | None = None, bus_settings: BusSett
     async with pool:
         await migrate(pool, schema=NAME, folders=[BUS_MIGRATIONS, MIGRATIONS])
         await wishes.wish(pool)
-        await asyncio.wait_for(_start_over(pool, bus_settings), REBUILD_SECONDS)
+        async with asyncio.timeout(REBUILD_SECONDS):
+            await _start_over(pool, bus_settings)
 
 
 async def _start_over(pool: asyncpg.Pool, bus_settings: BusSettings) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import Edge, edge, named_as, path_of, scope_of
+from shared.cli.connect import Edge, edge, named_as, path_of, scan_path, scope_of
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.errors import Failed, PurSightError, UsageError
 
@@ -129,7 +128,7 @@ def _decide(id: str, what: str, *, json_output: bool) -> None:
                 remedy="See `pursight scans list`.",
                 code="scan_not_open",
             )
-        found = line.send("POST", f"{_path(scan['scan_id'])}/{what}")
+        found = line.send("POST", f"{scan_path(scan['scan_id'])}/{what}")
     if json_output:
         as_json(found)
     else:
@@ -139,7 +138,7 @@ def _decide(id: str, what: str, *, json_output: bool) -> None:
 def _scan(line: Edge, id: str) -> dict[str, Any]:
     """The scan with this id, or the only one whose id begins so. Raises UsageError where several do, or none."""
     try:
-        return dict(line.get(_path(id)))
+        return dict(line.get(scan_path(id)))
     except PurSightError as error:
         if id and error.code != "unknown_scan":
             raise
@@ -148,11 +147,7 @@ def _scan(line: Edge, id: str) -> dict[str, Any]:
             raise
     if len(found) > 1:
         raise UsageError(f"{len(found)} scans begin with {plain(id)}", remedy="Give more of its id.", code="ambiguous_scan")
-    return dict(line.get(_path(found[0])))
-
-
-def _path(id: str) -> str:
-    return f"/scan-jobs/{quote(id, safe='')}"
+    return dict(line.get(scan_path(found[0])))
 
 
 def _progress(scan: dict[str, Any]) -> str:

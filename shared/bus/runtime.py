@@ -243,7 +243,8 @@ class Bus:
             log.warning("bus.left_late", extra={"service": self.service, "groups": len(late)})
             await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
         with suppress(Exception):
-            await asyncio.wait_for(broker.stop(), LEAVE_SECONDS)
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await broker.stop()
 
     async def _health(self) -> None:
         while True:

@@ -124,7 +124,8 @@ class Sender:
         producer, self._producer = self._producer, None
         if producer:
             with suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(producer.stop(), seconds)
+                async with asyncio.timeout(seconds):
+                    await producer.stop()
 
     async def answers(self, seconds: float = 5.0) -> bool:
         """Whether a broker answers now."""

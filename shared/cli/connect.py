@@ -193,6 +193,11 @@ def path_of(named: SourceName, below: str = "/sources") -> str:
     return "/".join((below, *(quote(part, safe="").replace(".", "%2E") for part in named)))
 
 
+def scan_path(id: str) -> str:
+    """The path of a scan."""
+    return f"/scan-jobs/{quote(id, safe='')}"
+
+
 @contextmanager
 def edge() -> Iterator[Edge]:
     """A line to the running stack. Raises UsageError where there is none."""

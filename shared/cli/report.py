@@ -48,10 +48,11 @@ def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
     views = sum("view" in asset["kind"] for asset in assets)
     _headline(found["source"], (len(assets) - views, views, len(columns)), manifest or {})
     _classes(columns)
-    _riskiest(found)
+    ranked = _ranked(found["violations"])
+    _riskiest(ranked)
     _controls(found["violations"])
     _undeclared(found["source"], found["undeclared"])
-    _further(found, pages)
+    _further(found, pages, first=ranked[0][0] if ranked else "")
 
 
 def exactly(found: Found) -> Found:
@@ -129,9 +130,9 @@ def _ranked(violations: list[Found]) -> list[tuple[str, Counter[str]]]:
     return sorted(by_asset.items(), key=lambda item: ([-item[1][severity] for severity in SEVERITIES], item[0]))
 
 
-def _riskiest(found: Found) -> None:
-    if ranked := _ranked(found["violations"])[:TABLES]:
-        rows = ((_short(key), *(colored(each, held[each]) for each in SEVERITIES)) for key, held in ranked)
+def _riskiest(ranked: list[tuple[str, Counter[str]]]) -> None:
+    if ranked:
+        rows = ((_short(key), *(colored(each, held[each]) for each in SEVERITIES)) for key, held in ranked[:TABLES])
         table("\nRiskiest tables, by violations", ("table", *SEVERITIES), rows)
 
 
@@ -177,7 +178,8 @@ def _undeclared(source: str, asked: list[Found]) -> None:
     stdout.print(plain(f"Declare it, for example: pursight source edit {spoken(source)} {example}"), style="dim", soft_wrap=True)
 
 
-def _further(found: Found, pages: str) -> None:
+def _further(found: Found, pages: str, *, first: str) -> None:
+    """Where to look on; `first`: the table to begin with, empty where nothing fails."""
     targets = {tag["target"] for tag in found["tags"]}
     keys = {tag["key"] for tag in found["tags"]}
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in found["seconds"].items() if stage != "total")
@@ -186,8 +188,8 @@ def _further(found: Found, pages: str) -> None:
         stdout.print(f"Tags   {_many(len(keys), 'key')} on {_many(len(targets), 'target')}", highlight=False)
     if stages:
         stdout.print(plain(f"Time   {stages} s"), soft_wrap=True)
-    if ranked := _ranked(found["violations"]):
-        stdout.print(plain(f"Why    pursight show {quote(spoken(ranked[0][0]))}"), soft_wrap=True)
+    if first:
+        stdout.print(plain(f"Why    pursight show {quote(spoken(first))}"), soft_wrap=True)
     if found["trace_id"]:
         stdout.print(plain(f"Trace  pursight trace {found['trace_id']}"), soft_wrap=True)
     stdout.print(plain(f"Pages  {pages}"), soft_wrap=True)

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
-from shared.cli.connect import Edge, address, edge, elsewhere
+from shared.cli.connect import Edge, address, edge, elsewhere, scan_path
 from shared.cli.output import as_json, spoken, stderr
 from shared.cli.pages import way_in
 from shared.cli.registering import NOTHING_MORE, could_not, known, register, registered
@@ -192,7 +192,7 @@ def _goes_on(line: Edge, scan_id: str) -> bool:
 
 
 def _job(line: Edge, scan_id: str) -> dict[str, Any]:
-    return dict(line.get(f"/scan-jobs/{quote(scan_id, safe='')}"))
+    return dict(line.get(scan_path(scan_id)))
 
 
 def _together(scans: Sequence[dict[str, Any]], stage: str) -> tuple[int, int | None]:

@@ -54,6 +54,9 @@ async def test_what_is_uncertain_waits_for_a_person(
     shown = capsys.readouterr().out
     assert "acme/crm/shop.public.kunden_neu" in shown
     assert "username_qux_foo_bazz_zot_plugh" in shown
+    listed["total"] += 2
+    reviews.list_()
+    assert "… and 2 more tables: --limit 3 shows them." in capsys.readouterr().out
 
 
 async def test_a_review_is_said_as_an_event(client: httpx.AsyncClient, house: House) -> None:

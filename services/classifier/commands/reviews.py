@@ -10,7 +10,7 @@ import typer
 
 from shared.cli.connect import Edge, edge, scope_of
 from shared.cli.find import key_of
-from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.cli.output import and_more, as_json, plain, spoken, stdout, table
 from shared.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="What a person says of columns: list, confirm, reject, relabel, classes.")
@@ -19,13 +19,13 @@ Table = Annotated[str, typer.Argument(metavar="TABLE", help="as `pursight search
 Column = Annotated[str, typer.Argument(metavar="COLUMN")]
 Reason = Annotated[str, typer.Option(help="why, for the ledger")]
 RULESET = "pursight"
-NAMED = 20  # columns in an error
+NAMED, MOST = 20, 1000  # columns in an error; tables that one answer has at most
 
 
 @app.command("list")
 def list_(
     source: Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="tables")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="tables")] = 100,
     json_output: Json = False,
 ) -> None:
     """Columns that wait for a person, with the best guess and what spoke for and against it."""
@@ -36,8 +36,7 @@ def list_(
     if not found["reviews"]:
         return stdout.print("No column waits for a person.")
     table("Columns to review", ("table", "column", "best guess", "sure", "why"), _rows(found["reviews"]))
-    if (more := found["total"] - len(found["reviews"])) > 0:
-        stdout.print(f"… and {more:,} more tables: --limit shows them.", style="dim", highlight=False)
+    and_more(found["total"], len(found["reviews"]), MOST, "tables")
     stdout.print("`pursight review confirm TABLE COLUMN`, `reject TABLE COLUMN` or `relabel TABLE COLUMN CLASS` decides.", style="dim")
     return None
 
