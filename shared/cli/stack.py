@@ -53,7 +53,7 @@ def down() -> None:
     stack = Stack()
     if sys.stderr.isatty() and stack.home.supervisors():
         say("Stopping …")  # servers write down what they have, which can take a while
-    say("Stopped." if stack.down() else "Nothing was running.")
+    say("Stopped." if stack.down(say_step) else "Nothing was running.")
 
 
 @app.command()

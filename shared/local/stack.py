@@ -32,7 +32,7 @@ from shared.settings import default_home
 
 UP_SECONDS = 120.0
 LATE_SECONDS = 5.0  # a stack that is up should answer by then: else whom we wait for is told
-DOWN_SECONDS = 60.0
+DOWN_SECONDS, QUIET_SECONDS = 60.0, 2.0  # how long an end is waited for, and how long without a word
 LEAST_FREE_BYTES, FULL_BYTES = 256 << 20, 64 << 20  # to start with; PostgreSQL and Kafka write ahead in files of 16 MiB and more
 SERVERS = ("postgres", "kafka")
 
@@ -104,11 +104,11 @@ class Stack:
             progress(Step("stack", "is being stopped; it is started again after that …", 0.0))
             outlived([supervisor], DOWN_SECONDS)
 
-    def down(self) -> bool:
-        """Stop services, then Kafka, then PostgreSQL. True where something was running."""
+    def down(self, progress: Progress = silent) -> bool:
+        """Stop services, then Kafka, then PostgreSQL. True where something was running. Whom it waits for longer is told."""
         if not self.home.path.exists():
             return False
-        return self._down()
+        return self._down(progress)
 
     def running(self, *, started: bool = False) -> Running:
         """Addresses of the stack that is up. Raises Failed where it is not."""
@@ -238,16 +238,27 @@ class Stack:
                 report(part.name, "ready", last=True)
         return waiting
 
-    def _down(self) -> bool:
+    def _down(self, progress: Progress = silent) -> bool:
         supervisors, parts = self.home.supervisors(), []
         with suppress(Failed):
             parts = self.home.load().leftovers()
         for supervisor in supervisors:
             with suppress(psutil.NoSuchProcess):
                 supervisor.send_signal(signal.SIGTERM)
-        outlived(supervisors, DOWN_SECONDS)
+        self._wait_for_the_end(supervisors, _Reporter(progress))
         self._end(parts)
         return bool(supervisors or parts)
+
+    def _wait_for_the_end(self, supervisors: list[psutil.Process], report: _Reporter) -> None:
+        """At most DOWN_SECONDS."""
+        deadline, told = time.monotonic() + DOWN_SECONDS, ""
+        while outlived(supervisors, QUIET_SECONDS) and time.monotonic() < deadline:
+            with suppress(Failed):
+                left = [part.name for part in self.home.load().parts.values() if part.state != "stopped"]
+                does = "writes to disk what it holds" if set(left) <= set(SERVERS) else "ends what it has in hand"
+                if left and (waits := f"waiting for {', '.join(left)}, which {does} …") != told:
+                    told = waits
+                    report("stack", waits)
 
     def _end(self, left: list[psutil.Process]) -> None:
         """Parts whose supervisor was killed end by themselves; help those that do not."""
