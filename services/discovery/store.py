@@ -82,6 +82,7 @@ class Row:
     left_out: str
     warmth: float
     skipped: str
+    written: int
 
 
 _COLUMNS = attrgetter(*(field.name for field in fields(Row)))
@@ -106,15 +107,16 @@ _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], {})"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
         looked_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth,
-        skipped, gone, warm_at)
+        skipped, written, gone, warm_at)
     select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[],
-        $12::text[], $13::int[], $14::int[], $15::int[], $16::bigint[], $17::text[], $18::real[], $19::text[])
+        $12::text[], $13::int[], $14::int[], $15::int[], $16::bigint[], $17::text[], $18::real[], $19::text[], $20::bigint[])
     on conflict (key) do update set sequence = excluded.sequence, mark = excluded.mark, pages = excluded.pages, gone = false,
         fingerprint = excluded.fingerprint, evidence = excluded.evidence, outline = excluded.outline, looked_by = excluded.looked_by,
         looked = excluded.looked, columns = excluded.columns, text_columns = excluded.text_columns,
         text_columns_with_evidence = excluded.text_columns_with_evidence, sampled_values = excluded.sampled_values,
-        left_out = excluded.left_out, skipped = excluded.skipped, warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
+        left_out = excluded.left_out, skipped = excluded.skipped, written = excluded.written,
+        warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
 _TOTALS = """select coalesce(sum(columns), 0)::bigint, coalesce(sum(text_columns), 0)::bigint,
         coalesce(sum(text_columns_with_evidence), 0)::bigint, coalesce(sum(sampled_values) filter (where looked_by = $2), 0)::bigint
         from asset where {}"""
@@ -168,7 +170,7 @@ class Store:
     async def known(self, source: str) -> dict[tuple[str, str], Known]:
         """Every asset of the source that is there, by schema and table."""
         rows = await self._pool.fetch(
-            f"""select schema_name, table_name, key, mark, pages, looked_by, looked, left_out, missed_by, warmth, {_DAYS}
+            f"""select schema_name, table_name, key, mark, pages, looked_by, looked, left_out, missed_by, warmth, {_DAYS}, written
             from asset where source = $1 and not gone""",
             source,
         )

@@ -69,7 +69,8 @@ class TableMark:
 
     `id` tells the tables of one snapshot apart. `rows` is the server's own estimate, None where it has none; `pages` are the units in
     which its engine reads, `bytes` their size, both of the main data, partitions included. `unread`: the code of what kept its structure
-    from being read, so that what was known of it still stands; empty where it was read, or where nobody looked.
+    from being read, so that what was known of it still stands; empty where it was read, or where nobody looked. `written`: how many rows
+    were ever written, or, where no more than that is known, a number far from the last one once any was; 0 where the server does not tell.
     """
 
     id: int
@@ -83,6 +84,7 @@ class TableMark:
     readable: bool
     mark: int
     unread: str = ""
+    written: int = 0
 
 
 class Key(NamedTuple):

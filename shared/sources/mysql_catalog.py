@@ -30,6 +30,8 @@ _CHUNK_TABLES = 250
 _CHUNK_ROWS = 4000
 _FEW_TABLES = 8
 _PAGE_BYTES = 16_384
+_SMALL_BYTES = 16 * _PAGE_BYTES
+_FAR = 1 << 20  # rows that no small table has
 _FOREIGN = frozenset({"FEDERATED", "CONNECT", "SPIDER", "S3"})
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view"}
 _TEXTUAL = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
@@ -40,8 +42,10 @@ _KIND_OF = {
     **dict.fromkeys(("date", "time", "datetime", "timestamp", "year", "uuid"), TOLD_BY_TYPE),
 }
 
+# A second that is not over may see another write after ours.
 _TABLES = """select table_name, table_type, coalesce(engine, ''), coalesce(table_rows, 0), coalesce(data_length, 0),
-  create_options like '%partitioned%', table_comment from information_schema.tables where {place}"""
+  create_options like '%partitioned%', table_comment, case when update_time < now() then unix_timestamp(update_time) else 0 end
+  from information_schema.tables where {place}"""
 _PARTITIONS = """select table_name, coalesce(subpartition_name, partition_name), coalesce(table_rows, 0)
   from information_schema.partitions where partition_name is not null and {place}"""
 # What most columns do not have comes as null, which costs the line a byte and us nothing.
@@ -265,8 +269,9 @@ def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _mark(at: int, schema: str, row: Row, partitions: int, readable: bool) -> TableMark:
-    """InnoDB says 0 rows also of a table that it has not counted yet, so that 0 of its is no answer."""
-    table, kind, engine, rows, size, _, _ = row
+    """InnoDB says 0 rows also of a table that it has not counted yet, so that 0 of its is no answer. When a table was last written to is
+    told since the server started; how much is not, so that only a small one is read again for it."""
+    table, kind, engine, rows, size, _, _, written = row
     counted = int(rows)
     known = counted or engine == "MyISAM"
     return TableMark(
@@ -280,6 +285,7 @@ def _mark(at: int, schema: str, row: Row, partitions: int, readable: bool) -> Ta
         partitions=partitions,
         readable=readable,
         mark=0,
+        written=int(float(written)) * _FAR if int(size) <= _SMALL_BYTES else 0,
     )
 
 

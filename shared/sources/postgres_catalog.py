@@ -49,6 +49,7 @@ _MARK = """
     case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
     coalesce(parts.leaves, 0)), 0)"""
 
+_WRITTEN = "pg_stat_get_tuples_inserted({0}) + pg_stat_get_tuples_updated({0}) + pg_stat_get_tuples_deleted({0})"
 _MARKS = """
 select c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
   coalesce(parts.tuples, c.reltuples)::float8 tuples,
@@ -57,11 +58,12 @@ select c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
   current_setting('block_size')::int8 block, coalesce(parts.leaves, 0)::int4,
   (select rolsuper from pg_roles where rolname = current_user)
     or has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'),
-  {mark}
+  case when c.relkind in ('r', 'm') then {written} else coalesce(parts.written, 0) end::int8, {mark}
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 left join pg_class t on t.relkind = 't' and t.oid = c.reltoastrelid
 left join (
-  select pg_partition_root(p.oid) root, sum(greatest(p.reltuples, 0)) tuples, sum(p.relpages) pages, count(*) leaves
+  select pg_partition_root(p.oid) root, sum(greatest(p.reltuples, 0)) tuples, sum(p.relpages) pages, count(*) leaves,
+    sum({parts_written}) written
   from pg_class p where p.relispartition and p.relkind in ('r', 'f') group by 1
 ) parts on c.relkind = 'p' and parts.root = c.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
@@ -146,7 +148,9 @@ class PostgresSnapshot:
 
     async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
         self.statements += 1
-        query = _MARKS.format(mark=_MARK if compare else "0::int8")
+        query = _MARKS.format(
+            mark=_MARK if compare else "0::int8", written=_WRITTEN.format("c.oid"), parts_written=_WRITTEN.format("p.oid")
+        )
         rows = await self._connection.fetch(query, list(scope.schemas), list(scope.exclude_schemas), list(scope.tables))
         return [_mark(row) for row in rows]
 
@@ -181,7 +185,7 @@ def _kind(category: str, name: str, *, listed: bool) -> str:
 
 
 def _mark(row: Any) -> TableMark:
-    oid, schema, table, kind, tuples, pages, live, block, leaves, readable, mark = row
+    oid, schema, table, kind, tuples, pages, live, block, leaves, readable, written, mark = row
     counted = tuples > 0 or (tuples == 0 and pages > 0)
     rows = int(tuples) if counted and kind in "rpm" else live or None
     return TableMark(
@@ -195,6 +199,7 @@ def _mark(row: Any) -> TableMark:
         partitions=leaves,
         readable=bool(readable),
         mark=mark or 0,
+        written=written,
     )
 
 

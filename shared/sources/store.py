@@ -210,7 +210,19 @@ class StoreSnapshot:
             pages = -(-asset.bytes // PAGE_BYTES)
             seen = await self._looked(asset) if compare or not asset.files else _UNSEEN
             mark = _digest(asset, seen.fields) if compare else 0
-            of = (asset.schema, asset.table, "prefix", None, pages, asset.bytes, partitions, asset.files > 0, mark, seen.unread)
+            of = (
+                asset.schema,
+                asset.table,
+                "prefix",
+                None,
+                pages,
+                asset.bytes,
+                partitions,
+                asset.files > 0,
+                mark,
+                seen.unread,
+                asset.written,
+            )
             found.append(TableMark(number, *of))
         return found
 

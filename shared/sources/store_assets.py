@@ -107,7 +107,7 @@ class Asset:
     bytes: int = 0
     partitions: dict[str, set[str]] = field(default_factory=dict)
     shut: bool = False
-    _heap: list[tuple[int, str, int]] = field(default_factory=list)
+    _heap: list[tuple[int, Entry]] = field(default_factory=list)
 
     def add(self, entry: Entry, partitions: tuple[tuple[str, str], ...]) -> None:
         self.files += 1
@@ -117,11 +117,18 @@ class Asset:
         if entry.size:
             rank = int.from_bytes(sha256(entry.key.encode("utf-8", "replace")).digest()[:8], "big")
             put = heapq.heappush if len(self._heap) < LOOKED_AT else heapq.heappushpop
-            put(self._heap, (-rank, entry.key, entry.size))
+            put(self._heap, (-rank, entry))
 
     @property
     def sample(self) -> list[Entry]:
-        return [Entry(key, size) for _, key, size in sorted(self._heap, key=lambda each: each[1])]
+        return sorted(entry for _, entry in self._heap)
+
+    @property
+    def written(self) -> int:
+        """Another number where another file is looked at, or one of them was written; 0 where the store does not tell."""
+        if not all(entry.version for _, entry in self._heap):
+            return 0
+        return int.from_bytes(sha256(repr(self.sample).encode("utf-8", "replace")).digest()[:8], "big") >> 1
 
 
 class Assets:

@@ -52,25 +52,24 @@ class FolderStore:
         return await asyncio.to_thread(self._read, key, start, length)
 
     def _walk(self, folder: int, above: str, depth: int) -> Iterator[Entry]:
-        for name, mode, size in self._inside(folder, above):
+        for name, about in self._inside(folder, above):
             key = f"{above}{name}"
-            if stat.S_ISREG(mode):
-                yield Entry(key, size)
-            elif stat.S_ISDIR(mode) and depth < _MOST_DEPTH and (inner := self._opened(folder, name, key)) is not None:
+            if stat.S_ISREG(about.st_mode):
+                yield Entry(key, about.st_size, str(about.st_mtime_ns))
+            elif stat.S_ISDIR(about.st_mode) and depth < _MOST_DEPTH and (inner := self._opened(folder, name, key)) is not None:
                 try:
                     yield from self._walk(inner, f"{key}/", depth + 1)
                 finally:
                     os.close(inner)
 
-    def _inside(self, folder: int, above: str) -> Iterator[tuple[str, int, int]]:
-        """What is in a folder now, by name: mode and size."""
+    def _inside(self, folder: int, above: str) -> Iterator[tuple[str, os.stat_result]]:
+        """What is in a folder now, by name."""
         try:
             with os.scandir(folder) as found:
                 inside = sorted(found, key=lambda each: each.name)
             for each in inside:
                 with suppress(FileNotFoundError):  # it went away
-                    about = each.stat(follow_symlinks=False)
-                    yield each.name, about.st_mode, about.st_size
+                    yield each.name, each.stat(follow_symlinks=False)
         except OSError as error:
             self._missed(above.rstrip("/"), error)
 

@@ -48,10 +48,11 @@ _HOST = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?|[\w-]{1,63}(?:\.[\w-
 
 
 class Entry(NamedTuple):
-    """One object: its key below the source's prefix, and its size in bytes."""
+    """One object: its key below the source's prefix, its size in bytes, and a word for what is in it, where that is told."""
 
     key: str
     size: int
+    version: str = ""
 
 
 class Page(NamedTuple):
@@ -140,7 +141,7 @@ class HttpStore:
                 page = self.dialect.entries(await self._get(path, query, most=_MOST_PAGE_BYTES))
             except Failed as error:
                 raise refusal("no_such_bucket") if error.code == "gone" else error from None
-            yield [Entry(entry.key.removeprefix(self.prefix), entry.size) for entry in page.entries]
+            yield [entry._replace(key=entry.key.removeprefix(self.prefix)) for entry in page.entries]
             if not page.after:
                 return
             if page.after == after:  # for ever the same page
@@ -294,7 +295,7 @@ class S3:
         after = told.get("NextContinuationToken", "")
         if told.get("IsTruncated", "").lower() == "true" and not after:  # what it left out would look as if it were gone
             raise refusal("not_a_store")
-        return Page([_entry(unquote(row.get("Key", "").replace("+", " ")), row.get("Size")) for row in rows], after)
+        return Page([_entry(unquote(row.get("Key", "").replace("+", " ")), row.get("Size"), row.get("ETag")) for row in rows], after)
 
     def sign(self, url: httpx.URL, headers: dict[str, str], dial: Dial) -> httpx.URL:
         if dial.username:
@@ -325,7 +326,7 @@ class Gcs:
     version = ("v1", 1)
 
     def page(self, after: str) -> tuple[str, dict[str, str]]:
-        query = {"prefix": self.prefix, "maxResults": str(_PAGE), "fields": "items(name,size),nextPageToken"}
+        query = {"prefix": self.prefix, "maxResults": str(_PAGE), "fields": "items(name,size,generation),nextPageToken"}
         return f"/storage/v1/b/{quote(self.bucket, safe='')}/o", query | ({"pageToken": after} if after else {})
 
     def path(self, key: str) -> tuple[str, dict[str, str]]:
@@ -334,7 +335,10 @@ class Gcs:
     def entries(self, body: bytes) -> Page:
         try:
             told = json.loads(body)
-            return Page([_entry(row.get("name"), row.get("size")) for row in told.get("items", ())], str(told.get("nextPageToken") or ""))
+            return Page(
+                [_entry(row.get("name"), row.get("size"), row.get("generation")) for row in told.get("items", ())],
+                str(told.get("nextPageToken") or ""),
+            )
         except (ValueError, AttributeError, TypeError):
             raise refusal("not_a_store") from None
 
@@ -370,7 +374,7 @@ class Azure:
 
     def entries(self, body: bytes) -> Page:
         rows, told = _xml(body, "Blob")
-        return Page([_entry(row.get("Name"), row.get("Content-Length") or 0) for row in rows], told.get("NextMarker", ""))
+        return Page([_entry(row.get("Name"), row.get("Content-Length") or 0, row.get("Etag")) for row in rows], told.get("NextMarker", ""))
 
     def sign(self, url: httpx.URL, headers: dict[str, str], dial: Dial) -> httpx.URL:
         headers |= {"x-ms-version": _AZURE_VERSION, "x-ms-date": formatdate(usegmt=True)}
@@ -396,11 +400,11 @@ class Azure:
         return base64.b64encode(hmac.new(secret, told.encode(), hashlib.sha256).digest()).decode()
 
 
-def _entry(key: Any, size: Any) -> Entry:
+def _entry(key: Any, size: Any, version: Any) -> Entry:
     """An object as a listing tells it. Raises Failed (`not_a_store`) where it has no name or no size."""
     try:
         if key and isinstance(key, str):
-            return Entry(key, int(size))
+            return Entry(key, int(size), str(version or ""))
     except (ValueError, TypeError):
         pass
     raise refusal("not_a_store")

@@ -56,6 +56,8 @@ class Mark:
     readable: bool = True
     mark: int = 1
     unread: str = ""
+    rows: int | None = 100
+    written: int = 0
 
 
 def said(table: Table, *, evidence: dict[int, bytes] | None = None, **more: Any) -> dict[str, Any]:
@@ -256,6 +258,26 @@ def test_what_a_scan_looks_at(mark: Mark, known: dict[Any, Known], mode: Any, lo
     """New, changed, grown, or everything when asked; never what this very scan has done."""
     work = plan.plan([mark], known, scan_id="now", mode=mode, consent="sample")
     assert (len(work.look), len(work.count)) == (looked, sampled)
+
+
+@pytest.mark.parametrize(
+    ("mark", "consent", "counted"),
+    [
+        pytest.param(Mark(pages=100, written=500), "sample", 0, id="tidied up"),
+        pytest.param(Mark(pages=100, written=500), "statistics", 1, id="counted anew by the server"),
+        pytest.param(Mark(written=521), "sample", 1, id="rewritten in place"),
+        pytest.param(Mark(written=520), "sample", 0, id="few rows written"),
+        pytest.param(Mark(pages=100, written=520), "sample", 1, id="few rows written, and grown"),
+        pytest.param(Mark(rows=None, written=501), "sample", 1, id="nobody knows how many rows there are"),
+        pytest.param(Mark(written=0), "sample", 0, id="no longer told"),
+        pytest.param(Mark(pages=100), "sample", 1, id="no longer told, and grown"),
+        pytest.param(Mark(pages=0, written=500), "sample", 1, id="emptied, which is no write of a row"),
+    ],
+)
+def test_values_are_counted_again_where_rows_were_written(mark: Mark, consent: Any, counted: int) -> None:
+    """A server that tidies up changes sizes, and no value; who writes in place changes values, and no size."""
+    known = {("public", "t"): Known("k", 1, 1, "old", consent, written=500)}
+    assert len(plan.plan([mark], known, scan_id="now", mode="incremental", consent=consent).count) == counted
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import asyncpg
 import orjson
@@ -138,6 +140,45 @@ def test_grown_data_is_sampled_again(in_house: Any, connected: Callable[..., Sou
         await house.scan()
         await run_sql(url, "insert into shop.empty select 'a' || g || '@b.org' from generate_series(1, 30) g")
         assert changes(await house.scan()) == {"empty": ["evidence_changed"]}
+
+    in_house(work)
+
+
+def test_what_a_server_tidies_up_is_no_change(in_house: Any, connected: Callable[..., SourceConnected]) -> None:
+    """A first VACUUM finds how large a table is, and its sample would be another one; rows that are rewritten in place are seen."""
+
+    async def work(house: Any, url: str) -> None:
+        await run_sql(
+            url,
+            """create schema shop; set search_path = shop; create table large (a text, b text) with (autovacuum_enabled = false);
+            create table small (like large) with (autovacuum_enabled = false); insert into small select g from generate_series(1, 20) g;
+            insert into large select repeat('x', g % 97), md5(g::text) from generate_series(1, 9000) g;
+            select pg_stat_force_next_flush()""",
+        )
+        await house.connect(connected(url, scope=SHOP))
+        first = {body["table"]: body["columns"] for body in facts(await house.scan())}
+        await run_sql(url, "vacuum analyze shop.large, shop.small")
+        assert await house.scan() == [("scan.completed", ANY)]
+        full = {body["table"]: body["columns"] for body in facts(await house.scan(mode="full"))}
+        assert (full["small"] == first["small"], full["large"] == first["large"]) == (True, False)  # had it been looked at
+        await run_sql(url, "update shop.small set b = 'ann' || a || '@example.org'; select pg_stat_force_next_flush()")
+        assert changes(await house.scan()) == {"small": ["evidence_changed"]}
+
+    in_house(work)
+
+
+def test_a_file_that_is_written_anew_is_counted_anew(in_house: Any, connected: Callable[..., SourceConnected], tmp_path: Path) -> None:
+    """Though its size and columns stay; one that was only touched says nothing."""
+
+    async def work(house: Any, url: str) -> None:
+        people = tmp_path / "people.csv"
+        people.write_text("id,told\n" + "".join(f"{at},anna{at:02}\n" for at in range(20)))
+        await house.connect(connected(url, engine="folder", path=str(tmp_path), database="drop"))
+        await house.scan()
+        people.touch()
+        assert await house.scan() == [("scan.completed", ANY)]
+        people.write_text("id,told\n" + "".join(f"{at},a@b.{at:02}\n" for at in range(20)))
+        assert changes(await house.scan()) == {"people.csv": ["evidence_changed"]}
 
     in_house(work)
 

@@ -14,7 +14,7 @@ _CONSENTS: tuple[str, ...] = get_args(Consent)  # from the narrowest to the wide
 NO_STATISTICS = "no_statistics"
 FEW_PARTITIONS = 32  # planning a read over more of them costs more than the read
 _SAMPLED_KINDS = frozenset({"table", "partitioned_table", "materialized_view", "collection", "prefix"})
-_DRIFT = 0.2  # a table's size moved by more than this: its sample is taken again
+_DRIFT = 0.2  # a table's size moved by more than this, or so many of its rows were written: its sample is taken again
 _DRIFT_FLOOR_PAGES = 8
 _HALF_LIFE_DAYS = 7.0
 _HOT = 0.5  # a change within the last week
@@ -32,7 +32,11 @@ class Mark(Protocol):
     @property
     def kind(self) -> str: ...
     @property
+    def rows(self) -> int | None: ...
+    @property
     def pages(self) -> int: ...
+    @property
+    def written(self) -> int: ...
     @property
     def readable(self) -> bool: ...
     @property
@@ -58,6 +62,7 @@ class Known:
     missed_by: str = ""
     warmth: float = 0.0
     days: float = 0.0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,20 @@ def _count_again(mark: Mark, before: Known, consent: Consent) -> bool:
         return False
     if before.looked != consent or before.left_out not in ("", NO_STATISTICS):
         return True
-    return abs(mark.pages - before.pages) > max(_DRIFT_FLOOR_PAGES, _DRIFT * before.pages) or (before.pages == 0) != (mark.pages == 0)
+    return _moved(mark, before, counted_by_us=consent == "sample")
+
+
+def _moved(mark: Mark, before: Known, *, counted_by_us: bool) -> bool:
+    """By the rows that were written, where the server tells; else by the size, which its own tidying up changes, too. What it has counted
+    itself it may have counted anew without a write."""
+    if (before.pages == 0) != (mark.pages == 0):
+        return True
+    writes = abs(mark.written - before.written) if mark.written else 0
+    if writes > _DRIFT * (mark.rows or 0):
+        return True
+    if counted_by_us and mark.written and not writes:
+        return False
+    return abs(mark.pages - before.pages) > max(_DRIFT_FLOOR_PAGES, _DRIFT * before.pages)
 
 
 def removals(gone: Sequence[str], known: Mapping[tuple[str, str], Known], *, scan_id: str, asked_by_person: bool) -> Removals:

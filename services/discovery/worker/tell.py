@@ -157,6 +157,7 @@ class Teller:
             left_out=counted.left_out or found.why_not,
             warmth=cooled(before.warmth, before.days) + changed,
             skipped=skipped(found.facts, counted.binary) if found.wanted and self._consent == "sample" else "",
+            written=found.facts.mark.written,
         )
 
 

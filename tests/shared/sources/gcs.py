@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote
+from zlib import crc32
 
 from aiohttp import web
 
@@ -40,7 +41,12 @@ class Gcs:
     def _page(self, request: web.Request) -> web.Response:
         names = sorted(name for name in self.objects if name.startswith(request.query["prefix"]))
         at = int(request.query.get("pageToken", 0))
-        told = {"items": [{"name": name, "size": str(len(self.objects[name]))} for name in names[at : at + 1]]}
+        told = {
+            "items": [
+                {"name": name, "size": str(len(self.objects[name])), "generation": str(crc32(self.objects[name]))}
+                for name in names[at : at + 1]
+            ]
+        }
         return web.json_response({**told, **({"nextPageToken": str(at + 1)} if at + 1 < len(names) else {})})
 
 

@@ -380,6 +380,33 @@ async def test_a_server_tells_the_time_of_what_is_always_the_same(
         assert (await session.load()).statement_seconds is None
 
 
+async def test_rows_that_are_written_in_place_are_seen(mariadb: MysqlServer, mysql: MysqlServer) -> None:
+    """By when a small table was last written to, which these servers tell by the second; a large one would be read again for each row."""
+
+    async def work(server: MysqlServer) -> None:
+        name = f"told_{secrets.token_hex(4)}"
+        fill = ["insert into large values (repeat('x', 200))", *["insert into large select a from large"] * 12]
+        server.run(f"create database {name}", f"use {name}", "create table large (a text)", *fill, "analyze table large")
+        server.run(f"use {name}", "create table small (a text)", "insert into small values ('x')")
+        async with MysqlDriver().open(server.dial("root", database=name)) as session:
+            seen = set[int]()
+            async with asyncio.timeout(20):
+                while len(seen - {0}) < 2:  # while its second lasts nothing is told
+                    if seen - {0}:
+                        server.run(f"update {name}.small set a = 'y' where a <> 'y'")
+                    async with session.snapshot() as snapshot:
+                        marks = {mark.table: mark for mark in await snapshot.marks(Scope(schemas=(name,)), compare=False)}
+                    seen.add(marks["small"].written)
+                    await asyncio.sleep(0.1)
+        assert marks["large"].pages > 16
+        assert marks["large"].written == 0
+        first, second = sorted(seen - {0})
+        assert second - first > 1_000_000
+        server.run(f"drop database {name}")
+
+    await asyncio.gather(work(mariadb), work(mysql))
+
+
 async def test_a_role_in_force_counts(mysql: MysqlServer) -> None:
     """What a user may read by a role is readable, and nothing else."""
     mysql.run("create database roled", "create table roled.t (a int)", "grant select on roled.* to seer")

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -549,6 +550,39 @@ async def _google_is_read(azurite: Azurite, port: int) -> None:
             await _looked(gcs(), change)
         assert error.value.code == code
         assert CANARY not in f"{error.value!r} {error.value.__cause__!r}"
+
+
+def _into_moto(moto: str, place: str, content: bytes = b"") -> None:
+    httpx.put(f"{moto}/{place}", content=content, headers={"x-amz-acl": "public-read"}).raise_for_status()
+
+
+async def test_what_is_written_anew_is_seen(azurite: Azurite, moto: str, tmp_path: Path) -> None:
+    """Of each kind of store, also where no size tells; what stays, stays."""
+    objects: dict[str, bytes] = {}
+    host, _, port = moto.removeprefix("http://").partition(":")
+    _into_moto(moto, "anew")
+    azure = Dial("", 0, CONTAINER, "", KEY, tls_mode="verify-full", ca=azurite.ca, spec=azurite.spec(path="anew"))
+    amazon = DataSource(name="lake", engine="s3", host=host, port=int(port), database="anew")
+    async with serving(Gcs(objects, "right".__eq__), Path(azurite.ca).parent) as at:
+        google = DataSource(name="lake", engine="gcs", host="127.0.0.1", port=at, database="lake")
+        by_token = Dial("", 0, "lake", "", "right", tls_mode="verify-full", ca=azurite.ca, spec=google, token=True)
+        stores: list[tuple[StoreDriver, Dial, Callable[[bytes], object]]] = [
+            (azure_blob(), azure, partial(azurite.put, "anew/orders.jsonl")),
+            (gcs(), by_token, partial(objects.__setitem__, "orders.jsonl")),
+            (s3(), Dial(host, int(port), "anew", "", tls_mode="disable", spec=amazon), partial(_into_moto, moto, "anew/orders.jsonl")),
+            (folder(), Dial("", 0, "x", "", spec=_spec(tmp_path)), (tmp_path / "orders.jsonl").write_bytes),
+        ]
+        for driver, dial, put in stores:
+            put(ORDERS)
+            seen = [await _written(driver, dial) for _ in range(2)]
+            put(ORDERS.replace(b"ann@", b"bob@"))
+            assert 0 != seen[0] == seen[1] != await _written(driver, dial) != 0, driver.engine
+
+
+async def _written(driver: StoreDriver, dial: Dial) -> int:
+    async with driver.open(dial) as session, session.snapshot() as snapshot:
+        (mark,) = await snapshot.marks(Scope(), compare=False)
+        return mark.written
 
 
 async def test_a_busy_store_slows_us(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
