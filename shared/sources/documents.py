@@ -109,12 +109,18 @@ class _Place:
         return alike or sum(place.documents for place in inner) < _COMMON * len(inner) * self.documents
 
 
+def bounded(found: Sequence[Field]) -> tuple[Sequence[Field], str]:
+    """As many columns as are told of one table, and a comment on how many are not."""
+    left = len(found) - MOST_COLUMNS
+    return found[:MOST_COLUMNS], f"{left} further fields are not told" if left > 0 else ""
+
+
 class Outline:
     """What many documents have in common. Nothing of their values is kept. `names`: what types are called, by class."""
 
     def __init__(self, names: Mapping[type, str] | None = None) -> None:
         self._root, self._names = _Place(), dict(names or {})
-        self.documents, self.left_out = 0, 0
+        self.documents = 0
 
     def add(self, document: Mapping[Any, Any]) -> None:
         """One more document."""
@@ -122,10 +128,8 @@ class Outline:
         self.documents += 1
 
     def fields(self) -> list[Field]:
-        """The columns, in the order in which they were met. `left_out` then says how many were too many."""
-        found = list(self._fields(self._root, "", always=True))
-        self.left_out = max(0, len(found) - MOST_COLUMNS)
-        return found[:MOST_COLUMNS]
+        """The columns, in the order in which they were met."""
+        return list(self._fields(self._root, "", always=True))
 
     def _look(self, value: Any, place: _Place, depth: int) -> None:
         place.has(self.documents, value)

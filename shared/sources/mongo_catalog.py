@@ -20,7 +20,7 @@ from shared.errors import PurSightError
 from shared.evidence.scrub import scrub
 from shared.sources import mongo_sample
 from shared.sources.base import Estimate, Index, Key, TableFacts, TableMark
-from shared.sources.documents import EACH, MOST_DEPTH, Field, Outline, told
+from shared.sources.documents import EACH, MOST_DEPTH, Field, Outline, bounded, told
 from shared.sources.mongo_facts import Grants
 from shared.sources.mongo_line import Line
 
@@ -148,7 +148,8 @@ class _Declared(NamedTuple):
 
 def _facts(mark: TableMark, outline: Outline, options: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) -> TableFacts:
     declared = {each.field.path: each for each in _declared(_schema(options), "", always=True)}
-    fields = _both(outline.fields(), declared)
+    seen, comment = bounded(outline.fields())
+    fields = _both(seen, declared)
     names = [each.path for each in fields]
     at = {name.replace(EACH, ""): place for place, name in enumerate(names, 1)}
     keys = list(_keys(indexes, at, names))
@@ -156,7 +157,7 @@ def _facts(mark: TableMark, outline: Outline, options: Mapping[str, Any], indexe
     return TableFacts(
         mark=mark,
         owner="",
-        comment=f"{outline.left_out} further fields are not told" if outline.left_out else "",
+        comment=comment,
         row_security=False,
         positions=range(1, len(fields) + 1),
         names=names,

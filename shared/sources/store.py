@@ -17,7 +17,7 @@ from shared.errors import PurSightError
 from shared.sources import store_files, store_statistics
 from shared.sources.advice import warnings
 from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask, TableFacts, TableMark
-from shared.sources.documents import MOST_COLUMNS, Field
+from shared.sources.documents import Field, bounded
 from shared.sources.store_assets import Asset, Assets
 from shared.sources.store_failures import refusal, words
 from shared.sources.store_folder import FolderStore
@@ -179,10 +179,12 @@ class StoreSession:
 
 
 class Seen(NamedTuple):
-    """The columns of the files of an asset that are looked at, together, and what kept all of them from being read, if so."""
+    """The columns of the files of an asset that are looked at, together, and what kept all of them from being read, if so; a comment where
+    there are more."""
 
     fields: Sequence[Field] = ()
     unread: str = ""
+    comment: str = ""
 
 
 _UNSEEN = Seen()
@@ -232,7 +234,7 @@ class StoreSnapshot:
             chunk = []
             for mark in tables[at : at + _CHUNK]:
                 if asset := self._assets.get((mark.schema, mark.table)):
-                    chunk.append(_facts(mark, (await self._looked(asset)).fields))
+                    chunk.append(_facts(mark, await self._looked(asset)))
             yield chunk
 
     async def _looked(self, asset: Asset) -> Seen:
@@ -268,7 +270,8 @@ async def _together(store: Store, asset: Asset) -> Seen:
         seen = {field.path for field in found}
         columns |= {path: replace(field, always=False) for path, field in columns.items() if path not in seen}
     columns |= {name: Field(name, _PARTITION, True, False) for name in asset.partitions if name not in columns}
-    return Seen(list(columns.values())[:MOST_COLUMNS], "" if looked else unread)
+    told, comment = bounded(list(columns.values()))
+    return Seen(told, "" if looked else unread, comment)
 
 
 def _merged(one: Field, other: Field) -> Field:
@@ -276,11 +279,12 @@ def _merged(one: Field, other: Field) -> Field:
     return Field(one.path, " | ".join(types), one.always and other.always, one.textual and other.textual)
 
 
-def _facts(mark: TableMark, fields: Sequence[Field]) -> TableFacts:
+def _facts(mark: TableMark, seen: Seen) -> TableFacts:
+    fields = seen.fields
     return TableFacts(
         mark=mark,
         owner="",
-        comment="",
+        comment=seen.comment,
         row_security=False,
         positions=range(1, len(fields) + 1),
         names=[each.path for each in fields],

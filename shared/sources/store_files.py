@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shared.errors import Failed
-from shared.sources.documents import EACH, MOST_COLUMNS, Field, Outline, Picker, Rows, told
+from shared.sources.documents import EACH, Field, Outline, Picker, Rows, told
 from shared.sources.store_failures import refusal
 from shared.sources.store_line import Entry, Store
 
@@ -240,7 +240,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _csv_fields(head: _Csv) -> list[Field]:
     body = head.sample[1:] if head.header else head.sample
-    kinds = [_kind([row[at] for row in body]) for at in range(min(head.width, MOST_COLUMNS))]
+    kinds = [_kind([row[at] for row in body]) for at in range(head.width)]
     return [Field(name, kind, False, kind == "text") for name, kind in zip(head.names, kinds, strict=False)]
 
 
@@ -336,7 +336,7 @@ def _parquet_fields(file: Any) -> list[Field]:
     found: list[Field] = []
     for each in file.schema_arrow:
         found += _arrow_fields(told(each.name), each.type, not each.nullable)
-    return found[:MOST_COLUMNS]
+    return found
 
 
 def _arrow_fields(path: str, type_: Any, always: bool) -> Iterator[Field]:

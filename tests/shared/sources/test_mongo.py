@@ -101,6 +101,26 @@ async def test_fields_types_and_lists_are_inferred(mongo: MongoServer, shop: str
     assert (shares["n"], shares["items[].sku"], round(shares["seldom"] or 0, 2)) == (0, 0, 0.99)
 
 
+async def test_depth_and_width_have_a_limit(mongo: MongoServer, shop: str) -> None:
+    """50 levels are one column at the eighth, whose text is looked at; of 1,600 fields 1,000 are told, and how many are not."""
+    deep: dict[str, Any] = {"mail": CANARY}
+    for _ in range(50):
+        deep = {"b": deep}
+    mongo.admin[shop].deep.insert_one({"_id": 1, **deep, "list": [[[{"a": 1}]]]})
+    mongo.admin[shop].wide.insert_one({"_id": 1, **{f"f{n}x": n for n in range(1_600)}})
+    found = await _facts(mongo.dial(shop, shop))
+    assert dict(zip(found["deep"].names, found["deep"].types, strict=True)) == {
+        "_id": "int",
+        "b" + ".b" * 7: "object",
+        "list[][][].a": "int",
+    }
+    assert CANARY not in repr(found)
+    assert (len(found["wide"].names), found["wide"].comment) == (1_000, "601 further fields are not told")
+    async with MongoDriver().open(mongo.dial(shop, shop)) as session:
+        (sample,) = await session.sample([SampleTask(0, shop, "deep", ("b" + ".b" * 7,), 10, 1, 1, plain=False)])
+    assert [len(value) for value in sample.columns[0]] == [200]
+
+
 async def test_reads_go_to_who_is_least_behind(mongo: MongoServer, shop: str) -> None:
     """Within the limit; who lags more is not read from, and where nobody is left that the preference allows, that is told."""
     try:

@@ -29,7 +29,7 @@ from shared.local.ports import free_ports
 from shared.sources import store_files, store_line
 from shared.sources.base import Dial, Load, Sample, SampleTask, TableFacts
 from shared.sources.dialling import policy_for
-from shared.sources.documents import Outline
+from shared.sources.documents import Outline, bounded
 from shared.sources.mongo import MongoDriver
 from shared.sources.store import StoreDriver, azure_blob, folder, gcs, s3
 from shared.sources.store_assets import Assets, parts
@@ -134,6 +134,7 @@ async def test_what_is_damaged_says_so(tmp_path: Path) -> None:
         "empty.csv": b"",
         "bomb.jsonl.gz": gzip.compress(b'{"id": 1}\n' + b" " * 50_000_000),
         "deep.json": str(deep).replace("'", '"').encode(),
+        "wide.csv": ",".join(f"key{at}" for at in range(1_600)).encode() + b"\n" + b"x," * 1_599 + b"x\n",
         "good.json": b'[{"id": 1,\n "tags": ["a"]}, {"id": 2}]',
     }
     for name, content in files.items():
@@ -145,6 +146,7 @@ async def test_what_is_damaged_says_so(tmp_path: Path) -> None:
     }
     assert list(found["deep.json"].names) == ["b" + ".b" * 7]
     assert CANARY not in repr(found)
+    assert (len(found["wide.csv"].names), found["wide.csv"].comment) == (1_000, "600 further fields are not told")
     for name in ("broken.parquet", "broken.csv.gz", "broken.json", "zeros.csv"):
         failure = (await _sampled(tmp_path, name)).failure
         assert failure is not None, name
@@ -454,7 +456,8 @@ def test_very_many_keys_are_data() -> None:
     assert [field.path for field in fields] == ["by.*", "days.*", "*", "x.a", "x.b"]
     wide = Outline()
     wide.add({f"f{n}x": n for n in range(1500)})
-    assert (len(wide.fields()), wide.left_out) == (1000, 500)
+    told, comment = bounded(wide.fields())
+    assert (len(told), comment) == (1000, "500 further fields are not told")
 
 
 def test_a_footer_is_enough(tmp_path: Path) -> None:
