@@ -32,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="Events: tail, publish.")
 def tail(
     topics: Annotated[list[str] | None, typer.Argument(help="topics; all where none is named")] = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="begin with the oldest")] = False,
-    bodies: Annotated[bool, typer.Option("--bodies", help="print the whole event, one JSON object a line")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", "--json", help="print the whole event, one JSON object a line")] = False,
 ) -> None:
     """Watch events as they come, until Ctrl-C. Nothing is changed by watching; bodies of requests are not shown."""
     chosen = [_topic(name).name for name in topics or ()]
@@ -55,7 +55,8 @@ async def _tail(topics: Sequence[str], from_start: bool, bodies: bool) -> None:
 
 def _line(heard: Received[Any] | Heard, bodies: bool) -> str:
     if isinstance(heard, Heard):
-        return f"{heard.received.topic}  not an event: {heard.why}"
+        topic, why = heard.received.topic, heard.why
+        return json.dumps({"topic": topic, "not_an_event": why}) if bodies else f"{topic}  not an event: {why}"
     if bodies:
         return json.dumps(_whole(heard), ensure_ascii=False)
     what = "gone  " if heard.tombstone else ""

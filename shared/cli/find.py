@@ -25,7 +25,8 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
     if json_output:
         return as_json(found)
     if not found["results"]:
-        return stdout.print("Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered.")
+        told = "Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered"
+        return stdout.print(f"{told}, `pursight review classes` the classes." if filters.get("class") else f"{told}.", soft_wrap=True)
     rows = (
         (
             plain(spoken(each["asset"])),

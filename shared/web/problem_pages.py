@@ -21,7 +21,7 @@ PAGE = """<!doctype html>
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title} · PurSight</title><link rel="stylesheet" href="/static/pages.css"></head>
-<body><main class="wide"><section class="empty"><h1>{title}</h1><p>{remedy}</p><p>{back}<a href="/">Overview</a></p></section></main></body>
+<body><main class="wide"><section class="empty"><h1>{title}</h1>{remedy}<p>{back}<a href="/">Overview</a></p></section></main></body>
 </html>
 """
 BACK = "Your browser's way back leads to what you had filled in. "
@@ -75,9 +75,8 @@ def page_of(document: bytes, *, changing: bool) -> str:
     except ValueError:
         told = {}
     title = str(told.get("title", "")) or "Something went wrong"
-    return PAGE.format(
-        title=_shown(title[:1].upper() + title[1:]), remedy=_shown(str(told.get("remedy", ""))), back=BACK if changing else ""
-    )
+    remedy = f"<p>{_shown(str(told['remedy']))}</p>" if told.get("remedy") else ""
+    return PAGE.format(title=_shown(title[:1].upper() + title[1:]), remedy=remedy, back=BACK if changing else "")
 
 
 def _shown(text: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.catalog.domain.wanted import wanted
 from services.catalog.domain.words import prefixes, vector, words_of
+from shared.errors import UsageError
 
 
 @given(st.text())
@@ -20,6 +23,12 @@ def test_words_need_no_quoting(text: str) -> None:
 def test_every_name_is_found_by_itself(name: str) -> None:
     """What is typed as the whole name begins some of its words."""
     assert all(any(word.startswith(prefix.removesuffix(":*")) for word in words_of(name)) for prefix in prefixes(name))
+
+
+def test_a_sensitivity_that_is_none_is_refused() -> None:
+    """A typing error would find nothing, and look like good news."""
+    with pytest.raises(UsageError, match="restricted"):
+        wanted({"sensitivity": "restrictd"})
 
 
 def test_accents_do_not_matter() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from services.catalog.domain.keep import SENSITIVITIES
 from shared.errors import UsageError
 
 TEXT_CHARACTERS = 200
@@ -28,18 +29,24 @@ class Wanted(NamedTuple):
 
 
 def wanted(given: Mapping[str, str], *, limit: int = 50) -> Wanted:
-    """The search that `given` describes. Raises UsageError where a number is none."""
+    """The search that `given` describes. Raises UsageError where a number or a sensitivity is none."""
     return Wanted(
         text=clean(given.get("q", ""))[:TEXT_CHARACTERS],
         class_name=clean(given.get("class", "")),
         framework=clean(given.get("framework", "")),
         source=clean(given.get("source", "")),
-        sensitivity=clean(given.get("sensitivity", "")),
+        sensitivity=_sensitivity(clean(given.get("sensitivity", ""))),
         review=given.get("review", "") not in ("", "0", "false"),
         named=clean(given.get("named", "")),
         limit=number(given, "limit", limit, MOST_RESULTS),
         offset=number(given, "offset", 0, MOST_OFFSET),
     )
+
+
+def _sensitivity(text: str) -> str:
+    if text and text not in SENSITIVITIES:
+        raise UsageError("unknown sensitivity", remedy=f"Known are: {', '.join(SENSITIVITIES)}.", code="unknown_sensitivity")
+    return text
 
 
 def clean(text: str) -> str:

@@ -61,7 +61,7 @@ def show_diff(file: File, json_output: Json = False) -> None:
         as_json({"ruleset": ruleset.label, "assets": looked, "changes": [each._asdict() for each in found]})
     elif found:
         rows = [(spoken(each.asset), each.column, each.before, each.after) for each in found]
-        table(f"{len(found)} columns of {looked} assets would change", ("asset", "column", "now", "then"), rows)
+        table(f"Of {looked} assets these columns would change: {len(found)}", ("asset", "column", "now", "then"), rows)
     else:
         stdout.print(plain(f"Nothing would change in {looked} assets."))
     if found:
