@@ -115,7 +115,8 @@ def _violations(violations: Sequence[Found], controls: dict[str, Found]) -> None
 def key_of(line: Edge, name: str) -> str:
     """The asset that a person calls SOURCE/DATABASE.SCHEMA.TABLE, or by the end of that, or SOURCE/ and the end. Raises UsageError where
     none is, or several."""
-    alike = next(filter(None, (_alike(line, *read) for read in _readings(name))), []) if name.strip() else []
+    shown = plain(name).plain
+    alike = next(filter(None, (_alike(line, *read) for read in _readings(shown))), []) if name.strip() else []
     if len(alike) > 1:
         named = ", ".join(map(spoken, alike[:ALIKE])) + (" …" if len(alike) > ALIKE else "")
         raise UsageError(
@@ -143,11 +144,11 @@ def _alike(line: Edge, source: str, name: str) -> list[str]:
 
 
 def _place(name: str) -> str:
-    """The name without the escapes of a key, where it is one."""
+    """The name without the escapes of a key, where it is one; else what follows the last mark that cannot be shown as it is."""
     try:
         return AssetName.parse(name).place
     except ValueError:
-        return name
+        return name.rpartition("\N{REPLACEMENT CHARACTER}")[2]
 
 
 def _ends(whole: str, end: str) -> bool:

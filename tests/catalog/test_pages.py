@@ -13,13 +13,13 @@ import pytest
 
 from services.catalog.web.pages import FOLDER
 from services.catalog.web.words import visible
-from shared.contracts.compliance import MissingFact
+from shared.contracts.compliance import MissingFact, ViolationWaived
 from shared.contracts.connection import SourceUnreachable
 from shared.contracts.examples import BY_EVENT as EXAMPLE
 from shared.contracts.rules import ContractCompared, RulesetPublished
 from shared.contracts.tags import JobRejected, Tag, TagsApplied, TagsDerived, TagsFailed
 from tests.catalog import story
-from tests.catalog.story import SOURCE, TRACE, key_of
+from tests.catalog.story import CONTROL, SOURCE, TRACE, key_of
 from tests.catalog.test_store import hear
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
@@ -109,6 +109,16 @@ async def test_who_may_review_finds_a_form_at_each_column(told: None, pool: asyn
     assert "is on its way" in reviewed.text
     assert reviewed.headers["referrer-policy"] == "same-origin"
     assert "is on its way" not in (await client.get(f"{address}?reviewed=nothing", headers=HTML)).text
+
+
+async def test_a_waiver_is_shown_with_its_end_and_reason(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
+    """While it holds; who gave it is no secret to who may read the table."""
+    waiver = EXAMPLE[ViolationWaived].model_copy(update={"violation": f"customers|{CONTROL}", "asset": key_of("customers")})
+    await hear(pool, [*story.scan(), story.heard(waiver, waiver.asset), story.evaluated("customers", "waived", sequence=2, second=9)])
+    told = f"Accepted until {waiver.expires:%Y-%m-%d} by {waiver.actor}: {waiver.reason}"
+    assert told in (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
+    await hear(pool, [story.evaluated("customers", "fail", sequence=3, second=10)])
+    assert told not in (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
 
 
 async def test_a_review_that_was_not_taken_is_told_where_it_was_given(told: None, pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
