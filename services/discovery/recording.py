@@ -20,7 +20,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from shared.errors import Failed
-from shared.sources.base import Index, Key, ReadFrom, TableFacts
+from shared.sources.base import Index, Key, TableFacts
 
 FORMAT = 1
 MOST_BYTES = 64 << 20  # packed
@@ -83,7 +83,7 @@ def hidden(facts: TableFacts, names: Names) -> TableFacts:
         indexes=[_index(each, names) for each in facts.indexes],
         view_definition=_text(facts.view_definition),
         depends_on=[(names(schema), names(table)) for schema, table in facts.depends_on],
-        sample_from=ReadFrom(*map(names, place)) if place else None,
+        sample_from=place._replace(schema=names(place.schema), table=names(place.table), part=names(place.part)) if place else None,
         estimates={names(column): each for column, each in facts.estimates.items()},
     )
 

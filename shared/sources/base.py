@@ -111,11 +111,14 @@ class Index(NamedTuple):
 
 
 class ReadFrom(NamedTuple):
-    """Where a sample of a table with many parts is read: another table that is a part of it, or a named part of the table itself."""
+    """Where a sample of a table with many parts is read: another table that is a part of it, or a named part of the table itself, and how
+    large that is; None where it is not known."""
 
     schema: str
     table: str
     part: str = ""
+    rows: int | None = None
+    pages: int | None = None
 
 
 class Estimate(NamedTuple):
@@ -196,19 +199,20 @@ class SampleTask(NamedTuple):
 
 def task_of(facts: TableFacts, *, rows: int, seed: int, place: ReadFrom | None, token: int = 0) -> SampleTask:
     """About `rows` rows of the columns that can be looked at; of the part at `place` where there is one."""
-    mark, (schema, table, part) = facts.mark, place or ReadFrom(facts.mark.schema, facts.mark.table)
+    mark = facts.mark
+    at = place or ReadFrom(mark.schema, mark.table)
     return SampleTask(
         token,
-        schema,
-        table,
+        at.schema,
+        at.table,
         columns=tuple(compress(facts.names, facts.sampled)),
         rows=rows,
-        pages=mark.pages,
+        pages=mark.pages if at.pages is None else at.pages,
         seed=seed,
         plain=mark.kind == "partitioned_table" and place is None,
         key=next((key.columns for key in facts.keys if key.kind == "primary_key"), ()),
-        part=part,
-        estimated=mark.rows,
+        part=at.part,
+        estimated=mark.rows if at.rows is None else at.rows,
         types=tuple(compress(facts.types, facts.sampled)),
         binary=frozenset(name for name, kind in zip(facts.names, facts.kinds, strict=False) if kind == BINARY),
     )

@@ -46,8 +46,8 @@ _KIND_OF = {
 _TABLES = """select table_name, table_type, coalesce(engine, ''), coalesce(table_rows, 0), coalesce(data_length, 0),
   create_options like '%partitioned%', table_comment, case when update_time < now() then unix_timestamp(update_time) else 0 end
   from information_schema.tables where {place}"""
-_PARTITIONS = """select table_name, coalesce(subpartition_name, partition_name), coalesce(table_rows, 0)
-  from information_schema.partitions where partition_name is not null and {place}"""
+_PARTITIONS = """select table_name, coalesce(subpartition_name, partition_name), coalesce(table_rows, 0),
+  coalesce(data_length, 0) from information_schema.partitions where partition_name is not null and {place}"""
 # What most columns do not have comes as null, which costs the line a byte and us nothing.
 _COLUMNS = """select table_name, column_name, column_type, case is_nullable when 'YES' then null else '' end,
   {default}, nullif(extra, ''), nullif(generation_expression, ''), nullif(column_comment, ''){place_in_order}
@@ -101,10 +101,12 @@ class _Table:
 
 
 class _Parts(NamedTuple):
-    """How many partitions a table has, and the largest."""
+    """How many partitions a table has, and the largest, with its rows and bytes."""
 
     leaves: int = 0
     largest: str = ""
+    rows: int = 0
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -154,8 +156,9 @@ class MysqlSnapshot:
         for at in range(0, len(tables), _FEW_TABLES):
             rows = await self._rows(_PARTITIONS, schema, tables[at : at + _FEW_TABLES])
             for table, group in groupby(sorted(rows, key=_first), key=_first):
-                parts = [(int(row[2]), row[1]) for row in group]
-                found[table] = _Parts(len(parts), max(parts)[1])
+                parts = [(int(row[2]), row[1], int(row[3])) for row in group]
+                rows_, largest, size = max(parts)
+                found[table] = _Parts(len(parts), largest, rows_, size)
         return found
 
     async def _compared(self, schema: str, marks: Sequence[TableMark]) -> AsyncIterator[TableMark]:
@@ -315,10 +318,16 @@ def _facts(mark: TableMark, table: _Table, comment: str, parts: _Parts, release:
         keys=keys,
         view_definition=_masked(table.view) if table.view else "",
         depends_on=_depends_on(table.view, mark.schema) if table.view else (),
-        sample_from=ReadFrom(mark.schema, mark.table, parts.largest) if parts.largest else None,
+        sample_from=_largest(mark, parts),
         kinds=kinds if any(kinds) else (),
         indexes=_others(table, keys) if table.indexes else (),
     )
+
+
+def _largest(mark: TableMark, parts: _Parts) -> ReadFrom | None:
+    if not parts.largest:
+        return None
+    return ReadFrom(mark.schema, mark.table, parts.largest, parts.rows or None, -(-parts.bytes // _PAGE_BYTES))
 
 
 def _defaults(columns: Sequence[Row], release: Release) -> dict[int, str]:

@@ -21,6 +21,7 @@ from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask,
 from shared.sources.cleartext import WatchedLoop
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.failures import BY_CODE, failed
+from shared.sources.postgres_ascii import RAW, is_raw
 from shared.sources.postgres_catalog import PostgresSnapshot
 from shared.sources.postgres_standing import pooler
 from shared.sources.tls import context_for, verified
@@ -129,6 +130,7 @@ class PostgresSession:
         self._connection, self._dial, self._dialled_seconds = connection, dial, dialled_seconds
         self.statements = 0
         self._busy: postgres_standing.Busy | None = None
+        self._raw = is_raw(connection)
 
     async def verify(self) -> None:
         """Raises Failed where the server is too old or a transaction is not truly read-only."""
@@ -176,8 +178,8 @@ class PostgresSession:
     async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
         """Raises Failed where the line breaks meanwhile."""
         try:
-            async with self._reading("repeatable_read"):
-                found = PostgresSnapshot(self._connection)
+            async with self._reading("repeatable_read", raw=self._raw):
+                found = PostgresSnapshot(self._connection, raw=self._raw)
                 yield found
                 self.statements += found.statements
         except _ERRORS as error:
@@ -201,10 +203,10 @@ class PostgresSession:
         samples: list[Sample] = []
         failing = 0
         try:
-            async with self._reading("read_committed"):
+            async with self._reading("read_committed", raw=self._raw):
                 for batch in todo:
                     self.statements += 1
-                    samples += await postgres_sample.read(self._connection, batch)
+                    samples += await postgres_sample.read(self._connection, batch, raw=self._raw)
                     failing += 1
         except (asyncpg.PostgresError, UnicodeError):
             return samples, failing
@@ -214,9 +216,9 @@ class PostgresSession:
 
     async def _one(self, task: SampleTask) -> Sample:
         try:
-            async with self._reading("read_committed"):
+            async with self._reading("read_committed", raw=self._raw):
                 self.statements += 1
-                return (await postgres_sample.read(self._connection, [task]))[0]
+                return (await postgres_sample.read(self._connection, [task], raw=self._raw))[0]
         except (asyncpg.PostgresError, UnicodeError) as error:
             return postgres_sample.refused(task, error)
         except _LINE as error:
@@ -232,8 +234,8 @@ class PostgresSession:
             raise failed(error) from None
 
     @asynccontextmanager
-    async def _reading(self, isolation: Isolation) -> AsyncIterator[None]:
+    async def _reading(self, isolation: Isolation, *, raw: bool = False) -> AsyncIterator[None]:
         self.statements += 1
         async with self._connection.transaction(isolation=isolation, readonly=True):
-            await self._connection.execute(_LOCAL.format(milliseconds=int(self._dial.statement_seconds * 1000)))
+            await self._connection.execute(_LOCAL.format(milliseconds=int(self._dial.statement_seconds * 1000)) + (RAW if raw else ""))
             yield

@@ -17,6 +17,7 @@ import orjson
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
+from shared.sources import postgres_ascii
 from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Index, Key, ReadFrom, TableFacts, TableMark
 
 _CHUNK_TABLES = 250
@@ -82,7 +83,7 @@ select c.oid::int8, pg_get_userbyid(c.relowner)::text, c.relrowsecurity,
     join pg_class r on r.oid = p.refobjid and r.oid <> c.oid join pg_namespace n on n.oid = r.relnamespace
     where w.ev_class = c.oid) end,
   case when c.relkind = 'p' then (
-    select array[n.nspname::text, p.relname::text] from pg_partition_tree(c.oid) t join pg_class p on p.oid = t.relid
+    select array[n.nspname::text, p.relname::text, p.relpages::text] from pg_partition_tree(c.oid) t join pg_class p on p.oid = t.relid
     join pg_namespace n on n.oid = p.relnamespace where t.isleaf and p.relkind = 'r' order by p.relpages desc, p.relname limit 1) end
 from pg_class c
 cross join lateral (
@@ -141,8 +142,8 @@ class _Type(NamedTuple):
 class PostgresSnapshot:
     """One repeatable-read transaction. Made and closed by the session."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: asyncpg.Connection, *, raw: bool = False) -> None:
+        self._connection, self._raw = connection, raw
         self._types: dict[int, _Type] = {}
         self.statements = 0
 
@@ -151,8 +152,8 @@ class PostgresSnapshot:
         query = _MARKS.format(
             mark=_MARK if compare else "0::int8", written=_WRITTEN.format("c.oid"), parts_written=_WRITTEN.format("p.oid")
         )
-        rows = await self._connection.fetch(query, list(scope.schemas), list(scope.exclude_schemas), list(scope.tables))
-        return [_mark(row) for row in rows]
+        asked = [list(map(postgres_ascii.asked, names) if self._raw else names) for names in _names(scope)]
+        return [_mark(row) for row in self._told(await self._connection.fetch(query, *asked))]
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
         """In chunks of 250; while the caller works on one, the server makes the next."""
@@ -165,7 +166,7 @@ class PostgresSnapshot:
             coming = asyncio.ensure_future(cursor.fetch(_CHUNK_TABLES))
             try:
                 await asyncio.sleep(0)  # lets the request out
-                yield [_facts(row, marks[row[0]], self._types) for row in rows]
+                yield [_facts(row, marks[row[0]], self._types) for row in self._told(rows)]
                 rows = await coming
             finally:
                 coming.cancel()
@@ -173,9 +174,16 @@ class PostgresSnapshot:
     async def _learn(self, types: set[int]) -> None:
         if missing := types - self._types.keys():
             self.statements += 1
-            for asked, text, category, name, listed in await self._connection.fetch(_TYPES, list(missing)):
+            for asked, text, category, name, listed in self._told(await self._connection.fetch(_TYPES, list(missing))):
                 kind = _kind(category, name, listed=listed)
                 self._types[asked] = _Type(text, kind in ("", BINARY), category == _TEXT and not listed, kind)
+
+    def _told(self, rows: Sequence[Any]) -> Sequence[Any]:
+        return postgres_ascii.all_told(rows) if self._raw else rows
+
+
+def _names(scope: Scope) -> tuple[Sequence[str], ...]:
+    return scope.schemas, scope.exclude_schemas, scope.tables
 
 
 def _kind(category: str, name: str, *, listed: bool) -> str:
@@ -230,7 +238,7 @@ def _facts(row: Any, mark: TableMark, known: Mapping[int, _Type]) -> TableFacts:
         keys=sorted(_key(each, positions, names) for each in constraints),
         view_definition=_masked(view) if view else "",
         depends_on=sorted((schema, table) for schema, table in orjson.loads(reads)) if reads else (),
-        sample_from=ReadFrom(leaf[0], leaf[1]) if leaf else None,
+        sample_from=ReadFrom(leaf[0], leaf[1], pages=int(leaf[2])) if leaf else None,
         numbered=True,
         kinds=kinds if any(kinds) else (),
         indexes=sorted(_index(each, positions, names) for each in orjson.loads(others)) if others else (),

@@ -14,6 +14,7 @@ import asyncpg
 from shared.sources.base import Sample, SampleTask
 from shared.sources.binary import BYTES, texts_in
 from shared.sources.failures import failure_of
+from shared.sources.postgres_ascii import told
 
 VALUE_CHARACTERS = 200
 _HUGE_BYTES = 65_536  # a value stored larger than this is not unpacked whole for a glance at its start
@@ -91,11 +92,13 @@ def batches(tasks: Sequence[SampleTask]) -> Iterator[list[SampleTask]]:
         yield batch
 
 
-async def read(connection: asyncpg.Connection, batch: Sequence[SampleTask]) -> list[Sample]:
-    """One statement, and one more for each table whose values hold the separator. Raises the driver's errors."""
+async def read(connection: asyncpg.Connection, batch: Sequence[SampleTask], *, raw: bool = False) -> list[Sample]:
+    """One statement, and one more for each table whose values hold the separator. `raw`: bytes come as Latin-1. Raises the driver's
+    errors."""
     rows = await connection.fetch(" union all ".join(f"({statement(at, task)})" for at, task in enumerate(batch)))
     found = {row[0]: _sample(batch[row[0]], row) for row in rows}
-    return [found[at] or await _plainly(connection, task) for at, task in enumerate(batch)]
+    samples = [found[at] or await _plainly(connection, task) for at, task in enumerate(batch)]
+    return [each._replace(columns=[list(map(told, values)) for values in each.columns]) for each in samples] if raw else samples
 
 
 def _sample(task: SampleTask, row: Any) -> Sample | None:

@@ -271,6 +271,7 @@ def test_lengths_words_and_entropy_have_their_units() -> None:
 def test_names_are_unique_and_told() -> None:
     """At least 60 detectors, each with a name of its own, a sentence, and patterns without groups that capture."""
     assert len(BY_NAME) == len(DETECTORS) >= 60
+    assert len({name[:2] for name in BY_NAME if name[2:3] == "_" and not name.startswith("eu_")}) >= 15  # countries
     assert all(detector.doc for detector in DETECTORS)
     assert all(re.compile(pattern.encode()).groups == 0 for detector in DETECTORS for pattern in detector.patterns)
     assert Counter(pattern for d in DETECTORS for pattern in d.patterns).most_common(1)[0][1] > 5

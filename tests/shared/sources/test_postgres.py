@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -12,7 +14,7 @@ import pytest
 from shared.contracts.source import Scope
 from shared.errors import Failed
 from shared.sources import postgres_sample
-from shared.sources.base import Dial, SampleTask, TableFacts
+from shared.sources.base import Dial, SampleTask, TableFacts, task_of
 from shared.sources.postgres import PostgresDriver
 
 ODD = 'we.ird/ sch"ema'
@@ -160,6 +162,61 @@ async def test_values_of_every_kind(fresh_database_url: str, dialled: Callable[.
         **{"found": "'fay@example.org':2 'to':1", "place": "(52.5,13.4)", "days": "1"},
         "price": "$12.50",
     }
+
+
+NO_ENCODING = """create table "straße" (a text, "größe" text); create table cut (a text); insert into cut values (repeat('x', 199) || 'éz');
+do $$ begin execute E'insert into "straße" values (''M\\xfcller'', ''Grün''), (''ann@example.org'', ''\\x01\\xff'')';
+execute E'comment on table cut is ''f\\xfcr alle''; create table "f\\xfcr" (a text default ''M\\xfcller'')'; end $$"""
+
+
+async def test_a_database_without_an_encoding(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """Bytes that nobody vouches for are read as what they look like, and stop no scan; a table that is called by them is told, not read."""
+    name = f"ascii_{secrets.token_hex(4)}"
+    dial = replace(dialled(fresh_database_url), database=name)
+    owner = await asyncpg.connect(fresh_database_url)
+    await owner.execute(f"create database {name} template template0 encoding 'SQL_ASCII' locale_provider libc locale 'C'")
+    try:
+        connection = await asyncpg.connect(fresh_database_url, database=name)
+        await connection.execute(NO_ENCODING)
+        await connection.close()
+        found = await described(dial)
+        assert {table: (list(facts.names), facts.comment) for table, facts in found.items()} == {
+            "straße": (["a", "größe"], ""),
+            "cut": (["a"], "für alle"),
+            "für": (["a"], ""),
+        }
+        assert set(await described(dial, Scope(tables=("public.straße",)))) == {"straße"}
+        async with PostgresDriver().open(dial) as session:
+            samples = await session.sample([task(table, *facts.names) for table, facts in sorted(found.items())])
+        assert [each.failure.code if each.failure else list(map(list, each.columns)) for each in samples] == [
+            [["x" * 199]],
+            "gone",
+            [["Müller", "ann@example.org"], ["Grün", "\x01ÿ"]],
+        ]
+    finally:
+        await owner.execute(f"drop database {name}")
+        await owner.close()
+
+
+@pytest.mark.extended
+async def test_a_thousand_partitions_cost_as_much_as_one_table(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
+    """One asset, the same number of statements, and one of its parts is read."""
+    made = """create table {0} (id int, mail text) partition by range (id); do $$ begin for i in 1..{1} loop
+        execute format('create table {0}_%s partition of {0} for values from (%s) to (%s)', i, i, i + 1); end loop; end $$;
+        insert into {0} select g, 'ann@example.org' from generate_series(1, {1}) g; analyze {0}"""
+    connection = await asyncpg.connect(fresh_database_url)
+    statements = {}
+    for name, parts in (("few", 1), ("many", 1_000)):
+        await connection.execute(made.format(name, parts))
+        async with PostgresDriver().open(dialled(fresh_database_url)) as session:
+            async with session.snapshot() as snapshot:
+                marks = await snapshot.marks(Scope(tables=(f"public.{name}",)), compare=True)
+                (facts,) = [each async for chunk in snapshot.describe(marks) for each in chunk]
+            (sample,) = await session.sample([task_of(facts, rows=10, seed=1, place=facts.sample_from)])
+            statements[name] = session.statements
+        assert (facts.mark.partitions, facts.mark.rows, sample.rows) == (parts, parts, 1)
+    await connection.close()
+    assert statements["few"] == statements["many"]
 
 
 async def test_no_literal_leaves(shop: str, dialled: Callable[..., Dial]) -> None:
