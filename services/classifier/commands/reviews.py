@@ -76,7 +76,7 @@ def relabel(
 def _decide(name: str, column: str, json_output: bool, **said: str) -> None:
     with edge() as line:
         asset = key_of(line, name)
-        _reviewable(line, asset, column, said["decision"])
+        column = _reviewable(line, asset, column, said["decision"])
         answer = line.send("POST", "/reviews", {"asset": asset, "column": column, **{key: text for key, text in said.items() if text}})
     if json_output:
         return as_json(answer)
@@ -84,11 +84,13 @@ def _decide(name: str, column: str, json_output: bool, **said: str) -> None:
     stdout.print(plain(f"{spoken(asset)}, {column}: {what}. It takes effect within seconds, there and on columns like it."), soft_wrap=True)
 
 
-def _reviewable(line: Edge, asset: str, column: str, decision: str) -> None:
-    """Raises UsageError where the table has no such column, or there is nothing to confirm."""
+def _reviewable(line: Edge, asset: str, column: str, decision: str) -> str:
+    """The column's name, which may be written as it is shown. Raises UsageError where the table has no such column, or there is nothing to
+    confirm."""
     columns = {each["name"]: each for each in line.get(f"/assets/{quote(asset, safe='')}")["columns"]}
+    column = next((each for each in columns if column in (each, plain(each).plain)), column)
     if column not in columns:
-        named = ", ".join(list(columns)[:NAMED]) + (" …" if len(columns) > NAMED else "")
+        named = ", ".join(plain(each).plain for each in list(columns)[:NAMED]) + (" …" if len(columns) > NAMED else "")
         raise UsageError(
             f"{spoken(asset)} has no column {column}", why=f"it has {named}", remedy="Write one of them.", code="unknown_column"
         )
@@ -99,6 +101,7 @@ def _reviewable(line: Edge, asset: str, column: str, decision: str) -> None:
             remedy=f"`pursight review relabel {spoken(asset)} {column} CLASS` gives one.",
             code="no_class",
         )
+    return column
 
 
 @app.command()

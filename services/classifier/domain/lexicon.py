@@ -25,8 +25,15 @@ _SHORTEST_PART, _MOST_PARTS = 4, 4
 _VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), re.compile(r"(.)\1"), 4, 2
 _SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which was cut off keeps, that it lost, of a joined second word
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
+_SHORTEST_ROOT = 6  # letters of a word without its ending
+_ALIKE = str.maketrans("yk", "ic")
+_OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?es|ichi|iche)$")
+_OF_ACTION = re.compile(r"(?:[ct]ion(?:e[ns]|s)?|cao|coes|zion[ei]?|zionen)$")
+_OF_GENDER = re.compile(r"(?:[aeio]s?|e[nm]|in|inen|s|n)$")
+_DEEDS = re.compile(r"done|drawn|given|held|led|made|paid|read|run|seen|sent|shown|sold|taken|taught|won|written")
 _LITTLE = frozenset({"neutral", "deny"})
 _CUT_ROLES = frozenset({"term", "person"})
+_TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
 
 
@@ -41,12 +48,13 @@ class Word:
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """All known words. `tags`: concept to what it says of a whole table; `light` and `heavy`: terms that weigh
-    little or much when a rule leaves them over; `bones`: consonants to the word that alone has them; `cut`: beginnings to the
-    word that alone has them."""
+    little or much when a rule leaves them over; `bones`: consonants to the word that alone has them; `roots`: what is left of words
+    without their endings to the word that alone has it; `cut`: beginnings to the word that alone has them."""
 
     words: Mapping[str, Word]
     parts: frozenset[str]
     bones: Mapping[str, str]
+    roots: Mapping[str, str]
     cut: Mapping[str, str]
     first: frozenset[str]
     last: frozenset[str]
@@ -60,11 +68,18 @@ class Lexicon:
         if "at" in parts[:-1] and len(parts) > 2:  # `created_at` is a time, `age_at_visit` an age
             parts = [part for part in parts[:-1] if part != "at"] + parts[-1:]
         if parts[-1:] == ["by"]:  # `countersigned_by`: whatever was done, somebody did it
-            parts = [part for part in parts if part in self.words or not part.endswith("ed")]
+            parts = [part for part in parts if not self._is_deed(part)]
         words = [self.words.get(part) for part in parts]
         if None in words or any(word and word.role in _LITTLE for word in words):  # the rare case costs, not the usual one
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
         return tuple(word for word in words if word is not None)
+
+    def _is_deed(self, part: str) -> bool:
+        """`opened`, `taken`: what somebody did, not what it is about; a change is told by itself."""
+        word = self.words.get(part)
+        return _DEEDS.fullmatch(part) is not None or (
+            part.endswith("ed") and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
+        )
 
     def meant(self, name: str) -> list[str]:
         """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""
@@ -105,6 +120,8 @@ class Lexicon:
         for ending in ("s", "es", "n", "en"):
             if word.endswith(ending) and word[: -len(ending)] in self.words:
                 return (word[: -len(ending)],)
+        if root := self.roots.get(root_of(word)):
+            return (root,)
         return self._cover(word, 0, _MOST_PARTS) or self._partly(word) or (self._whole(word),)
 
     def _whole(self, word: str) -> str:
@@ -199,6 +216,7 @@ def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
         words=words,
         parts=frozenset(text for text, word in words.items() if len(text) >= _SHORTEST_PART and word.role != "doubt"),
         bones=_bones(words),
+        roots=_roots(words),
         cut=_cut(words),
         first=frozenset(document["joinable_first"]),
         last=frozenset(document["joinable_last"]),
@@ -229,12 +247,37 @@ def _bones(words: Mapping[str, Word]) -> dict[str, str]:
     return {bones: text for bones, text in found.items() if text and words.get(bones, words[text]) == words[text]}
 
 
+def root_of(word: str) -> str:
+    """A word without the ending that gender, number or language give it, spelled as its neighbours' languages would share it.
+
+    >>> root_of("diagnostische") == root_of("diagnostiques") == root_of("diagnostica"), root_of("vacinacao") == root_of("vaccination")
+    (True, True)
+    """
+    spelled = _TWICE.sub(r"\1", word.translate(_ALIKE).replace("ph", "f").replace("th", "t").replace("sz", "s"))
+    spelled = _OF_ACTION.sub("T", _OF_KIND.sub("ic", spelled))
+    return _OF_GENDER.sub("", spelled)
+
+
+def _roots(words: Mapping[str, Word]) -> dict[str, str]:
+    """Roots of longer words to one of them; none where words of different meaning share one."""
+    found: dict[str, str] = {}
+    for text, word in words.items():
+        root = root_of(text)
+        if len(root) >= _SHORTEST_ROOT:
+            known = found.setdefault(root, text)
+            if known and words[known] != word:
+                found[root] = ""
+    return {root: text for root, text in found.items() if text and words[text].role in _TELLING_ROLES}
+
+
 def _cut(words: Mapping[str, Word]) -> dict[str, str]:
     """Beginnings of longer words to the word; none where words of different meaning begin so."""
     found: dict[str, str] = {}
     for text, word in words.items():
         tails = [at for at in range(_SHORTEST_PART, len(text) - _SHORTEST_TAIL + 1) if text[at:] in words]
-        least = max(_SHORTEST_CUT, max(tails, default=0) + _LEAST_CUT)  # what is left of `trackingcookie` says tracking and more
+        least = max(
+            _SHORTEST_CUT, len(text) // 2, max(tails, default=0) + _LEAST_CUT
+        )  # what is left of `trackingcookie` says tracking and more
         for size in range(least, len(text) - _LEAST_CUT + 1):
             known = found.setdefault(text[:size], text)
             if known and words[known] != word:

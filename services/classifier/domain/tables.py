@@ -33,6 +33,7 @@ _LISTED = 10.0
 _SEARCHED_COMMENT = 160  # characters
 _LONGEST_CHAIN = 4  # foreign keys that point to foreign keys
 _UNREAD: Meanings = {}
+_SORTS = {"integer": "number"}  # what a phrase may ask of a column's type: `@type:number`, `@type:text`, `@type:date` …
 _UNMOVED = frozenset({"classified", "inherited"})
 
 
@@ -216,7 +217,7 @@ class Judge:
         return Sight(
             column=column,
             family=family,
-            hints=self._hints(column.name, reading, tags),
+            hints=self._hints(column.name, reading, tags | {f"type:{_SORTS.get(family, family)}"}),
             comments=self._comment_hints(column.comment, tags),
             signals=signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else (),
             excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
