@@ -12,6 +12,7 @@ import pytest
 from services.classifier import api, app
 from services.classifier.commands import reviews
 from shared.access.proof import Proofs
+from shared.errors import UsageError
 from shared.web.server import edge_app
 from tests.classifier.house import PEOPLE, House
 from tests.classifier.tables import table
@@ -57,6 +58,16 @@ async def test_what_is_uncertain_waits_for_a_person(
     listed["total"] += 2
     reviews.list_()
     assert "… and 2 more tables: --limit 3 shows them." in capsys.readouterr().out
+
+
+def test_a_column_may_be_written_as_it_is_shown() -> None:
+    """One that has marks that cannot be shown; where two look the same, neither is meant."""
+    columns = [{"name": name, "class": "email", "state": "classified"} for name in ("two\nlines", "plain", "a\n", "a\t")]
+    line = Mock(get=Mock(return_value={"columns": columns}))
+    for written, meant in (("two�lines", "two\nlines"), ("a\t", "a\t"), ("plain", "plain")):
+        assert reviews._reviewable(line, DOUBTFUL.asset, written, "reject") == meant
+    with pytest.raises(UsageError, match="it has two�lines, plain"):
+        reviews._reviewable(line, DOUBTFUL.asset, "a�", "reject")
 
 
 async def test_a_review_is_said_as_an_event(client: httpx.AsyncClient, house: House) -> None:

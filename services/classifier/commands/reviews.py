@@ -88,7 +88,8 @@ def _reviewable(line: Edge, asset: str, column: str, decision: str) -> str:
     """The column's name, which may be written as it is shown. Raises UsageError where the table has no such column, or there is nothing to
     confirm."""
     columns = {each["name"]: each for each in line.get(f"/assets/{quote(asset, safe='')}")["columns"]}
-    column = next((each for each in columns if column in (each, plain(each).plain)), column)
+    shown = [each for each in columns if plain(each).plain == column]
+    column = shown[0] if column not in columns and len(shown) == 1 else column
     if column not in columns:
         named = ", ".join(plain(each).plain for each in list(columns)[:NAMED]) + (" …" if len(columns) > NAMED else "")
         raise UsageError(
