@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from shared.local.kafka import EmbeddedKafka
@@ -67,6 +70,26 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def kafka_bootstrap(kafka: EmbeddedKafka) -> str:
     """host:port of a broker that all tests share: make topics of your own, with names of your own."""
     return kafka.bootstrap
+
+
+MEMORY, ENOUGH = Path("/dev/shm"), 8 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files live in memory where that has room, and go at the end; with TMPDIR set they live there, and stay.
+
+    Databases of 300 files each are made and dropped by the hundred: a disk's file system takes a quarter of the suite's time for that.
+    """
+    if hasattr(config, "workerinput") or os.environ.get("TMPDIR") or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH:
+        return
+    for left in MEMORY.glob("pursight-tests-*"):
+        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = MEMORY / f"pursight-tests-{os.getpid()}"
+    folder.mkdir()
+    folder.chmod(0o1777)  # servers run as other users
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 # Files by the servers that their tests share; journeys that are not named here share the line. The longest first.
