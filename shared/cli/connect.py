@@ -131,15 +131,22 @@ class Edge:
         self._answered = True
         if answer.is_success:
             return answer
-        raise problem_of(answer)
+        error = problem_of(answer)
+        if error.code == "not_signed_in" and elsewhere():
+            raise UsageError(
+                f"{self._where()} does not let this shell in", remedy="Set PURSIGHT_TOKEN to one of its tokens.", code=error.code
+            )
+        raise error
+
+    def _where(self) -> str:
+        """The door's address without a name and password that may be in it."""
+        return f"{self._http.base_url.scheme}://{self._http.base_url.netloc.decode()}"
 
     def _away(self, error: httpx.TransportError) -> Failed:
         """Why nothing answers, as far as it can be told from here."""
         if elsewhere():
-            at = self._http.base_url
-            where = f"{at.scheme}://{at.netloc.decode()}"  # without a name and password that may be in it
             why = re.sub(r"^\[.*?\] ", "", str(error)) or type(error).__name__
-            return Failed(f"nothing answers at {where}", why=why, remedy=f"That address is the one of {DOOR}.", code="no_answer")
+            return Failed(f"nothing answers at {self._where()}", why=why, remedy=f"That address is the one of {DOOR}.", code="no_answer")
         if _stopped():
             return stopped()
         return Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer")

@@ -123,7 +123,9 @@ def key_of(line: Edge, name: str) -> str:
             f"{len(alike)} tables are called {spoken(name)}", why=named, remedy="Give more of its name.", code="ambiguous_asset"
         )
     if not alike:
-        raise UsageError(f"there is no table {spoken(name)}", remedy="`pursight search` finds tables.", code="unknown_asset")
+        raise UsageError(
+            f"there is no table {spoken(name).strip() or 'without a name'}", remedy="`pursight search` finds tables.", code="unknown_asset"
+        )
     return alike[0]
 
 

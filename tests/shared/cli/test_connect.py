@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from shared.cli import trace
@@ -37,6 +38,16 @@ def test_an_address_elsewhere_where_nothing_listens_is_named_at_once(monkeypatch
     assert (
         caught.value.line() == f"nothing answers at http://127.0.0.1:{port}: Connection refused. That address is the one of PURSIGHT_URL."
     )
+
+
+@pytest.mark.parametrize(("code", "told"), [("not_signed_in", "Set PURSIGHT_TOKEN"), ("token_expired", "its own words")])
+def test_a_door_elsewhere_that_stays_shut_is_told_in_words_of_the_shell(code: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a browser or a program signs in helps nobody here; what is wrong with a token does."""
+    monkeypatch.setenv("PURSIGHT_URL", "https://there.example")
+    shut = httpx.MockTransport(lambda _: httpx.Response(401, json={"code": code, "title": "no", "remedy": "its own words"}))
+    with pytest.raises(UsageError, match=told), edge() as line:
+        line._http = httpx.Client(transport=shut, base_url="https://there.example")
+        line.get("/sources")
 
 
 @pytest.mark.parametrize("asked", [lambda line: line.get("/sources"), lambda line: line.rest(10.0)], ids=["a question", "between two"])
