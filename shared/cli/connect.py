@@ -131,12 +131,12 @@ class Edge:
         self._answered = True
         if answer.is_success:
             return answer
-        error = problem_of(answer)
-        if error.code == "not_signed_in" and elsewhere():
+        refused = problem_of(answer)
+        if refused.code == "not_signed_in" and elsewhere():
             raise UsageError(
-                f"{self._where()} does not let this shell in", remedy="Set PURSIGHT_TOKEN to one of its tokens.", code=error.code
+                f"{self._where()} does not let this shell in", remedy="Set PURSIGHT_TOKEN to one of its tokens.", code=refused.code
             )
-        raise error
+        raise refused
 
     def _where(self) -> str:
         """The door's address without a name and password that may be in it."""

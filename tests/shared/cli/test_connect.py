@@ -45,9 +45,10 @@ def test_a_door_elsewhere_that_stays_shut_is_told_in_words_of_the_shell(code: st
     """How a browser or a program signs in helps nobody here; what is wrong with a token does."""
     monkeypatch.setenv("PURSIGHT_URL", "https://there.example")
     shut = httpx.MockTransport(lambda _: httpx.Response(401, json={"code": code, "title": "no", "remedy": "its own words"}))
-    with pytest.raises(UsageError, match=told), edge() as line:
+    with edge() as line:
         line._http = httpx.Client(transport=shut, base_url="https://there.example")
-        line.get("/sources")
+        with pytest.raises(UsageError, match=told):
+            line.get("/sources")
 
 
 @pytest.mark.parametrize("asked", [lambda line: line.get("/sources"), lambda line: line.rest(10.0)], ids=["a question", "between two"])
