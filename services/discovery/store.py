@@ -78,7 +78,6 @@ class Row:
     columns: int
     text_columns: int
     text_columns_with_evidence: int
-    sampled_values: int
     left_out: str
     warmth: float
     skipped: str
@@ -95,7 +94,6 @@ class Totals:
     columns: int
     text_columns: int
     text_columns_with_evidence: int
-    sampled_values: int
     facts: Sequence[tuple[str, str]]
     left_out: Mapping[str, tuple[int, Sequence[str]]]  # how many, and the first of them
     skipped: Sequence[tuple[str, int]]  # as it is kept, and of how many assets
@@ -106,20 +104,19 @@ _CHANGES = 100  # of a scan's pace that are kept: the last
 _DAYS = "(extract(epoch from now() - warm_at) / 86400)::float8"
 _URGENCY = "array_position(array['person', 'normal', 'bulk'], {})"
 _SAVE = """insert into asset (key, source, schema_name, table_name, sequence, mark, pages, fingerprint, evidence, outline,
-        looked_by, looked, columns, text_columns, text_columns_with_evidence, sampled_values, left_out, warmth,
+        looked_by, looked, columns, text_columns, text_columns_with_evidence, left_out, warmth,
         skipped, written, gone, warm_at)
     select *, false, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[],
-        $12::text[], $13::int[], $14::int[], $15::int[], $16::bigint[], $17::text[], $18::real[], $19::text[], $20::bigint[])
+        $12::text[], $13::int[], $14::int[], $15::int[], $16::text[], $17::real[], $18::text[], $19::bigint[])
     on conflict (key) do update set sequence = excluded.sequence, mark = excluded.mark, pages = excluded.pages, gone = false,
         fingerprint = excluded.fingerprint, evidence = excluded.evidence, outline = excluded.outline, looked_by = excluded.looked_by,
         looked = excluded.looked, columns = excluded.columns, text_columns = excluded.text_columns,
-        text_columns_with_evidence = excluded.text_columns_with_evidence, sampled_values = excluded.sampled_values,
+        text_columns_with_evidence = excluded.text_columns_with_evidence,
         left_out = excluded.left_out, skipped = excluded.skipped, written = excluded.written,
         warmth = excluded.warmth, warm_at = excluded.warm_at, missed_by = ''"""
 _TOTALS = """select coalesce(sum(columns), 0)::bigint, coalesce(sum(text_columns), 0)::bigint,
-        coalesce(sum(text_columns_with_evidence), 0)::bigint, coalesce(sum(sampled_values) filter (where looked_by = $2), 0)::bigint
-        from asset where {}"""
+        coalesce(sum(text_columns_with_evidence), 0)::bigint from asset where {}"""
 _WITHIN = """source = $1 and not gone and (${0}::text[] is null
         or (schema_name, table_name) in (select * from unnest(${0}::text[], ${1}::text[])))"""
 
@@ -176,10 +173,10 @@ class Store:
         )
         return {(row[0], row[1]): Known(*row[2:]) for row in rows}
 
-    async def totals(self, source: str, scan: str, only: Sequence[tuple[str, str]] | None) -> Totals:
+    async def totals(self, source: str, only: Sequence[tuple[str, str]] | None) -> Totals:
         """For the manifest. `only` names schema and table of what was looked at, None means all."""
         schemas, tables = ([each[at] for each in only] if only is not None else None for at in (0, 1))
-        sums = await self._pool.fetchrow(_TOTALS.format(_WITHIN.format(3, 4)), source, scan, schemas, tables)
+        sums = await self._pool.fetchrow(_TOTALS.format(_WITHIN.format(2, 3)), source, schemas, tables)
         facts = await self._pool.fetch(f"select key, fingerprint from asset where {_WITHIN.format(2, 3)}", source, schemas, tables)
         reasons = await self._pool.fetch(
             f"""select left_out, count(*), (array_agg(key order by key))[:{_NAMED}] from asset
@@ -190,13 +187,14 @@ class Store:
             f"select skipped, count(*) from asset where {_WITHIN.format(2, 3)} and skipped <> '' group by 1", source, schemas, tables
         )
         pairs, counts = [(row[0], row[1]) for row in facts], {row[0]: (row[1], row[2]) for row in reasons}
-        columns, texts, with_evidence, values = sums
-        return Totals(columns, texts, with_evidence, values, facts=pairs, left_out=counts, skipped=list(map(tuple, skipped)))
+        columns, texts, with_evidence = sums
+        return Totals(columns, texts, with_evidence, facts=pairs, left_out=counts, skipped=list(map(tuple, skipped)))
 
-    async def ending(self, scan: str) -> tuple[int, list[dict[str, Any]]]:
-        """Of all attempts of a scan, whoever went before it meanwhile: how many assets it said, and the last changes of its pace."""
-        row = await self._pool.fetchrow("select changed, pace from scan where id = $1", scan)
-        return (row["changed"], orjson.loads(row["pace"])) if row else (0, [])
+    async def ending(self, scan: str) -> tuple[int, int, list[dict[str, Any]]]:
+        """Of all attempts of a scan, whoever went before it meanwhile: how many assets it said, at how many values it looked, and the last
+        changes of its pace."""
+        row = await self._pool.fetchrow("select changed, sampled_values, pace from scan where id = $1", scan)
+        return (row["changed"], row["sampled_values"], orjson.loads(row["pace"])) if row else (0, 0, [])
 
     async def scans(self, source: str = "", limit: int = 50) -> list[dict[str, Any]]:
         """The newest scans, in the scope `source`."""
@@ -336,10 +334,11 @@ class DiscoveryUnit:
             )
         )
 
-    async def progress(self, scan: str, *, tables: int | None = None, looked: int = 0, changed: int = 0) -> None:
+    async def progress(self, scan: str, *, tables: int | None = None, looked: int = 0, changed: int = 0, values: int = 0) -> None:
         await self._sql.execute(
-            "update scan set tables = coalesce($2, tables), looked = looked + $3, changed = changed + $4 where id = $1",
-            *(scan, tables, looked, changed),
+            """update scan set tables = coalesce($2, tables), looked = looked + $3, changed = changed + $4,
+            sampled_values = sampled_values + $5 where id = $1""",
+            *(scan, tables, looked, changed, values),
         )
 
     async def paced(self, scan: str, change: PaceChange) -> int:

@@ -260,9 +260,9 @@ class Scanner:
                 run.removed += await teller.remove(keys[at : at + _REMOVE_CHUNK], reason)
 
     async def _complete(self, job: Job, scan: Scan, cause: Cause, run: Run, seconds: float) -> None:
-        totals = await self._store.totals(scan.source, scan.id, None if covers_all(scan.scope) else _keys(scan.source, run))
-        changed, pace = await self._store.ending(scan.id)
-        manifest = _manifest(scan, cause, run, totals, seconds, min(changed, len(totals.facts)), pace)
+        totals = await self._store.totals(scan.source, None if covers_all(scan.scope) else _keys(scan.source, run))
+        ending = await self._store.ending(scan.id)
+        manifest = _manifest(scan, cause, run, totals, seconds, ending)
         async with self._store.unit(keys=[scan.source]) as unit:
             await self._jobs.check(unit.bus.connection, job)
             if await unit.end(scan.id, "completed", report=manifest.to_json()):
@@ -409,8 +409,9 @@ def _keys(source: str, run: Run) -> list[tuple[str, str]]:
 
 
 def _manifest(
-    scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float, changed: int, pace: Sequence[Mapping[str, Any]]
+    scan: Scan, cause: Cause, run: Run, totals: Totals, seconds: float, ending: tuple[int, int, Sequence[Mapping[str, Any]]]
 ) -> ScanCompleted:
+    changed, values, pace = min(ending[0], len(totals.facts)), *ending[1:]
     left_out = [LeftOut(what="samples", why=why, count=count, names=tuple(names)) for why, (count, names) in totals.left_out.items()]
     left_out += columns_left_out(totals.skipped)
     if run.kept_back:
@@ -433,7 +434,7 @@ def _manifest(
         unchanged=len(totals.facts) - changed,
         text_columns=totals.text_columns,
         text_columns_with_evidence=totals.text_columns_with_evidence,
-        sampled_values=totals.sampled_values,
+        sampled_values=values,
         statements=run.statements,
         bytes_read=run.pacer.bytes_read if run.pacer else 0,
         pace=tuple(map(PaceChange.model_validate, pace)),

@@ -72,7 +72,8 @@ class Teller:
             rows = [self._one(unit, each, was) for each, was in zip(chunk, known, strict=True)]
             await unit.save(rows)
             changed = sum(row.sequence > was.sequence for row, was in zip(rows, known, strict=True))
-            await unit.progress(self._scan.id, looked=len(chunk), changed=changed)
+            values = sum(each.counted.values for each in chunk if each.counted)
+            await unit.progress(self._scan.id, looked=len(chunk), changed=changed, values=values)
 
     async def remove(self, keys: Sequence[str], reason: str) -> int:
         """Say that these assets are gone; how many were there."""
@@ -153,7 +154,6 @@ class Teller:
             columns=len(found.facts.names),
             text_columns=0 if empty or not found.wanted else len(texts),
             text_columns_with_evidence=sum(at in counted.evidence for at in texts),
-            sampled_values=counted.values,
             left_out=counted.left_out or found.why_not,
             warmth=cooled(before.warmth, before.days) + changed,
             skipped=skipped(found.facts, counted.binary) if found.wanted and self._consent == "sample" else "",
