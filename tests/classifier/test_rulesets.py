@@ -98,7 +98,16 @@ def test_a_pack_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, file: s
         pytest.param("age_at_visit", {"age"}, id="at in the middle"),
         pytest.param("created_at", {"change"}, id="at the end"),
         pytest.param("countersigned_by", {"by"}, id="whatever was done"),
+        pytest.param("rejected_by", {"by"}, id="whatever was done, also where the word is known"),
+        pytest.param("aprobado_por", {"by"}, id="whatever was done, Spanish"),
+        pytest.param("geprueft_durch", {"by"}, id="whatever was done, German"),
+        pytest.param("updated_by", {"change", "by"}, id="a change is told by itself"),
         pytest.param("patientenaufzug", {"patient", "person"}, id="joined, one end known"),
+        pytest.param("biometrischen", {"biometric"}, id="the ending of a case"),
+        pytest.param("empleadas", {"employee", "person"}, id="the ending of a gender, many"),
+        pytest.param("medicacoes", {"medication"}, id="the ending of another language"),
+        pytest.param("carrera", set(), id="what is left without an ending is too short to tell"),
+        pytest.param("formule", set(), id="less than half of a word that is cut off"),
     ],
 )
 def test_names_are_taken_apart(ruleset: Ruleset, name: str, concepts: set[str]) -> None:

@@ -156,6 +156,40 @@ def test_what_a_table_is_about_decides(judge: Judge, table_name: str, text: str,
     assert one(judge, text, name=table_name).class_name == expected
 
 
+@pytest.mark.parametrize(
+    ("table_name", "text", "expected"),
+    [
+        pytest.param("schueler", "note:numeric", "education_record", id="a number in a table of pupils is a grade"),
+        pytest.param("schueler", "note", "free_text", id="a text there is a note"),
+        pytest.param("zeilen", "exp_month:integer", "card_expiry", id="a month as a number"),
+        pytest.param("zeilen", "years_exp:integer", "none", id="years of experience"),
+        pytest.param("patients", "surgery:text", "medical_procedure", id="what was done"),
+        pytest.param("patients", "surgery:date", "none", id="when it was done"),
+        pytest.param("museum", "death_year:integer", "death_date", id="a year of death"),
+        pytest.param("regions", "deaths:integer", "none", id="how many died"),
+    ],
+)
+def test_the_type_decides_between_meanings(judge: Judge, table_name: str, text: str, expected: str) -> None:
+    """A phrase may ask for a type: `@type:number`."""
+    assert judged(judge, "last_name", "first_name", text, name=table_name)[-1].class_name == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("address_city", "city"),
+        ("pstl_adr_twn_nm", "city"),
+        ("address_postal_code", "postal_code"),
+        ("postal_address_country", "country"),
+        ("mailing_address_street", "street"),
+        ("postal_address", "postal_address"),
+    ],
+)
+def test_a_part_of_an_address_is_not_the_whole(judge: Judge, text: str, expected: str) -> None:
+    """The last word of a path tells more than those before it."""
+    assert judged(judge, "last_name", text)[-1].class_name == expected
+
+
 def test_streets_called_after_people_are_no_text_about_them(judge: Judge) -> None:
     """Names inside an address do not make it prose; inside remarks they do."""
     told = seen(200, free_text=True, mean=40.0, email=60)

@@ -31,6 +31,12 @@ _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?
 _OF_ACTION = re.compile(r"(?:[ct]ion(?:e[ns]|s)?|cao|coes|zion[ei]?|zionen)$")
 _OF_GENDER = re.compile(r"(?:[aeio]s?|e[nm]|in|inen|s|n)$")
 _DEEDS = re.compile(r"done|drawn|given|held|led|made|paid|read|run|seen|sent|shown|sold|taken|taught|won|written")
+_BY = {
+    "by": ("ed",),
+    "par": ("e", "i", "u", "it", "is"),
+    "por": ("ado", "ada", "ido", "ida", "to", "ta"),
+    "durch": ("t", "en"),
+}  # who did it, and how deeds end
 _LITTLE = frozenset({"neutral", "deny"})
 _CUT_ROLES = frozenset({"term", "person"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
@@ -67,19 +73,19 @@ class Lexicon:
         parts = split(name)
         if "at" in parts[:-1] and len(parts) > 2:  # `created_at` is a time, `age_at_visit` an age
             parts = [part for part in parts[:-1] if part != "at"] + parts[-1:]
-        if parts[-1:] == ["by"]:  # `countersigned_by`: whatever was done, somebody did it
-            parts = [part for part in parts if not self._is_deed(part)]
+        if parts and parts[-1] in _BY:  # `countersigned_by`: whatever was done, somebody did it
+            parts = [part for part in parts[:-1] if not self._is_deed(part, parts[-1])] + ["by"]
         words = [self.words.get(part) for part in parts]
         if None in words or any(word and word.role in _LITTLE for word in words):  # the rare case costs, not the usual one
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
         return tuple(word for word in words if word is not None)
 
-    def _is_deed(self, part: str) -> bool:
-        """`opened`, `taken`: what somebody did, not what it is about; a change is told by itself."""
+    def _is_deed(self, part: str, by: str) -> bool:
+        """`opened`, `taken`, `aprobado`: what somebody did, not what it is about; a change is told by itself."""
+        if _DEEDS.fullmatch(part) is not None:
+            return True
         word = self.words.get(part)
-        return _DEEDS.fullmatch(part) is not None or (
-            part.endswith("ed") and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
-        )
+        return part.endswith(_BY[by]) and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
 
     def meant(self, name: str) -> list[str]:
         """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""

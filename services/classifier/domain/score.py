@@ -40,7 +40,7 @@ _OF_BODIES = frozenset(
         "medical_procedure",
     }
 )
-_OF_MACHINES = frozenset({"observation", "device_id"})
+_OF_MACHINES = frozenset({"observation", "device_id", "age"})
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
