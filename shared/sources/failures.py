@@ -231,6 +231,7 @@ _SQLSTATE = {
     "XX001": "data_corrupted",
     "XX002": "data_corrupted",
     "40001": "recovery_conflict",
+    "40P01": "recovery_conflict",  # the same, where replaying would have to wait for what we hold in memory
     "22021": "unreadable_text",
     "08P01": "not_postgresql",
 }
