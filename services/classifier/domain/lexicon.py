@@ -37,6 +37,7 @@ _BY = {
     "por": ("ado", "ada", "ido", "ida", "to", "ta"),
     "durch": ("t", "en"),
 }  # who did it, and how deeds end
+_ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is in English
 _LITTLE = frozenset({"neutral", "deny"})
 _CUT_ROLES = frozenset({"term", "person"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
@@ -220,7 +221,9 @@ def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
             tags[concept] = tags.get(concept, frozenset()) | {tag}
     return Lexicon(
         words=words,
-        parts=frozenset(text for text, word in words.items() if len(text) >= _SHORTEST_PART and word.role != "doubt"),
+        parts=frozenset(
+            text for text, word in words.items() if len(text) >= _SHORTEST_PART and word.role != "doubt" and text not in _ENDINGS
+        ),
         bones=_bones(words),
         roots=_roots(words),
         cut=_cut(words),
