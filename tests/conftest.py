@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder.mkdir()
     folder.chmod(0o1777)  # servers run as other users
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)  # behind the library's own temporary files
 
 
 # Files by the servers that their tests share; journeys that are not named here share the line. The longest first.
