@@ -36,10 +36,11 @@ _BY = {
     "par": ("e", "i", "u", "it", "is"),
     "por": ("ado", "ada", "ido", "ida", "to", "ta"),
     "durch": ("t", "en"),
+    "von": ("t",),
 }  # who did it, and how deeds end
 _ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is in English
 _LITTLE = frozenset({"neutral", "deny"})
-_CUT_ROLES = frozenset({"term", "person"})
+_CUT_ROLES = frozenset({"term", "person", "organisation"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
 
