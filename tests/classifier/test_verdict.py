@@ -177,6 +177,28 @@ def test_the_type_decides_between_meanings(judge: Judge, table_name: str, text: 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        pytest.param("buyer:varchar(40)", "full_name", id="room for a name"),
+        pytest.param("buyer:char(3)", "none", id="a code"),
+        pytest.param("phone:char(4)", "none", id="an extension"),
+        pytest.param("iban:character varying(10)", "none", id="never a whole one"),
+        pytest.param("nationality:char(1)", "nationality", id="a code says as much"),
+        pytest.param("middle_name:char(1)", "middle_name", id="an initial"),
+    ],
+)
+def test_what_a_column_has_room_for_counts(judge: Judge, text: str, expected: str) -> None:
+    """The length that its type declares, without any value."""
+    assert judged(judge, text, "last_name", "first_name")[0].class_name == expected
+
+
+def test_a_title_too_short_for_a_work_is_a_salutation(judge: Judge) -> None:
+    """Without any value."""
+    assert judged(judge, "title:varchar(10)", "full_name")[0].class_name == "salutation"
+    assert judged(judge, "title:varchar(80)", "full_name")[0].class_name == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
         ("address_city", "city"),
         ("pstl_adr_twn_nm", "city"),
         ("address_postal_code", "postal_code"),

@@ -37,3 +37,17 @@ def family_of(server_type: str) -> str:
     """
     spelled = server_type.lower().strip()
     return next((family for family, pattern in _FAMILIES if pattern.match(spelled)), OTHER)
+
+
+_ROOM = re.compile(r"^(?:n?(?:var)?char\w*|character(?: varying)?|bpchar)\s*\((\d+)")
+
+
+@lru_cache(maxsize=4096)
+def room_of(server_type: str) -> int | None:
+    """How many characters a type of text declares that it holds; None where it declares nothing.
+
+    >>> room_of("char(3)"), room_of("character varying(255)[]"), room_of("NVARCHAR2(40 CHAR)"), room_of("text"), room_of("numeric(3)")
+    (3, 255, 40, None, None)
+    """
+    declared = _ROOM.match(server_type.lower().strip())
+    return int(declared[1]) if declared else None

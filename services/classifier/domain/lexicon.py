@@ -87,6 +87,8 @@ class Lexicon:
         if _DEEDS.fullmatch(part) is not None:
             return True
         word = self.words.get(part)
+        if by == "by" and word is None:  # `coll_by`, `ackn_by`: cut
+            return True
         return part.endswith(_BY[by]) and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
 
     def meant(self, name: str) -> list[str]:

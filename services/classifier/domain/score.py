@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import exp
 from typing import NamedTuple
 
+from services.classifier.domain.column_types import room_of
 from services.classifier.domain.evidence import Signal, growth, is_text, objections
 from services.classifier.domain.name_hints import Hint
 from services.classifier.domain.taxonomy import DataClass, Taxonomy
@@ -44,6 +45,8 @@ _OF_MACHINES = frozenset({"observation", "device_id", "age"})
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
+_SHORTEST_ROOM = 5  # characters without which a column holds a code, not a name, street or telephone number
+_ROOMY = frozenset({"first_name", "last_name", "full_name", "email", "phone", "street", "postal_address", "company_name"})
 _WHERE = frozenset({"street", "postal_address", "company_address"})
 _ALONE, _IN_COMPANY = 1.9, 2.4  # factors of a weak detector's weight where the name says nothing at all: a person is asked, or it is enough
 
@@ -176,6 +179,9 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
     column = sight.column
     if entry.name in sight.barred:
         yield Sign("name:barred", "the name speaks of something else", _BARRED)
+    room = room_of(column.type)
+    if room is not None and room < _least_room(entry):
+        yield Sign("type:short", f"its type has room for {room} characters", _BARRED)
     surrogate = sight.family in ("integer", "uuid") and (column.primary_key or bool(column.references))
     if surrogate:
         yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
@@ -197,3 +203,10 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         detector, share = sight.excluded[entry.name]
         if growth(share):
             yield Sign(f"evidence:{detector}", f"values look like {detector}", -6.0 * growth(share))
+
+
+def _least_room(entry: DataClass) -> float:
+    """Characters that a column must have room for; none where a code of the same is as good."""
+    if entry.name in _ROOMY:
+        return max(_SHORTEST_ROOM, entry.lengths[0] if entry.lengths else 0.0)
+    return entry.lengths[0] if entry.lengths and entry.diverse else 0.0

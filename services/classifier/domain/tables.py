@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
-from services.classifier.domain.column_types import family_of
+from services.classifier.domain.column_types import family_of, room_of
 from services.classifier.domain.context import TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
@@ -33,7 +33,8 @@ _LISTED = 10.0
 _SEARCHED_COMMENT = 160  # characters
 _LONGEST_CHAIN = 4  # foreign keys that point to foreign keys
 _UNREAD: Meanings = {}
-_SORTS = {"integer": "number"}  # what a phrase may ask of a column's type: `@type:number`, `@type:text`, `@type:date` …
+_SORTS = {"integer": "number"}  # what a phrase may ask of a column's type: `@type:number`, `@type:text`, `@type:date`, `@type:short` …
+_SHORT = 15  # characters of room up to which a text is short
 _UNMOVED = frozenset({"classified", "inherited"})
 
 
@@ -217,7 +218,7 @@ class Judge:
         return Sight(
             column=column,
             family=family,
-            hints=self._hints(column.name, reading, tags | {f"type:{_SORTS.get(family, family)}"}),
+            hints=self._hints(column.name, reading, tags | _type_tags(column.type, family)),
             comments=self._comment_hints(column.comment, tags),
             signals=signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else (),
             excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
@@ -293,6 +294,12 @@ class Judge:
                 "runner_up": "",
             }
         )
+
+
+def _type_tags(server_type: str, family: str) -> frozenset[str]:
+    room = room_of(server_type)
+    sort = f"type:{_SORTS.get(family, family)}"
+    return frozenset((sort, "type:short")) if room is not None and room <= _SHORT else frozenset((sort,))
 
 
 def _referenced(tables: Sequence[SchemaDiscovered], judged: Sequence[Sequence[ColumnVerdict]], known: Known) -> Known:
