@@ -231,7 +231,7 @@ _SQLSTATE = {
     "XX001": "data_corrupted",
     "XX002": "data_corrupted",
     "40001": "recovery_conflict",
-    "40P01": "recovery_conflict",  # the same, where replaying would have to wait for what we hold in memory
+    "40P01": "lock_timeout",  # of a replica its text says that replaying would have to wait for us
     "22021": "unreadable_text",
     "08P01": "not_postgresql",
 }
@@ -288,7 +288,7 @@ _FRAGMENTS = (
     ("connection is closed", "connection_reset"),
     ("connection was closed", "connection_reset"),
 )
-_BY_TEXT = {"28000", "42501", "57014", "57P03", "08004", "08003", "08P01", ""}
+_BY_TEXT = {"28000", "40P01", "42501", "57014", "57P03", "08004", "08003", "08P01", ""}
 
 
 def worded(code: str, own: Mapping[str, tuple[str, str]]) -> Failure:

@@ -227,9 +227,9 @@ class PostgresSession:
     async def estimates(self, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
         """Raises Failed with a code of `failures`."""
         try:
-            async with self._reading("read_committed"):
+            async with self._reading("read_committed", raw=self._raw):
                 self.statements += 1
-                return await postgres_statistics.estimates(self._connection, tables)
+                return await postgres_statistics.estimates(self._connection, tables, raw=self._raw)
         except _ERRORS as error:
             raise failed(error) from None
 

@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
+
+from shared.sources.base import NO_TEXT, TableFacts
 
 RAW = "; set local client_encoding = 'latin1'"  # a server of this encoding then converts nothing
 
@@ -37,3 +41,16 @@ def all_told(found: Any) -> Any:
 def asked(text: str) -> str:
     """The other way round, for an argument: it goes by the same encoding, while a statement's own text always goes as UTF-8."""
     return text.encode().decode("latin-1")
+
+
+def nameable(facts: TableFacts, names: Sequence[str]) -> TableFacts:
+    """Of the columns called `names`, as they come, those are not looked at whose name is not UTF-8: no statement of ours can say it."""
+    shut = [asked(told(name)) != name for name in names]
+    if not any(shut):
+        return facts
+    kinds = facts.kinds or ("",) * len(shut)
+    return replace(
+        facts,
+        sampled=tuple(open_ and not bad for open_, bad in zip(facts.sampled, shut, strict=True)),
+        kinds=tuple(NO_TEXT if bad else kind for kind, bad in zip(kinds, shut, strict=True)),
+    )

@@ -166,7 +166,12 @@ class PostgresSnapshot:
             coming = asyncio.ensure_future(cursor.fetch(_CHUNK_TABLES))
             try:
                 await asyncio.sleep(0)  # lets the request out
-                yield [_facts(row, marks[row[0]], self._types) for row in self._told(rows)]
+                found = [_facts(row, marks[row[0]], self._types) for row in self._told(rows)]
+                yield (
+                    [postgres_ascii.nameable(each, row["names"] or ()) for each, row in zip(found, rows, strict=True)]
+                    if self._raw
+                    else found
+                )
                 rows = await coming
             finally:
                 coming.cancel()

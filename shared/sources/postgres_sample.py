@@ -98,7 +98,7 @@ async def read(connection: asyncpg.Connection, batch: Sequence[SampleTask], *, r
     rows = await connection.fetch(" union all ".join(f"({statement(at, task)})" for at, task in enumerate(batch)))
     found = {row[0]: _sample(batch[row[0]], row) for row in rows}
     samples = [found[at] or await _plainly(connection, task) for at, task in enumerate(batch)]
-    return [each._replace(columns=[list(map(told, values)) for values in each.columns]) for each in samples] if raw else samples
+    return [_as_told(each, task) for each, task in zip(samples, batch, strict=True)] if raw else samples
 
 
 def _sample(task: SampleTask, row: Any) -> Sample | None:
@@ -119,6 +119,14 @@ def _told(task: SampleTask, rows: int, columns: list[list[str]]) -> Sample:
     ]
     binary = frozenset(at for at, texts in enumerate(found) if texts is None)
     return Sample(task.token, rows, [texts or [] for texts in found], binary=binary)
+
+
+def _as_told(sample: Sample, task: SampleTask) -> Sample:
+    """Texts as they were meant; what bytes say is read already."""
+    columns = [
+        values if name in task.binary else list(map(told, values)) for name, values in zip(task.columns, sample.columns, strict=True)
+    ]
+    return sample._replace(columns=columns)
 
 
 async def _plainly(connection: asyncpg.Connection, task: SampleTask) -> Sample:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from shared.sources.base import Estimate, TableFacts
+from shared.sources.postgres_ascii import all_told, asked
 
 # The view shows columns that we may read, and none of a table whose rows are hidden from us. Of a partitioned table only the sum over
 # its partitions is kept, of any other we want the table's own. `offset 0` has the view asked table by table, by its indexes: asked for
@@ -18,14 +19,15 @@ cross join lateral (
   where schemaname = asked.schema and tablename = asked.name and inherited = asked.parts offset 0) s"""
 
 
-async def estimates(connection: asyncpg.Connection, tables: Sequence[TableFacts]) -> list[Mapping[str, Estimate]]:
-    """One statement for all. Raises the driver's errors."""
+async def estimates(connection: asyncpg.Connection, tables: Sequence[TableFacts], *, raw: bool = False) -> list[Mapping[str, Estimate]]:
+    """One statement for all. `raw`: names go and come as Latin-1. Raises the driver's errors."""
     marks = [facts.mark for facts in tables]
-    rows = await connection.fetch(
-        _QUERY, [mark.schema for mark in marks], [mark.table for mark in marks], [mark.kind == "partitioned_table" for mark in marks]
-    )
+    names = [[mark.schema for mark in marks], [mark.table for mark in marks]]
+    if raw:
+        names = [list(map(asked, each)) for each in names]
+    rows = await connection.fetch(_QUERY, *names, [mark.kind == "partitioned_table" for mark in marks])
     found: list[dict[str, Estimate]] = [{} for _ in tables]
-    for at, column, null_share, distinct, width in rows:
+    for at, column, null_share, distinct, width in map(all_told, rows) if raw else rows:
         found[at - 1][column] = Estimate(null_share, _distinct(distinct, marks[at - 1].rows), width)
     return list(found)
 

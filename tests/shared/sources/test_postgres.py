@@ -166,7 +166,9 @@ async def test_values_of_every_kind(fresh_database_url: str, dialled: Callable[.
 
 NO_ENCODING = """create table "straße" (a text, "größe" text); create table cut (a text); insert into cut values (repeat('x', 199) || 'éz');
 do $$ begin execute E'insert into "straße" values (''M\\xfcller'', ''Grün''), (''ann@example.org'', ''\\x01\\xff'')';
-execute E'comment on table cut is ''f\\xfcr alle''; create table "f\\xfcr" (a text default ''M\\xfcller'')'; end $$"""
+execute E'comment on table cut is ''f\\xfcr alle''; create table "f\\xfcr" (a text default ''M\\xfcller'')';
+execute E'create table mixed (a text, "n\\xfcm" text, b bytea); insert into mixed values (''a'', ''b'', ''Łódź'')'; end $$;
+analyze "straße";"""
 
 
 async def test_a_database_without_an_encoding(fresh_database_url: str, dialled: Callable[..., Dial]) -> None:
@@ -184,17 +186,21 @@ async def test_a_database_without_an_encoding(fresh_database_url: str, dialled: 
             "straße": (["a", "größe"], ""),
             "cut": (["a"], "für alle"),
             "für": (["a"], ""),
+            "mixed": (["a", "nüm", "b"], ""),
         }
         assert set(await described(dial, Scope(tables=("public.straße",)))) == {"straße"}
         async with PostgresDriver().open(dial) as session:
-            samples = await session.sample([task(table, *facts.names) for table, facts in sorted(found.items())])
+            samples = await session.sample([task_of(facts, rows=10, seed=1, place=None) for _, facts in sorted(found.items())])
+            (estimates,) = await session.estimates([found["straße"]])
+        assert set(estimates) == {"a", "größe"}
         assert [each.failure.code if each.failure else list(map(list, each.columns)) for each in samples] == [
             [["x" * 199]],
             "gone",
+            [["a"], ["Łódź"]],
             [["Müller", "ann@example.org"], ["Grün", "\x01ÿ"]],
         ]
     finally:
-        await owner.execute(f"drop database {name}")
+        await owner.execute(f"drop database {name} with (force)")
         await owner.close()
 
 
