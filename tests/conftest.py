@@ -83,11 +83,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput") or os.environ.get("TMPDIR") or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH:
         return
-    for left in MEMORY.glob("pursight-tests-*"):
-        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+    for left in MEMORY.glob("pursight-tests-*-*"):  # of a run that was killed
+        if not psutil.pid_exists(int(left.name.split("-")[2])):
             shutil.rmtree(left, ignore_errors=True)
-    folder = MEMORY / f"pursight-tests-{os.getpid()}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix=f"pursight-tests-{os.getpid()}-", dir=MEMORY))
     folder.chmod(0o1777)  # servers run as other users
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)  # behind the library's own temporary files
