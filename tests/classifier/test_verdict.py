@@ -190,6 +190,14 @@ def test_what_a_column_has_room_for_counts(judge: Judge, text: str, expected: st
     assert judged(judge, text, "last_name", "first_name")[0].class_name == expected
 
 
+@pytest.mark.parametrize(
+    ("table_name", "expected"), [("survey_participants", "full_name"), ("survey_results", "none"), ("commande_client", "none")]
+)
+def test_what_stands_last_is_what_a_table_is_about(judge: Judge, table_name: str, expected: str) -> None:
+    """Not with customers and users: they stand behind what they have, too."""
+    assert one(judge, "name", name=table_name).class_name == expected
+
+
 def test_a_title_too_short_for_a_work_is_a_salutation(judge: Judge) -> None:
     """Without any value."""
     assert judged(judge, "title:varchar(10)", "full_name")[0].class_name == "salutation"

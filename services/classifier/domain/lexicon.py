@@ -75,7 +75,7 @@ class Lexicon:
         parts = split(name)
         if "at" in parts[:-1] and len(parts) > 2:  # `created_at` is a time, `age_at_visit` an age
             parts = [part for part in parts[:-1] if part != "at"] + parts[-1:]
-        if parts and parts[-1] in _BY:  # `countersigned_by`: whatever was done, somebody did it
+        if len(parts) > 1 and parts[-1] in _BY:  # `countersigned_by`: whatever was done, somebody did it
             parts = [part for part in parts[:-1] if not self._is_deed(part, parts[-1])] + ["by"]
         words = [self.words.get(part) for part in parts]
         if None in words or any(word and word.role in _LITTLE for word in words):  # the rare case costs, not the usual one

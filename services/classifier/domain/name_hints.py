@@ -19,6 +19,7 @@ _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
 _UNKNOWN = frozenset({"unknown", "neutral"})
 _NUMBERED = frozenset({"other"})
+_HAVING = frozenset({"customer", "user"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
@@ -144,11 +145,17 @@ def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share
         tags=tags,
         person="person" in tags,
         organisation="organisation" in concepts,
-        thing=bool(roles & {"thing", "deny"}),
+        thing=bool(roles & {"thing", "deny"}) and not _ends_in_person(words),
         mute=all(word.role == "neutral" or word.concepts == _NUMBERED for word in words),
         unknown="unknown" in roles and roles <= _UNKNOWN,
         barred=frozenset(name for name, barring in book.never.items() if barring & concepts),
     )
+
+
+def _ends_in_person(words: Sequence[Word]) -> bool:
+    """`survey_respondents`, `course_students`: what stands last is what it is about. Customers and users stand behind what they have,
+    too (`commande_client`)."""
+    return words[-1].role == "person" and not words[-1].concepts & _HAVING
 
 
 def _holds_both_names(words: Sequence[Word]) -> bool:

@@ -46,7 +46,9 @@ MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
 _SHORTEST_ROOM = 5  # characters without which a column holds a code, not a name, street or telephone number
-_ROOMY = frozenset({"first_name", "last_name", "full_name", "email", "phone", "street", "postal_address", "company_name"})
+_ROOMY = frozenset(
+    {"first_name", "last_name", "full_name", "email", "phone", "street", "postal_address", "company_name", "session_id", "device_id"}
+)
 _WHERE = frozenset({"street", "postal_address", "company_address"})
 _ALONE, _IN_COMPANY = 1.9, 2.4  # factors of a weak detector's weight where the name says nothing at all: a person is asked, or it is enough
 
