@@ -116,6 +116,8 @@ def key_of(line: Edge, name: str) -> str:
     """The asset that a person calls SOURCE/DATABASE.SCHEMA.TABLE, or by the end of that, or SOURCE/ and the end. Raises UsageError where
     none is, or several."""
     shown = plain(name).plain
+    if _is_asset(line, name):
+        return name
     alike = next(filter(None, (_alike(line, *read) for read in _readings(shown))), []) if name.strip() else []
     if len(alike) > 1:
         named = ", ".join(map(spoken, alike[:ALIKE])) + (" …" if len(alike) > ALIKE else "")
@@ -129,6 +131,20 @@ def key_of(line: Edge, name: str) -> str:
     return alike[0]
 
 
+def _is_asset(line: Edge, name: str) -> bool:
+    """Is this the key of one?"""
+    try:
+        AssetName.parse(name)
+        line.get(f"/assets/{quote(name, safe='')}")
+    except ValueError:
+        return False
+    except UsageError as error:
+        if error.code != "asset_unknown":
+            raise
+        return False
+    return True
+
+
 def _readings(name: str) -> Iterator[tuple[str, str]]:
     """What the name may mean: the end of a name, or a source with or without its tenant, and the end of a name in there."""
     yield "", name
@@ -138,11 +154,19 @@ def _readings(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _alike(line: Edge, source: str, name: str) -> list[str]:
-    """The keys of the assets that are called so; of those whose names only end so, none where one is called exactly so."""
-    found = line.get("/search", limit=MOST, source=scope_of(source) if source else "", named=_place(name))["results"]
-    named = {key: spoken(key.rpartition("/")[2] if source else key) for key in (str(each["asset"]) for each in found)}
+    """The keys of the assets that are called so; of those whose names only end so, none where one is called exactly so.
+
+    Raises UsageError where none is among those that are looked at, and there are more.
+    """
+    found = line.get("/search", limit=MOST, source=scope_of(source) if source else "", named=_place(name))
+    assets = [str(each["asset"]) for each in found["results"]]
+    named = {key: spoken(key.rpartition("/")[2] if source else key) for key in assets}
     exact = [key for key, said in named.items() if name in (key, said)]
-    return exact or [key for key, said in named.items() if _ends(said.casefold(), name.casefold())]
+    alike = exact or [key for key, said in named.items() if _ends(said.lower(), name.lower())]
+    if not alike and found["total"] > len(assets) and (source or "/" not in name):
+        why = f"{found['total']:,} have such names"
+        raise UsageError(f"too many tables to tell which is {name}", why=why, remedy="Give more of its name.", code="ambiguous_asset")
+    return alike
 
 
 def _place(name: str) -> str:

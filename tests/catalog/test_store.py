@@ -219,7 +219,9 @@ async def test_progress_since_a_moment_ignores_earlier_scans(pool: asyncpg.Pool)
         pytest.param(Wanted(framework="HIPAA"), set(), id="no such failure"),
         pytest.param(Wanted(review=True), set(), id="nothing to review"),
         pytest.param(Wanted(named="crm/shop.PUBLIC.orders"), {"orders"}, id="by name"),
-        pytest.param(Wanted(named="lic.orders"), {"orders"}, id="by the end of it"),
+        pytest.param(Wanted(named="Orders"), {"orders"}, id="by the end of it"),
+        pytest.param(Wanted(named="ders"), set(), id="not by the end of a word"),
+        pytest.param(Wanted(named="xpublic.orders"), set(), id="nor by a word that ends so"),
         pytest.param(Wanted(named="other.orders"), set(), id="not by another's name"),
     ],
 )
@@ -230,6 +232,19 @@ async def test_search(pool: asyncpg.Pool, wanted: Wanted, expected: set[str]) ->
     assert {one["table_name"] for one in found["results"]} == expected
     assert found["total"] == len(expected)
     assert sum(one["count"] for one in found["facets"]["source"]) == len(expected)
+
+
+async def test_exact_names_come_first(pool: asyncpg.Pool) -> None:
+    """Before riskier ones whose names only end so, which could leave no room for them."""
+    await hear(pool, story.scan())
+    await pool.execute("UPDATE asset SET schema_name = '/', table_name = CASE table_name WHEN 'orders' THEN 'log' ELSE 'x.log' END")
+    for risk, called in ((0, "log"), (99, "x.log")):
+        await pool.execute(
+            "UPDATE judgement SET risk = $1 FROM asset WHERE asset.asset = judgement.asset AND table_name = $2", risk, called
+        )
+    found = await search.search(pool, Wanted(named="data/LOG", limit=1))
+    assert [one["table_name"] for one in found["results"]] == ["log"]
+    assert (await search.search(pool, Wanted(named="log", limit=1)))["results"][0]["table_name"] == "log"
 
 
 async def test_the_timeline_is_bounded(pool: asyncpg.Pool) -> None:

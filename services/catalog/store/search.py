@@ -11,6 +11,14 @@ from services.catalog.domain.wanted import Wanted
 from services.catalog.domain.words import prefixes
 from shared.db.scope import in_scope
 
+_PLACE = "lower(CASE schema_name WHEN '/' THEN '' ELSE schema_name || '.' END || table_name)"
+
+
+def _closes(whole: str, end: str) -> str:
+    """SQL: does `whole` end so, at the beginning of a word? What a name cannot show is no part of a word."""
+    return f"(right({whole}, length({end})) = {end} AND right(left({whole}, length({whole}) - length({end})), 1) !~ '[[:alnum:]_]')"
+
+
 # The longest query picks candidates by index; then every word must be found in the names or in the classes of an asset.
 _SEARCH = f"""
 WITH wanted AS (SELECT word::tsquery AS word FROM unnest($1::text[]) AS w(word)),
@@ -28,10 +36,11 @@ hit AS MATERIALIZED (
       AND {in_scope("a.source", "$5")}
       AND ($6 = '' OR v.sensitivity = $6) AND (NOT $7 OR v.review_count > 0)
       AND ($8 = '' OR EXISTS (
-          SELECT FROM lower($8) AS said, lower(CASE a.schema_name WHEN '/' THEN '' ELSE a.schema_name || '.' END || a.table_name) AS place
-          WHERE right(said, length(place)) = place OR right(place, length(said)) = said))
+          SELECT FROM lower($8) AS said, {_PLACE} AS place
+          WHERE {_closes("said", "place")} OR {_closes("place", "said")}))
 ), page AS (
-    SELECT * FROM hit ORDER BY risk DESC NULLS LAST, asset LIMIT $9 OFFSET $10
+    SELECT * FROM hit
+    ORDER BY $8 <> '' AND right(lower($8), length({_PLACE})) = {_PLACE} DESC, risk DESC NULLS LAST, asset LIMIT $9 OFFSET $10
 )
 SELECT json_build_object(
     'total', (SELECT count(*) FROM hit),

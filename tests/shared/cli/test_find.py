@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unittest.mock import Mock, call
+from urllib.parse import quote
 
 import pytest
 
@@ -16,22 +17,43 @@ KEY = AssetName("default", "lake", "bucket", "/", "2024\norders.csv").key
 @pytest.mark.parametrize(
     ("name", "asked"),
     [
-        pytest.param(KEY, "2024\norders.csv", id="by its key"),
         pytest.param("lake/bucket.2024�orders.csv", "orders.csv", id="as it is shown"),
         pytest.param("2024\norders.CSV", "orders.CSV", id="as it is"),
     ],
 )
 def test_a_table_is_asked_for_by_its_name(name: str, asked: str) -> None:
     """Not by words of it, of which others may have more; what cannot be shown is left out of the question."""
-    line = Mock(get=Mock(return_value={"results": [{"asset": KEY}]}))
+    line = Mock(get=Mock(return_value={"results": [{"asset": KEY}], "total": 1}))
     assert key_of(line, name) == KEY
     assert line.get.mock_calls == [call("/search", limit=500, source="", named=asked)]
+
+
+def test_a_key_is_asked_for_itself() -> None:
+    """However many are called alike."""
+    line = Mock(get=Mock(return_value={"asset": KEY}))
+    assert key_of(line, KEY) == KEY
+    assert line.get.mock_calls == [call("/assets/" + quote(KEY, safe=""))]
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "lake/orders.csv"])
+def test_more_than_are_looked_at(name: str) -> None:
+    """None among those that came is no word on the others."""
+    line = Mock(get=Mock(return_value={"results": [{"asset": "default/lake/bucket.%2F.old-orders%2Ecsv"}], "total": 620}))
+    with pytest.raises(UsageError, match="too many tables"):
+        key_of(line, name)
 
 
 def test_a_source_and_the_end_of_a_name() -> None:
     """With the tenant or without it, after nothing is found by all of it; nothing else is."""
     found = {"default/lake": KEY, "acme/lake": KEY.replace("default", "acme")}
-    line = Mock(get=lambda path, *, source, **query: {"results": [{"asset": found[source]}] if source in found else []})
+
+    def get(path: str, *, source: str = "", **query: object) -> object:
+        if path != "/search":
+            raise UsageError("No such asset", code="asset_unknown")
+        results = [{"asset": found[source]}] if source in found else []
+        return {"results": results, "total": len(results)}
+
+    line = Mock(get=get)
     assert key_of(line, "lake/2024�orders.csv") == KEY
     assert key_of(line, "acme/lake/2024�orders.csv") == found["acme/lake"]
     for wrong in ("lake/rders.csv", "other/orders.csv", " "):
