@@ -106,8 +106,8 @@ def show(id: Id, json_output: Json = False) -> None:
 
 
 def _waiver(found: Found) -> str:
-    """Who accepted it, until when and why, also where that is over."""
-    if "waived_until" not in found:
+    """Who accepts it, until when and why. Of one that is over the audit ledger tells: its end here may be a person's."""
+    if found["state"] != "waived":
         return ""
     return f"until {_minute(found['waived_until'])}, by {found['waived_by']}: {found['waived_reason']}"
 

@@ -101,6 +101,7 @@ async def test_a_violation_is_shown_waived_and_shown_again(shell: Shell) -> None
     told = await shell("unwaive", id, "--reason", "real numbers were found")
     assert told == "crm/shop.public.payments: pci-dss:3.5.1 is no longer waived: open.\n"
     assert id in await shell("list")
+    assert "waiver" not in await shell("show", id)
 
 
 WAIVE = ("waive", "a", "--reason", "tested by hand")

@@ -220,7 +220,7 @@ class ComplianceUnit:
         row = await self._db.fetchrow(statements.UNWAIVE, violation, self.bus.now)
         if row is not None:
             tenant = SourceName.parse(source_of(row["asset"])).tenant
-            self.bus.audit(tenant, actor, "violation.waive", row["asset"], cause, detail=f"{row['control']} no longer: {reason}")
+            self.bus.audit(tenant, actor, "violation.unwaive", row["asset"], cause, detail=f"{row['control']} no longer: {reason}")
         return row is not None
 
     async def lapse(self) -> int:
