@@ -28,6 +28,7 @@ from shared.web.problems import problem
 
 MAX_BODY_KIB = 64
 MOST = 1000
+MOST_SHOWN = 128  # characters of a name in an address, where each may take a dozen
 _FIELDS = ("asset", "column", "decision", "class_name", "reason")
 
 
@@ -103,7 +104,7 @@ class Reviews:
             else:
                 unit.bus.ask(wanted, key=wanted.asset, cause=cause, seal=partial(self._proofs.seal, request.scope["actor"]))
         if is_form(request):  # back to the page that it came from, which tells what became of it
-            told = {"refused": wanted.column, "class_name": wanted.class_name} if refusal else {"reviewed": wanted.column}
+            told = {"refused": wanted.column[:MOST_SHOWN], "class_name": wanted.class_name} if refusal else {"reviewed": wanted.column}
             return RedirectResponse(f"/assets/{quote(wanted.asset, safe='/')}?{urlencode(told, quote_via=quote)}#columns", 303)
         if refusal:
             return problem(

@@ -97,6 +97,8 @@ async def test_a_form_of_a_page_leads_back_to_it(client: httpx.AsyncClient, hous
         body = {"asset": DOUBTFUL.asset, "column": name, "decision": "confirm", "class_name": class_name}
         answer = await client.post("/reviews", data=body)
         assert answer.headers["location"] == f"/assets/{DOUBTFUL.asset}?refused={name}&class_name={class_name}#columns"
+    answer = await client.post("/reviews", data={**body, "column": "é" * 9_000})
+    assert (answer.status_code, len(answer.headers["location"]) < 2_000) == (303, True)
     assert await house.said("classification.reviewed") == [said]
 
 
