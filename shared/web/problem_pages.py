@@ -73,8 +73,9 @@ def page_of(document: bytes, *, changing: bool) -> str:
     try:
         told = json.loads(document)
     except ValueError:
-        told = {}
-    title = str(told.get("title", "")) or "Something went wrong"
+        told = None
+    told = told if isinstance(told, dict) else {}
+    title = str(told.get("title") or "") or "Something went wrong"
     remedy = f"<p>{_shown(str(told['remedy']))}</p>" if told.get("remedy") else ""
     return PAGE.format(title=_shown(title[:1].upper() + title[1:]), remedy=remedy, back=BACK if changing else "")
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.errors import UsageError
-from shared.web.problem_pages import ProblemPages
+from shared.web.problem_pages import ProblemPages, page_of
 from shared.web.problems import HANDLERS
 
 BROWSER = "text/html,application/xhtml+xml"
@@ -38,6 +38,11 @@ async def test_a_browser_is_told_in_a_page(http: httpx.AsyncClient) -> None:
         assert "<h1>&lt;b&gt;: no `such�</h1><p>Run <code>pursight status</code>.</p>" in answer.text
         assert ("filled in" in answer.text) is is_form
         assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize("document", [b"[]", b"null", b"{", b"{}", b'{"title": null}'])
+def test_what_tells_nothing_is_a_page_too(document: bytes) -> None:
+    assert "<h1>Something went wrong</h1><p><a" in page_of(document, changing=False)
 
 
 async def test_others_get_the_document(http: httpx.AsyncClient) -> None:
