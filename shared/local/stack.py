@@ -255,7 +255,7 @@ class Stack:
         while outlived(supervisors, QUIET_SECONDS) and time.monotonic() < deadline:
             with suppress(Failed):
                 left = [part.name for part in self.home.load().parts.values() if part.state != "stopped"]
-                does = "writes to disk what it holds" if set(left) <= set(SERVERS) else "ends what it has in hand"
+                does = _last_work(left)
                 if left and (waits := f"waiting for {', '.join(left)}, which {does} …") != told:
                     told = waits
                     report("stack", waits)
@@ -268,6 +268,13 @@ class Stack:
                 with suppress(psutil.Error):
                     process.send_signal(signal.SIGINT if process.name() == "postgres" and number == signal.SIGTERM else number)
             left = outlived(left, 15.0)
+
+
+def _last_work(left: list[str]) -> str:
+    """What the parts that are left do before they end."""
+    if set(left) <= set(SERVERS):
+        return "writes to disk what it holds" if len(left) == 1 else "write to disk what they hold"
+    return "ends what it has in hand" if len(left) == 1 else "end what they have in hand"
 
 
 class _Reporter:
