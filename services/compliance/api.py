@@ -139,7 +139,7 @@ class Violations:
 
     async def waive(self, request: Request) -> Response:
         """Accept a violation for a time: {"reason": …, "expires": ISO 8601 or "days": n, "owner": who answers}. Audited."""
-        if (asset := await self._waivable(request)) is None:
+        if (asset := await self._decidable(request, "violation.waive")) is None:
             return no_such_violation()
         document = await body_of(request)
         reason, until = waiver(document, datetime.now(UTC))
@@ -153,7 +153,7 @@ class Violations:
 
     async def unwaive(self, request: Request) -> Response:
         """End a waiver before its time: {"reason": …}. What fails then is open at once. Audited."""
-        if (asset := await self._waivable(request)) is None:
+        if (asset := await self._decidable(request, "violation.unwaive")) is None:
             return no_such_violation()
         reason = reason_in(await body_of(request))
         async with self._judged_anew(asset) as (unit, cause):
@@ -162,13 +162,13 @@ class Violations:
             return problem(409, "violation_not_waived", "This violation is not waived", "There is nothing to end.")
         return JSONResponse(await self._views.violation(identity(request)))
 
-    async def _waivable(self, request: Request) -> str | None:
-        """The asset of the violation, where who asks may see it. Raises Denied where they may not waive."""
+    async def _decidable(self, request: Request, action: str) -> str | None:
+        """The asset of the violation, where who asks may see it. Raises Denied where they may not do this to it."""
         found = await self._views.violation(identity(request))
         if found is None or await hidden_from(request, found["asset"]):
             return None
         asset: str = found["asset"]
-        check(request, "violation.waive", SourceName.parse(source_of(asset)).tenant, asset)
+        check(request, action, SourceName.parse(source_of(asset)).tenant, asset)
         return asset
 
     @asynccontextmanager

@@ -32,6 +32,7 @@ ACTIONS: dict[str, str] = {
             "scan.resume",
             "classification.review",
             "violation.waive",
+            "violation.unwaive",
             "policy.test",
             "tags.apply",
             "data.preview",
@@ -105,7 +106,7 @@ ROUTES: dict[tuple[str, str], Guarded] = {
     ("GET", "/violations"): _g(INSIDE, "violation.read"),
     ("GET", "/violations/{id}"): _g(INSIDE, "violation.read"),
     ("POST", "/violations/{id}/waive"): _g(INSIDE, "violation.waive"),
-    ("POST", "/violations/{id}/unwaive"): _g(INSIDE, "violation.waive"),
+    ("POST", "/violations/{id}/unwaive"): _g(INSIDE, "violation.unwaive"),
     ("GET", "/reports/{framework}"): _g(INSIDE, "report.read"),
     # tagger
     ("GET", "/plans"): _g(INSIDE, "tags.read"),
