@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from shared.contracts.names import DEFAULT_TENANT
+from shared.contracts.names import DEFAULT_TENANT, printable
 from shared.errors import UsageError
 
 COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
@@ -95,10 +95,9 @@ def _blocks(head: Sequence[str], cells: Sequence[Sequence[Text]], look: dict[str
 
 def spoken(key: str) -> str:
     """A source's or an asset's key as people say it: without escapes, the usual tenant, and the schema of a store's root."""
-    said = unquote(key.removeprefix(f"{DEFAULT_TENANT}/").replace(".%2F.", "."))
-    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in said)
+    return printable(unquote(key.removeprefix(f"{DEFAULT_TENANT}/").replace(".%2F.", ".")))
 
 
 def plain(value: Any) -> Text:
     """Text without control characters or markup."""
-    return Text("".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in str(value)))
+    return Text(printable(str(value)))

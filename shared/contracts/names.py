@@ -88,3 +88,8 @@ def source_of(asset_key: str) -> str:
 def tenant_of(key: str) -> str:
     """The tenant at the head of any key, in the key's spelling (no decoding, so it is cheap)."""
     return key.partition("/")[0]
+
+
+def printable(text: str) -> str:
+    """Text that steers no terminal and no page: what cannot be shown becomes a replacement character."""
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)

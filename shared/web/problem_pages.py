@@ -10,6 +10,8 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.contracts.names import printable
+
 MOST_BYTES = 64 * 1024
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -86,5 +88,4 @@ def _shown(text: str) -> str:
     >>> _shown("Run `a<b`.")
     'Run <code>a&lt;b</code>.'
     """
-    seen = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
-    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(seen))
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(printable(text)))

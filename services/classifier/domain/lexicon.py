@@ -247,16 +247,21 @@ def bones_of(word: str) -> str:
     return _TWICE.sub(r"\1", _VOWELS.sub("", word))
 
 
-def _bones(words: Mapping[str, Word]) -> dict[str, str]:
-    """Consonants of longer words to the word; none where words of different meaning share them."""
+def _unambiguous(made: Iterable[tuple[str, str]], words: Mapping[str, Word]) -> dict[str, str]:
+    """What was made of words to the first of them; none where words of different meaning make the same."""
     found: dict[str, str] = {}
-    for text, word in words.items():
-        bones = bones_of(text)
-        if len(bones) >= _FEWEST_BONES and len(text) - len(bones) >= _FEWEST_VOWELS:
-            known = found.setdefault(bones, text)
-            if known and words[known] != word:
-                found[bones] = ""
-    return {bones: text for bones, text in found.items() if text and words.get(bones, words[text]) == words[text]}
+    for short, text in made:
+        known = found.setdefault(short, text)
+        if known and words[known] != words[text]:
+            found[short] = ""
+    return {short: text for short, text in found.items() if text}
+
+
+def _bones(words: Mapping[str, Word]) -> dict[str, str]:
+    """Consonants of longer words to the word."""
+    made = ((bones_of(text), text) for text in words)
+    long = ((bones, text) for bones, text in made if len(bones) >= _FEWEST_BONES and len(text) - len(bones) >= _FEWEST_VOWELS)
+    return {bones: text for bones, text in _unambiguous(long, words).items() if words.get(bones, words[text]) == words[text]}
 
 
 def root_of(word: str) -> str:
@@ -271,30 +276,23 @@ def root_of(word: str) -> str:
 
 
 def _roots(words: Mapping[str, Word]) -> dict[str, str]:
-    """Roots of longer words to one of them; none where words of different meaning share one."""
-    found: dict[str, str] = {}
-    for text, word in words.items():
-        root = root_of(text)
-        if len(root) >= _SHORTEST_ROOT:
-            known = found.setdefault(root, text)
-            if known and words[known] != word:
-                found[root] = ""
-    return {root: text for root, text in found.items() if text and words[text].role in _TELLING_ROLES}
+    """Roots of longer words to one of them."""
+    made = ((root, text) for text in words if len(root := root_of(text)) >= _SHORTEST_ROOT)
+    return {root: text for root, text in _unambiguous(made, words).items() if words[text].role in _TELLING_ROLES}
 
 
 def _cut(words: Mapping[str, Word]) -> dict[str, str]:
-    """Beginnings of longer words to the word; none where words of different meaning begin so."""
-    found: dict[str, str] = {}
-    for text, word in words.items():
-        tails = [at for at in range(_SHORTEST_PART, len(text) - _SHORTEST_TAIL + 1) if text[at:] in words]
-        least = max(
-            _SHORTEST_CUT, len(text) // 2, max(tails, default=0) + _LEAST_CUT
-        )  # what is left of `trackingcookie` says tracking and more
-        for size in range(least, len(text) - _LEAST_CUT + 1):
-            known = found.setdefault(text[:size], text)
-            if known and words[known] != word:
-                found[text[:size]] = ""
-    return {start: text for start, text in found.items() if text and start not in words and words[text].role in _CUT_ROLES}
+    """Beginnings of longer words to the word."""
+    made = ((start, text) for text in words for start in _beginnings(text, words))
+    found = _unambiguous(made, words)
+    return {start: text for start, text in found.items() if start not in words and words[text].role in _CUT_ROLES}
+
+
+def _beginnings(text: str, words: Mapping[str, Word]) -> Iterator[str]:
+    """What may be left of a word that is cut off; what is left of `trackingcookie` says tracking and more."""
+    tails = [at for at in range(_SHORTEST_PART, len(text) - _SHORTEST_TAIL + 1) if text[at:] in words]
+    least = max(_SHORTEST_CUT, len(text) // 2, max(tails, default=0) + _LEAST_CUT)
+    return (text[:size] for size in range(least, len(text) - _LEAST_CUT + 1))
 
 
 def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from shared.contracts.names import printable
 from shared.contracts.source import Problem
 
 MAX_DEPTH, MAX_PARTS, MAX_TEXT, MAX_NAME = 6, 5_000, 4_096, 255
@@ -30,8 +31,7 @@ def shown(field: str) -> str:
     """A field's name as it may be repeated: no secret, nothing that steers a terminal, and not for ever."""
     if SECRETS.search(field):
         return SECRET_NAME
-    clean = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in field[:SHOWN])
-    return clean + ("…" if len(field) > SHOWN else "")
+    return printable(field[:SHOWN]) + ("…" if len(field) > SHOWN else "")
 
 
 def parts(document: dict[str, Any], deepest: int = MAX_DEPTH) -> Iterator[tuple[str, int, Any]]:
