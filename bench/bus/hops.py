@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker
 from shared.bus.migrations import FOLDER
 from shared.bus.outgoing import fast_event_id, key_hash, pack_headers, unpack_headers
 from shared.bus.received import Received
-from shared.bus.runtime import BATCH, Bus, calm_collector
+from shared.bus.runtime import HOP_BATCH, Bus, calm_collector
 from shared.bus.unit import inbox_mark, unit
 from shared.contracts.scan import ScanCompleted, ScanFailed
 from shared.db.migrate import migrate
@@ -141,7 +141,7 @@ async def floor(given: Parameters, meter: Meter) -> None:
     count, read = len(await producer.partitions_for(OUT)), ScanCompleted.__pydantic_validator__.validate_json
     calm_collector()
     while meter.count < meter.total:
-        found = await consumer.getmany(timeout_ms=1_000, max_records=BATCH)
+        found = await consumer.getmany(timeout_ms=1_000, max_records=HOP_BATCH)
         batches: dict[int, Any] = {}
         for record in chain.from_iterable(found.values()):
             meter.begin()

@@ -38,7 +38,7 @@ from shared.local.postgres import EmbeddedPostgres
 from shared.settings import BusSettings
 
 KEYS, PARTITIONS = 5_000, 12
-ROUNDS = 3
+ROUNDS = 5
 
 
 def event(number: int) -> ScanCompleted:
@@ -236,7 +236,7 @@ def tell_floor(bare: dict[str, Any], plain: dict[str, Any]) -> None:
 
 
 async def best(bench: Bench, *modes: str, events: int, sampled: bool = False) -> list[dict[str, Any]]:
-    """Of each mode the run that took the least CPU of three, taken in turn; `rounds` tells all three.
+    """Of each mode the run that took the least CPU of five, taken in turn; `rounds` tells all five.
 
     What else shares the machine's cores and caches only ever adds to a run's CPU time, so the least disturbed one is the nearest to
     what the work costs. Rivals are measured in the same way.

@@ -261,13 +261,13 @@ class Poller(BatchSubscriber):
 
     __slots__ = ()
 
-    async def get_msg(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+    async def get_msg(self, consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:  # type: ignore[override]
         consumer._fetcher.__class__ = Patient  # the same object; aiokafka has no hook for it
         turn = _turn_of(self)
         turn.consumer = consumer
         found = await consumer.getmany(timeout_ms=int(turn.timing.poll * 1000), max_records=self.max_records)
         turn.polled()
-        return tuple(chain.from_iterable(found.values()))
+        return list(chain.from_iterable(found.values()))
 
 
 def _turn_of(subscriber: BatchSubscriber) -> Turn:
@@ -276,7 +276,7 @@ def _turn_of(subscriber: BatchSubscriber) -> Turn:
     return turn
 
 
-async def _as_it_is(raw: tuple[ConsumerRecord, ...]) -> KafkaMessage:
+async def _as_it_is(raw: list[ConsumerRecord]) -> KafkaMessage:
     """The parser that cannot raise: it looks at nothing."""
     return KafkaMessage(raw_message=raw, body=b"", headers={}, message_id="", consumer=None)  # type: ignore[arg-type]
 
@@ -308,7 +308,9 @@ def subscribe(broker: KafkaBroker, topics: Sequence[str], turn: Turn, work: Work
         rebalance_timeout_ms=int(timing.rebalance * 1000),
     )
 
-    async def handle(records: tuple[ConsumerRecord, ...]) -> None:
+    async def handle(polled: list[ConsumerRecord]) -> None:
+        records = tuple(polled)
+        polled.clear()  # FastStream's message is in the context of every timer set here, which lives for seconds after its end
         await turn.take(records, work)
 
     subscriber(handle)

@@ -37,6 +37,7 @@ from shared.errors import Transient, UsageError
 from shared.settings import BusSettings
 
 BATCH = 1_000  # light work, a transaction or a send a batch; half of it where each event costs a millisecond
+HOP_BATCH = 2_000  # no transaction waits for it, and requests to the broker are half as many
 HEALTH_SECONDS, CLEAN_SECONDS, LAG_SECONDS, LEAVE_SECONDS = 5.0, 3600.0, 5.0, 10.0
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,7 +94,7 @@ class Bus:
         reliable = Reliable(self.service, topic, handler, self._pool, lambda: self._seal)
         self._ears.append(Ear(topic, reliable, Hearing(topic, witness=witness, believe=self._believe), batch, self._turn(topic)))
 
-    def hop(self, event: type[E], step: Callable[[Received[E]], Iterable[tuple[str, Contract]]], *, batch: int = BATCH) -> None:
+    def hop(self, event: type[E], step: Callable[[Received[E]], Iterable[tuple[str, Contract]]], *, batch: int = HOP_BATCH) -> None:
         """Answer each event of this topic by `step` alone, which returns what is to be said, each event with its key.
 
         For hops that keep no state and wait for nothing: at least once, in order per key, with ids that derive from what was heard. To
