@@ -47,6 +47,8 @@ def verdicts_of(judge: Judge, columns: list[Gold], named: bool, sampled: bool) -
 def near(judge: Judge, texts: list[str]) -> dict[str, tuple[Near, ...]]:
     """What each text comes close to, as pgvector would tell it."""
     folder = sentences.installed() or HERE.parents[1] / f".venv/extended/minilm/{sentences.PACKAGE}/model"
+    if why := sentences.missing(folder):
+        raise SystemExit(f"tier 3 cannot be measured: {why}. Install it: {sentences.REMEDY}")
     read = sentences.Sentences(folder, HERE.parent / ".work")
     told = np.array(read([text for _, text in judge.descriptions]))
     found: dict[str, tuple[Near, ...]] = {}
