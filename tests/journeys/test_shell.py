@@ -196,8 +196,11 @@ def test_events_are_published_and_watched(line: Line, tmp_path: Path) -> None:
     assert found["source.submitted"]["event"] is None
     assert found["source.submitted"]["id"] == said["id"]
     assert found["source.registered"]["event"]["spec"]["description"] == document["description"]
-    traced = json.loads(told(line.shell("trace", said["trace_id"], "--json")))["events"]
-    assert {"source.registered", "source.unreachable"} <= {event["type"] for event in traced}
+
+    def traced() -> set[str]:
+        return {event["type"] for event in json.loads(told(line.shell("trace", said["trace_id"], "--json")))["events"]}
+
+    until(lambda: traced() >= {"source.registered", "source.unreachable"}, every=0.5, what="each topic's word in the trace")
     assert "source.registered" in told(line.shell("trace", said["trace_id"]))
 
 
