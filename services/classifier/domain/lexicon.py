@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ _SHORTEST_PART, _MOST_PARTS = 4, 4
 _VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), re.compile(r"(.)\1"), 4, 2
 _SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which was cut off keeps, that it lost, of a joined second word
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
+_LONGEST_START, _FEWEST_STARTING, _MOST_STARTING = 4, 5, 0.7  # letters, names, share of a table's names
 _SHORTEST_ROOT = 6  # letters of a word without its ending
 _ALIKE = str.maketrans("yk", "ic")
 _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?es|ichi|iche)$")
@@ -40,6 +42,9 @@ _BY = {
 }  # who did it, and how deeds end
 _ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is in English
 _LITTLE = frozenset({"neutral", "deny"})
+_NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
+_LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
+_SHORTEST_MANY = 6  # letters of several people
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
@@ -77,10 +82,26 @@ class Lexicon:
             parts = [part for part in parts[:-1] if part != "at"] + parts[-1:]
         if len(parts) > 1 and parts[-1] in _BY:  # `countersigned_by`: whatever was done, somebody did it
             parts = [part for part in parts[:-1] if not self._is_deed(part, parts[-1])] + ["by"]
+        if (whole := self.words.get("".join(parts))) is not None and whole.role == "person":  # `sales_agent`
+            return (whole,)
+        parts = self._counted(parts)
         words = [self.words.get(part) for part in parts]
         if None in words or any(word and word.role in _LITTLE for word in words):  # the rare case costs, not the usual one
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
         return tuple(word for word in words if word is not None)
+
+    def _counted(self, parts: list[str]) -> list[str]:
+        """`number_of_guests`, `num_employees`: how many; `address1`: a line of it."""
+        if len(parts) > 1 and parts[0] in _NUMBER and (parts[1] in _OF or self._is_many(parts[1])):
+            return [_COUNT, *parts[1:]]
+        return [
+            _LINE if at and part in _LINES and (before := self.words.get(parts[at - 1])) and before.concepts == _ADDRESS else part
+            for at, part in enumerate(parts)
+        ]
+
+    def _is_many(self, part: str) -> bool:
+        word = self.words.get(part)
+        return word is not None and word.role == "person" and len(part) >= _SHORTEST_MANY and part.endswith("s")
 
     def _is_deed(self, part: str, by: str) -> bool:
         """`opened`, `taken`, `aprobado`: what somebody did, not what it is about; a change is told by itself."""
@@ -197,6 +218,26 @@ def split(name: str) -> list[str]:
     plain = fold(name[:MAX_NAME])
     typed = _TYPE_PREFIX.match(plain)
     return [word.lower() for word in _WORD.findall(plain, typed.end() if typed else 0)][:MAX_WORDS]
+
+
+def starts_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The one to four letters with which most names of a table begin, glued to the rest of it, longest first.
+
+    >>> starts_of(["CMNAME", "CMADR1", "CMCITY", "CMZIP", "CMPHON", "STAMP"])
+    ('CM', 'C')
+    """
+    least = max(_FEWEST_STARTING, _MOST_STARTING * len(names))
+    glued = [name for name in names if name.isalnum() and (name.isupper() or name.islower())]
+    if len(glued) < least:
+        return ()
+    found = ((start, sum(name.startswith(start) for name in glued)) for start in _starts(glued))
+    return tuple(start for start, count in found if count >= least)
+
+
+def _starts(names: Sequence[str]) -> Iterator[str]:
+    """The commonest beginnings of each size, longest first."""
+    for size in range(_LONGEST_START, 0, -1):
+        yield Counter(name[:size] for name in names).most_common(1)[0][0]
 
 
 def _unknown(part: str) -> Word:

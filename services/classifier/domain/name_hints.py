@@ -20,6 +20,10 @@ ANY: frozenset[str] = frozenset()
 _UNKNOWN = frozenset({"unknown", "neutral"})
 _NUMBERED = frozenset({"other"})
 _HAVING = frozenset({"customer", "user"})
+_OWNED = frozenset({"neutral", "unknown", "thing", "organisation", "person", "term"})
+_TOLD = frozenset(
+    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count"}
+)  # what is told of a person, not whose they are
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
@@ -50,10 +54,11 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NameReading:
-    """Everything a name says by itself. `needs`: all context tags that would change what it says; `barred`: classes it rules out;
+    """Everything `name` says by itself. `needs`: all context tags that would change what it says; `barred`: classes it rules out;
     `mute`: it has no word that means anything (`c1`, `column_7`); `unknown`: nobody knows those that it has.
     """
 
+    name: str
     hints: tuple[Hint, ...]
     needs: frozenset[str]
     tags: frozenset[str]
@@ -119,16 +124,16 @@ def _phrase(class_name: str, grade: str, text: str) -> Phrase:
 
 def read_name(name: str, lexicon: Lexicon, book: PhraseBook) -> NameReading:
     """What a column's or table's name says."""
-    return _reading(lexicon.understand(name), lexicon, book, share=1.0)
+    return _reading(name, lexicon.understand(name), lexicon, book, share=1.0)
 
 
 def read_comment(comment: str, lexicon: Lexicon, book: PhraseBook) -> NameReading:
     """What the first words of a comment say, at `COMMENT_SHARE` of a name's weight."""
     words = lexicon.understand(comment)[:_COMMENT_WORDS]
-    return _reading(words, lexicon, book, share=COMMENT_SHARE)
+    return _reading(comment, words, lexicon, book, share=COMMENT_SHARE)
 
 
-def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share: float) -> NameReading:
+def _reading(name: str, words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share: float) -> NameReading:
     concepts = frozenset().union(*(word.concepts for word in words)) if words else ANY
     if "name" in concepts and _holds_both_names(words):
         concepts |= {"full"}
@@ -140,6 +145,7 @@ def _reading(words: Sequence[Word], lexicon: Lexicon, book: PhraseBook, *, share
     if "person" in tags:
         tags |= {"own:person"}
     return NameReading(
+        name=name,
         hints=hints,
         needs=frozenset().union(*(hint.phrase.needs for hint in hints)),
         tags=tags,
@@ -171,12 +177,20 @@ def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, bo
         said[phrase.class_name] = said.get(phrase.class_name, ANY) | phrase.concepts
     for phrase in fitting:
         explained = said[phrase.class_name] | book.allowed.get(phrase.class_name, ANY)
-        cost = leftover_cost(words, phrase.grade, lexicon, explained, share)
+        cost = 0.0 if phrase.alone else leftover_cost(words, phrase.grade, lexicon, explained, share)
         yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost)
 
 
 def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
-    return all(word.role == "neutral" or word.concepts & phrase.concepts for word in words)
+    return all(word.role == "neutral" or word.concepts & phrase.concepts for word in words) or _is_role(words, phrase)
+
+
+def _is_role(words: Sequence[Word], phrase: Phrase) -> bool:
+    """`project_manager`, `vehicle_owner`: before a person stands whose or of what. Customers and users have what follows."""
+    *before, head = words
+    if head.role != "person" or not phrase.concepts <= head.concepts or head.concepts & _HAVING:
+        return False
+    return all(word.role in _OWNED and not word.concepts & _TOLD for word in before)
 
 
 def _weight(phrase: Phrase) -> float:

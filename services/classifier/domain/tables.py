@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from services.classifier.domain.column_types import family_of, room_of
 from services.classifier.domain.context import TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
+from services.classifier.domain.lexicon import starts_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
 from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
@@ -104,7 +105,7 @@ class Judge:
     def by_rules(self, table: SchemaDiscovered, promises: Promises = PROMISED) -> FirstLook:
         """Tier 1. `promises`: what contracts say of its columns."""
         families = [family_of(column.type) for column in table.columns]
-        readings = [self._name(column.name) for column in table.columns]
+        readings = self._readings(table)
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
         linked = any(reading.person and not reading.mute for reading in readings)
         about = self.about(table) | halves_of(readings, families)
@@ -218,7 +219,7 @@ class Judge:
         return Sight(
             column=column,
             family=family,
-            hints=self._hints(column.name, reading, tags | _type_tags(column.type, family)),
+            hints=self._hints(reading, tags | _type_tags(column.type, family)),
             comments=self._comment_hints(column.comment, tags),
             signals=signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else (),
             excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
@@ -232,8 +233,8 @@ class Judge:
         counting = self.ruleset.speaking if unknown else self.ruleset.telling
         return any(match.detector in counting for match in evidence.matches)
 
-    def _hints(self, name: str, reading: NameReading, tags: frozenset[str]) -> tuple[Hint, ...]:
-        key = (name, tags & reading.needs)
+    def _hints(self, reading: NameReading, tags: frozenset[str]) -> tuple[Hint, ...]:
+        key = (reading.name, tags & reading.needs)
         found = self._resolved.get(key)
         if found is None:
             found = _remember(self._resolved, key, resolve(reading.hints, tags))
@@ -248,6 +249,18 @@ class Judge:
             reading = _remember(self._comments, text, read_comment(text, self.ruleset.lexicon, self.ruleset.book))
         return resolve(reading.hints, tags)[:3]
 
+    def _readings(self, table: SchemaDiscovered) -> list[NameReading]:
+        """What the columns' names say; of those that nobody knows without what most of the table's names begin with (`CZIP`, `CDOB`)."""
+        names = [column.name for column in table.columns]
+        readings = [self._name(name) for name in names]
+        unknown = [place for place, reading in enumerate(readings) if reading.unknown]
+        for start in starts_of(names) if unknown else ():
+            for place in unknown:
+                if readings[place].unknown and names[place].startswith(start):
+                    bare = self._name(names[place][len(start) :])
+                    readings[place] = readings[place] if bare.mute or bare.unknown else bare
+        return readings
+
     def _name(self, name: str) -> NameReading:
         reading = self._names.get(name)
         if reading is None:
@@ -259,12 +272,12 @@ class Judge:
         if reading.mute and column.evidence is not None:
             signals = signals_of(column.evidence, self.ruleset.detections)
             return frozenset(self.ruleset.taxonomy[s.class_name].group for s in signals if s.strength != "weak" and growth(s.share) >= 1.0)
-        return self._clear(column.name, reading, family)
+        return self._clear(reading, family)
 
-    def _clear(self, name: str, reading: NameReading, family: str) -> frozenset[str]:
-        found = self._groups.get((name, family))
+    def _clear(self, reading: NameReading, family: str) -> frozenset[str]:
+        found = self._groups.get((reading.name, family))
         if found is None:
-            found = _remember(self._groups, (name, family), clear_groups(reading.hints, family, self.ruleset.taxonomy))
+            found = _remember(self._groups, (reading.name, family), clear_groups(reading.hints, family, self.ruleset.taxonomy))
         return found
 
     def _inherit(self, table: SchemaDiscovered, verdicts: list[ColumnVerdict], classes: Known) -> list[ColumnVerdict]:
