@@ -15,6 +15,7 @@ _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
 _HALVES = "halves"
+_THINGS = frozenset({"organisation", "goods", "software", "ledger", "site", "prepared"})
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
 
@@ -66,7 +67,7 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
     if table.thing or (table.organisation and not table.person):
         tags -= {"person"}
     if table.person and not table.thing:
-        tags -= {"organisation"}
+        tags -= _THINGS
     if "organisation" in tags:
         tags |= {"table:organisation"}
     if "employee" in schema.tags and not (table.thing or table.organisation):

@@ -24,7 +24,7 @@ _TYPES: Mapping[str, tuple[str, float]] = {"inet": ("ip_address", 6.5), "macaddr
 TELLING: frozenset[str] = frozenset(_TYPES)  # types that say something by themselves
 _COMPANIONS = frozenset({"person", "organisation", "contact", "name", "address", "online"})
 _PEOPLES = frozenset({"person", "name", "contact", "government", "bank", "card", "address"})
-_NO_PERSON = -4.0  # an animal has a birth date and a weight, a machine a temperature and a pulse
+_NO_PERSON = -6.0  # an animal has a birth date and a weight, a machine a temperature and a pulse
 _OF_BODIES = frozenset(
     {
         "first_name",
@@ -40,7 +40,15 @@ _OF_BODIES = frozenset(
         "medical_procedure",
     }
 )
-_OF_MACHINES = frozenset({"observation", "device_id", "age"})
+_OF_MACHINES = frozenset({"observation", "diagnosis", "device_id", "age"})
+_OF_THINGS: Mapping[str, frozenset[str]] = {  # what each kind of thing has, too, though it is no person
+    "animal": _OF_BODIES,
+    "goods": frozenset({"last_name", "salutation", "age", "gender", "ethnicity", "photo", "recording", "observation", "diagnosis"}),
+    "software": frozenset({"occupation", "age", "gender", "photo", "recording", "signature", "diagnosis"}),
+    "ledger": frozenset({"balance", "income"}),
+    "prepared": frozenset({"free_text"}),
+    "site": frozenset({"coordinates", "age", "observation", "photo"}),
+}
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
 _FOUND_INSIDE = 6.0
@@ -188,10 +196,8 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
     if entry.name == "device_id" and sight.family == "integer" and not surrogate:
         yield Sign("key:surrogate", "a whole number is the key of a device, not its own", _SURROGATE)
-    if (entry.name in _OF_BODIES and "animal" in sight.tags) or (
-        entry.name in _OF_MACHINES and "apparatus" in sight.tags and "person" not in sight.tags
-    ):
-        yield Sign("context:no_person", "the table is about animals or machines", _NO_PERSON)
+    if _is_of_things(entry.name, sight.tags):
+        yield Sign("context:no_person", "the table is about animals, machines or things", _NO_PERSON)
     if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
     if column.evidence is None or not column.evidence.sampled:
@@ -204,6 +210,14 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         detector, share = sight.excluded[entry.name]
         if growth(share):
             yield Sign(f"evidence:{detector}", f"values look like {detector}", -6.0 * growth(share))
+
+
+def _is_of_things(class_name: str, tags: frozenset[str]) -> bool:
+    """Is it what a thing has, in a table about such things, and is no person named beside it?"""
+    if "own:person" in tags:
+        return False
+    of_machine = class_name in _OF_MACHINES and "apparatus" in tags and "person" not in tags
+    return of_machine or any(class_name in classes for kind, classes in _OF_THINGS.items() if kind in tags)
 
 
 def _least_room(entry: DataClass) -> float:

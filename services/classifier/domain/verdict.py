@@ -160,6 +160,8 @@ def organisation_class(name: str, sight: Sight, taxonomy: Taxonomy) -> str:
         return name
     if "own:organisation" in sight.tags:
         return other
-    of_table = "table:organisation" in sight.tags and name not in _STAYS_PERSONAL
     placed = taxonomy[name].group in ("place", "address") or name == "phone"
+    of_table = "table:organisation" in sight.tags and name not in _STAYS_PERSONAL
+    if placed and "site" in sight.tags:
+        return other
     return other if of_table and (placed or "person" not in sight.tags) else name
