@@ -14,8 +14,10 @@ _CLEAR = 5.0  # a sibling's hint of this weight says what its group is
 _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
-_HALVES = "halves"
-_THINGS = frozenset({"organisation", "goods", "software", "ledger", "site", "prepared"})
+_HALVES, FIRM = "halves", "firm"
+_HALVES_OF_NAMES = ("first_name", "last_name")
+_THINGS = frozenset({"organisation", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy"})
+_SOUND = frozenset({"goods", "software", "fault", "apparatus"})  # things have a health, too
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
 
@@ -40,6 +42,8 @@ class TableContext:
             siblings = {group for group, count in self.groups.items() if count > (group in own_groups)}
             if self.thing and not siblings & _PEOPLE:
                 siblings.discard("person")
+            if self.tags & _SOUND and "person" not in self.tags:
+                siblings.discard("health")
             implied = {tag for group in siblings for tag in _IMPLIED.get(group, ())}
             known = self.tags | siblings | implied
             if self.linked:
@@ -52,7 +56,10 @@ class TableContext:
         return known
 
     def _of_organisations(self) -> bool:
-        """Do its columns, several of them or a tax number, speak of an organisation, and none of a person?"""
+        """Do its columns, several of them or a tax number, speak of an organisation, and none of a person? One that has an industry and
+        a revenue may have a person to speak to."""
+        if self.groups[FIRM] >= _SEVERAL and not any(self.groups[name] for name in _HALVES_OF_NAMES) and "person" not in self.tags:
+            return True
         several = self.groups["company"] >= _SEVERAL or self.groups["company_tax_id"]
         return bool(several) and not any(self.groups[group] for group in _PERSONS)
 
@@ -70,6 +77,8 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
         tags -= _THINGS
     if "organisation" in tags:
         tags |= {"table:organisation"}
+    if tags & _SOUND and "person" not in tags:
+        tags -= {"health"}
     if "employee" in schema.tags and not (table.thing or table.organisation):
         tags |= {"person"}
     return tags

@@ -44,9 +44,13 @@ _OF_MACHINES = frozenset({"observation", "diagnosis", "device_id", "age"})
 _OF_THINGS: Mapping[str, frozenset[str]] = {  # what each kind of thing has, too, though it is no person
     "animal": _OF_BODIES,
     "goods": frozenset({"last_name", "salutation", "age", "gender", "ethnicity", "photo", "recording", "observation", "diagnosis"}),
-    "software": frozenset({"occupation", "age", "gender", "photo", "recording", "signature", "diagnosis"}),
+    "software": frozenset(
+        {"occupation", "age", "gender", "photo", "recording", "signature", "diagnosis", "observation", "medical_procedure"}
+    ),
+    "fault": frozenset({"observation", "diagnosis", "medical_procedure", "photo"}),
     "ledger": frozenset({"balance", "income"}),
     "prepared": frozenset({"free_text"}),
+    "vacancy": frozenset({"occupation", "income", "education_record", "age"}),
     "site": frozenset({"coordinates", "age", "observation", "photo"}),
 }
 MOST_REASONS = 6
@@ -196,7 +200,7 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
     if entry.name == "device_id" and sight.family == "integer" and not surrogate:
         yield Sign("key:surrogate", "a whole number is the key of a device, not its own", _SURROGATE)
-    if _is_of_things(entry.name, sight.tags):
+    if is_of_things(entry.name, sight.tags):
         yield Sign("context:no_person", "the table is about animals, machines or things", _NO_PERSON)
     if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
@@ -212,7 +216,7 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
             yield Sign(f"evidence:{detector}", f"values look like {detector}", -6.0 * growth(share))
 
 
-def _is_of_things(class_name: str, tags: frozenset[str]) -> bool:
+def is_of_things(class_name: str, tags: frozenset[str]) -> bool:
     """Is it what a thing has, in a table about such things, and is no person named beside it?"""
     if "own:person" in tags:
         return False
