@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of, room_of
-from services.classifier.domain.context import TableContext, clear_groups, count_groups, halves_of, table_tags
+from services.classifier.domain.context import FIRM, TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.lexicon import starts_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
@@ -272,7 +272,8 @@ class Judge:
         if reading.mute and column.evidence is not None:
             signals = signals_of(column.evidence, self.ruleset.detections)
             return frozenset(self.ruleset.taxonomy[s.class_name].group for s in signals if s.strength != "weak" and growth(s.share) >= 1.0)
-        return self._clear(reading, family)
+        clear = self._clear(reading, family)
+        return clear | {FIRM} if FIRM in reading.tags else clear
 
     def _clear(self, reading: NameReading, family: str) -> frozenset[str]:
         found = self._groups.get((reading.name, family))
