@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -121,34 +121,39 @@ class Api:
         return answer(await export.digest(self._pool, clean(narrowed(request, ACTION) or "") or None))
 
     async def export_scan(self, request: Request) -> Response:
-        """`GET /export/scan/{source}`: the object that `pursight scan --json` prints, streamed."""
+        """`GET /export/scan/{source}?printed=`: a source after its scan, streamed; `printed`, as `pursight scan --json` spells it."""
         source = clean(request.path_params["source"])
         if not await read.sources(self._pool, source):
             return problem(404, "source_unknown", "No such source", "See `pursight source list`.")
-        return StreamingResponse(self._scan_object(source), media_type="application/json")
+        printed = "printed" in request.query_params
+        return StreamingResponse(self._scan_object(source, printed=printed), media_type="application/json")
 
-    async def _scan_object(self, source: str) -> AsyncIterator[bytes]:
+    async def _scan_object(self, source: str, *, printed: bool) -> AsyncIterator[bytes]:
         told = await self._progress(source)
-        head = {"source": source, "trace_id": told["trace_id"], "scan_id": told["scan_id"], "seconds": told.get("seconds", {})}
-        yield orjson.dumps(head)[:-1]
+        head = {"source": source, "trace_id": told["trace_id"], "seconds": told.get("seconds", {})}
         lists = {
-            "assets": self._exported_assets(source),
+            "assets": self._exported_assets(source, keyed=not printed),
             "violations": export.violations(self._pool, source),
-            "undeclared": self._undeclared(source),
             "tags": self._exported_tags(source),
         }
+        if not printed:
+            head["scan_id"] = told["scan_id"]
+            lists["undeclared"] = self._undeclared(source)
+        spelled, comma = (shown.printed, b", ") if printed else (orjson.dumps, b",")
+        yield spelled(head)[:-1]
         for name, documents in lists.items():
-            yield f',"{name}":['.encode()
-            async with aclosing(_members(documents)) as chunks:
+            yield comma + spelled({name: []})[1:-2]
+            async with aclosing(_members(documents, spelled, comma)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             yield b"]"
         yield b"}"
 
-    async def _exported_assets(self, source: str) -> AsyncIterator[dict[str, Any]]:
+    async def _exported_assets(self, source: str, *, keyed: bool) -> AsyncIterator[dict[str, Any]]:
         async for one in export.assets(self._pool, source):
             described, verdict = orjson.loads(one["doc"]), orjson.loads(one["verdict"] or "null")
-            yield shown.exported_asset(one["asset"], one["schema_name"], one["table_name"], one["kind"], described, verdict)
+            told = shown.exported_asset(one["schema_name"], one["table_name"], one["kind"], described, verdict)
+            yield {"asset": one["asset"], **told} if keyed else told
 
     async def _undeclared(self, source: str) -> AsyncIterator[dict[str, Any]]:
         for one in await read.undeclared(self._pool, source):
@@ -160,11 +165,13 @@ class Api:
                 yield tag
 
 
-async def _members(documents: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
+async def _members(
+    documents: AsyncIterator[dict[str, Any]], spelled: Callable[[object], bytes], comma: bytes
+) -> AsyncGenerator[bytes, None]:
     """The members of a JSON array, in chunks: an object of ten thousand tables is never whole in memory."""
     chunk, first = bytearray(), True
     async for document in documents:
-        chunk += orjson.dumps(document) if first else b"," + orjson.dumps(document)
+        chunk += spelled(document) if first else comma + spelled(document)
         first = False
         if len(chunk) > _CHUNK_BYTES:
             yield bytes(chunk)

@@ -37,7 +37,21 @@ def sure(question: str, *, yes: bool) -> None:
 
 def as_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False) + "\n")
+    sys.stdout.write(spelled(value, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+def text_as_json(text: str) -> None:
+    """The same, of one that is `spelled`: as it is, where no person reads it."""
+    if sys.stdout.isatty():
+        return as_json(json.loads(text))
+    sys.stdout.write(text)
+    sys.stdout.write("\n")
+    return None
+
+
+def spelled(value: Any, indent: int | None = None) -> str:
+    """JSON as programs get to read it; with an `indent`, as people do."""
+    return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
 def colored(word: str, shown: int | None = None) -> Text:

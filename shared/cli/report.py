@@ -55,16 +55,6 @@ def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
     _further(found, pages, first=ranked[0][0] if ranked else "")
 
 
-def exactly(found: Found) -> Found:
-    """The object of `--json`: these fields, and no others."""
-    kept = ("schema", "table", "kind", "columns")
-    return {
-        **{name: found[name] for name in ("source", "trace_id", "seconds")},
-        "assets": [{name: asset[name] for name in kept} for asset in found["assets"]],
-        **{name: found[name] for name in ("violations", "tags")},
-    }
-
-
 def worst(violations: list[Found]) -> str:
     """The highest severity among them; empty where there is none."""
     held = {violation["severity"] for violation in violations}

@@ -13,8 +13,8 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
-from shared.cli.connect import Edge, address, edge, elsewhere, scan_path
-from shared.cli.output import as_json, spoken, stderr
+from shared.cli.connect import Edge, address, as_read, edge, elsewhere, scan_path
+from shared.cli.output import spelled, spoken, stderr, text_as_json
 from shared.cli.pages import way_in
 from shared.cli.registering import NOTHING_MORE, could_not, known, register, registered
 from shared.cli.stack import interrupted_by_sigterm, say_step
@@ -54,10 +54,11 @@ def run(
             stderr.print(f"{spoken(source)}: the scan goes on {where}.", highlight=False, markup=False)
             raise
         _look_at_what_was_asked_for(source, asked.get("scope", {}), last["manifest"]["tables"])
-        found = line.get(f"/export/scan/{quote(source, safe='')}")
+        text = line.text(f"/export/scan/{quote(source, safe='')}", printed=json_output or None)
     if json_output:
-        as_json(report.exactly(found) | {"left_out": last["manifest"].get("left_out", [])})
-    else:
+        text_as_json(f'{text[:-1]}, "left_out": {spelled(last["manifest"].get("left_out", []))}}}')
+    found = as_read(text) if fail_on or not json_output else {}
+    if not json_output:
         at = address()
         again = f"pursight scan {spoken(source)}" if elsewhere() else "pursight status"
         report.show(found, pages=way_in(at.url, at.token, again=again), manifest=last["manifest"])
@@ -173,7 +174,13 @@ def follow(line: Edge, source: str, since: datetime, *, shown: bool, alone: bool
                 }
             if not _discovery_is_at_it(line, waits_for):
                 _raise_where_it_ends(line, waits_for)
-            line.rest(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - began))))
+            line.rest(_pause(time.monotonic() - began, *_together([*before, now], "tagged")))
+
+
+def _pause(seconds: float, tagged: int, total: int | None) -> float:
+    """Until it is asked again, of a scan that is `seconds` old: not longer than what is left will take, if it goes on like that."""
+    left = 1 - tagged / total if total else 1.0
+    return min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, min(POLL_SHARE, left) * seconds))
 
 
 def _not_over(scans: Sequence[dict[str, Any]], since: datetime) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -226,6 +227,20 @@ async def test_the_exported_object_has_its_shape(told: None, client: httpx.Async
     assert customers["columns"][1]["reasons"][0]["text"] == "198 of 200 values match"
     assert {one["severity"] for one in told_object["violations"]} == {"high"}
     assert told_object["tags"][0]["origin"] == "compliance.evaluated"
+
+
+@pytest.mark.parametrize("tables", [4, 0])
+async def test_the_object_as_it_is_printed(pool: asyncpg.Pool, client: httpx.AsyncClient, tables: int) -> None:
+    """Spelled as the shell spells JSON, with the promised fields and no others: it passes it on as it is."""
+    unjudged = story.discovered("unjudged", {"id": "integer"})
+    some = [*story.scan(), *story.line(HOSTILE, {HOSTILE: "email", "plain": "none"}), unjudged]
+    await hear(pool, some if tables else [story.registered(), story.connected(), story.completed(0)])
+    whole = (await client.get(f"/export/scan/{SOURCE}")).json()
+    for asset in whole["assets"]:
+        del asset["asset"]
+    del whole["scan_id"], whole["undeclared"]
+    assert len(whole["assets"]) == tables
+    assert (await client.get(f"/export/scan/{SOURCE}?printed=true")).text == json.dumps(whole, ensure_ascii=False)
 
 
 async def test_a_source_without_tables_exports_as_empty(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:

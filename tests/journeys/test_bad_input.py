@@ -241,6 +241,7 @@ async def test_json_is_one_object_of_the_promised_shape(line: Line, places: dict
     done = line.shell("scan", url, "--name", "shape", "--json", "--fail-on", "low", COLUMNS="40")
     assert done.returncode == THRESHOLD, done.stderr
     found = json.loads(done.stdout)
+    assert done.stdout == json.dumps(found, ensure_ascii=False) + "\n"
     assert set(found) == FIELDS
     assert found["source"] == "default/shape"
     assert {"connected", "discovered", "classified", "judged", "tagged"} <= set(found["seconds"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from services.catalog.domain.words import prefixes, words_of
@@ -19,7 +20,7 @@ UNJUDGED: Record = {
     "before": "",
     "reasons": [],
 }
-_EXPORTED = ("class", "category", "sensitivity", "confidence", "tier", "state", "reasons")
+_as_printed = json.JSONEncoder(ensure_ascii=False).encode
 _RANKS = {"restricted": 0, "confidential": 1, "internal": 2, "public": 3}
 
 
@@ -29,13 +30,31 @@ def columns(described: Record, verdict: Record | None) -> list[Record]:
     return [{**column, **UNJUDGED, **verdicts.get(column["name"], {}), "type": column["type"]} for column in described["columns"]]
 
 
-def exported_asset(asset: str, schema: str, table: str, kind: str, described: Record, verdict: Record | None) -> Record:
-    """One entry of `assets` in the exported object."""
-    told = [
-        {"name": column["name"], "type": column["type"], **{name: column[name] for name in _EXPORTED}}
-        for column in columns(described, verdict)
-    ]
-    return {"schema": schema, "table": table, "kind": kind, "asset": asset, "columns": told}
+def exported_asset(schema: str, table: str, kind: str, described: Record, verdict: Record | None) -> Record:
+    """One entry of `assets` in the exported object, without its key."""
+    verdicts = {one["name"]: one for one in (verdict or {}).get("columns", ())}
+    told = [_exported_column(column, verdicts.get(column["name"], UNJUDGED)) for column in described["columns"]]
+    return {"schema": schema, "table": table, "kind": kind, "columns": told}
+
+
+def _exported_column(column: Record, judged: Record) -> Record:
+    """Written out: there are hundreds of thousands of them."""
+    return {
+        "name": column["name"],
+        "type": column["type"],
+        "class": judged["class"],
+        "category": judged["category"],
+        "sensitivity": judged["sensitivity"],
+        "confidence": judged["confidence"],
+        "tier": judged["tier"],
+        "state": judged["state"],
+        "reasons": judged["reasons"],
+    }
+
+
+def printed(document: object) -> bytes:
+    """JSON as the shell prints it where no person reads it."""
+    return _as_printed(document).encode()
 
 
 def exported_tags(tag_set: Record) -> list[Record]:

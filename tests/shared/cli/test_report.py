@@ -151,13 +151,6 @@ def test_what_a_source_does_not_declare_is_one_line(capsys: pytest.CaptureFixtur
     assert "Not declared" not in capsys.readouterr().out
 
 
-def test_json_has_the_promised_fields_and_no_others() -> None:
-    """What the catalog tells besides stays out."""
-    shown = report.exactly(found(violation("t")))
-    assert list(shown) == ["source", "trace_id", "seconds", "assets", "violations", "tags"]
-    assert list(shown["assets"][0]) == ["schema", "table", "kind", "columns"]
-
-
 @pytest.mark.parametrize(("threshold", "reached"), [("critical", False), ("high", True), ("medium", True), ("low", True)])
 def test_a_threshold_is_met_by_what_is_at_least_as_severe(threshold: str, reached: bool) -> None:
     """`--fail-on high` fails on high and critical."""

@@ -71,6 +71,21 @@ def test_only_what_can_be_scanned_again_is_said_to_stay_registered(code: str, st
     assert ("It stays registered" in told.line()) is stays
 
 
+@pytest.mark.parametrize(
+    ("seconds", "tagged", "total", "pause"),
+    [
+        pytest.param(1, 0, None, 0.2, id="it has just begun"),
+        pytest.param(50, 0, None, 1.5, id="a long one is asked after less often"),
+        pytest.param(500, 10, 10_000, 2.0, id="but now and then"),
+        pytest.param(50, 9_900, 10_000, 0.5, id="until it is nearly over"),
+        pytest.param(50, 10_000, 10_000, 0.2, id="tagged, and not counted yet"),
+    ],
+)
+def test_how_soon_a_scan_is_asked_after_again(seconds: float, tagged: int, total: int | None, pause: float) -> None:
+    """Counting costs the catalog; whoever waits shall not wait for the clock."""
+    assert scan._pause(seconds, tagged, total) == pytest.approx(pause)
+
+
 class Answers(Edge):
     """A line on which everything is answered by one document."""
 
