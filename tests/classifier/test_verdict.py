@@ -37,6 +37,7 @@ def one(judge: Judge, text: str, evidence: ColumnEvidence | None = None, *, name
         pytest.param("x", seen(200, card_pan=(200, 200, 200)), "card_pan", id="a checksum needs no name"),
         pytest.param("x", seen(200, person_name=200), "none", id="two capitalised words alone are nobody's name"),
         pytest.param("empfaenger", seen(200, person_name=190), "full_name", id="with a person in the name they are"),
+        pytest.param("beleg_text", seen(200, firm_name=(200, 16, 6)), "company_name", id="legal forms behind some names tell of firms"),
         pytest.param("first_name", seen(200, distinct=2), "none", id="two different values are no names"),
         pytest.param("x:uuid", seen(200, uuid=200), "none", id="a UUID is nothing by itself"),
         pytest.param("license", None, "none", id="a licence alone is none of a driver"),
@@ -70,6 +71,18 @@ def test_columns_tell_that_a_table_is_about_organisations(judge: Judge) -> None:
     """By a tax number or several names of organisations, and no word of a person."""
     assert [v.class_name for v in judged(judge, "vat_number", "city", "phone")] == ["company_tax_id", "company_address", "company_phone"]
     assert [v.class_name for v in judged(judge, "employer", "first_name", "city", "phone")][2:] == ["city", "phone"]
+
+
+def test_customers_whose_names_are_firms_are_firms(judge: Judge) -> None:
+    """A third with a legal form tells of all; where people stand between them, or a person is named besides, addresses stay theirs."""
+    firms, mixed = seen(200, firm_name=(200, 16, 5)), seen(200, firm_name=(200, 16, 5), full_name=(200, 16, 5))
+
+    def labels(names: ColumnEvidence, *more: str) -> list[str]:
+        return [verdict.class_name for verdict in judged(judge, column("full_name", names), "phone", "street", *more, name=PERSON_TABLE)]
+
+    assert labels(firms) == ["company_name", "company_phone", "company_address"]
+    assert labels(mixed)[1:] == ["phone", "street"]
+    assert labels(firms, "first_name")[1:3] == ["phone", "street"]
 
 
 def test_remarks_beside_a_person_may_be_about_one(judge: Judge) -> None:

@@ -14,7 +14,7 @@ _CLEAR = 5.0  # a sibling's hint of this weight says what its group is
 _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
-_HALVES, FIRM = "halves", "firm"
+_HALVES, FIRM, FIRMS = "halves", "firm", "firms"
 _HALVES_OF_NAMES = ("first_name", "last_name")
 _THINGS = frozenset({"organisation", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy"})
 _SOUND = frozenset({"goods", "software", "fault", "apparatus"})  # things have a health, too
@@ -50,6 +50,8 @@ class TableContext:
                 known |= {"linked"}
             if self._of_organisations():
                 known |= {"organisation", "table:organisation"}
+            if self.groups[FIRMS]:
+                known -= {"person"}
             if "person" in known and not self.thing:
                 known |= {"being"}
             self._known[own_groups] = known
@@ -57,7 +59,9 @@ class TableContext:
 
     def _of_organisations(self) -> bool:
         """Do its columns, several of them or a tax number, speak of an organisation, and none of a person? One that has an industry and
-        a revenue may have a person to speak to."""
+        a revenue may have a person to speak to, and customers whose names are those of firms are firms."""
+        if self.groups[FIRMS]:
+            return not any(self.groups[name] for name in _HALVES_OF_NAMES)
         if self.groups[FIRM] >= _SEVERAL and not any(self.groups[name] for name in _HALVES_OF_NAMES) and "person" not in self.tags:
             return True
         several = self.groups["company"] >= _SEVERAL or self.groups["company_tax_id"]

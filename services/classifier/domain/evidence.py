@@ -39,7 +39,8 @@ class Signal(NamedTuple):
 class Detection:
     """What a detector stands for. `against`: classes that its hits rule out; `rare`: one hit in a thousand is worth telling;
     `inside`: it looks within longer text and says nothing about the column as a whole; `lenient`: the form still counts where the
-    check fails (numbers made up for tests are of no real telephone); `alone`: a weak one counts where the column's name says nothing.
+    check fails (numbers made up for tests are of no real telephone); `alone`: a weak one counts where the column's name says nothing;
+    `enough`: the share of values from which it speaks for all of them (few firms are called with their legal form, and no people).
     """
 
     class_name: str
@@ -49,6 +50,11 @@ class Detection:
     inside: bool
     lenient: bool
     alone: bool
+    enough: float
+
+    def share(self, hits: int, sampled: int) -> float:
+        """The share of values that so many hits stand for: the lower bound of what was seen."""
+        return min(1.0, lower_bound(hits, sampled) * _EVERYTHING / self.enough)
 
 
 Detections = Mapping[str, Detection]
@@ -65,6 +71,7 @@ def detections_from(document: Mapping[str, Any], taxonomy: Taxonomy) -> Detectio
             inside=fields.get("inside", False),
             lenient=fields.get("lenient", False),
             alone=fields.get("alone", False),
+            enough=fields.get("enough", _EVERYTHING),
         )
         for name, fields in document["detectors"].items()
     }
@@ -113,14 +120,14 @@ def signals_of(evidence: ColumnEvidence, detections: Detections) -> tuple[Signal
 
 def _signal(match: Match, detection: Detection, sampled: int) -> Signal | None:
     checked = match.checked > 0
-    fails = checked and match.valid < _CHECKSUM_FAILS * match.checked
+    fails = checked and match.valid < min(_CHECKSUM_FAILS, detection.enough) * match.checked
     if fails and not detection.lenient:
         return None
     hits = match.matched if detection.lenient else estimated_hits(match)
     if hits == 0:
         return None
     strength = "medium" if fails else detection.strength
-    share = lower_bound(hits, sampled)
+    share = detection.share(hits, sampled)
     text = _told(match, sampled)
     return Signal(
         detector=match.detector,
@@ -158,7 +165,7 @@ def ruled_out(evidence: ColumnEvidence, detections: Detections) -> dict[str, tup
         detection = detections.get(match.detector)
         if detection is None or not detection.against:
             continue
-        share = lower_bound(estimated_hits(match), evidence.sampled)
+        share = detection.share(estimated_hits(match), evidence.sampled)
         for name in detection.against:
             if share > found.get(name, ("", 0.0))[1]:
                 found[name] = (match.detector, share)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of, room_of
-from services.classifier.domain.context import FIRM, TableContext, clear_groups, count_groups, halves_of, table_tags
+from services.classifier.domain.context import FIRM, FIRMS, TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.lexicon import starts_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
@@ -273,7 +273,16 @@ class Judge:
             signals = signals_of(column.evidence, self.ruleset.detections)
             return frozenset(self.ruleset.taxonomy[s.class_name].group for s in signals if s.strength != "weak" and growth(s.share) >= 1.0)
         clear = self._clear(reading, family)
+        if "full_name" in clear and column.evidence is not None and self._are_firms(column.evidence):
+            return frozenset({"company_name", FIRMS})
         return clear | {FIRM} if FIRM in reading.tags else clear
+
+    def _are_firms(self, evidence: ColumnEvidence) -> bool:
+        """Are firms named here, and no people between them?"""
+        detections = self.ruleset.detections
+        people = {match.detector for match in evidence.matches if (d := detections.get(match.detector)) and d.class_name == "full_name"}
+        firms = any(signal.class_name == "company_name" for signal in signals_of(evidence, detections))
+        return firms and all(detections[name].strength == "weak" for name in people)
 
     def _clear(self, reading: NameReading, family: str) -> frozenset[str]:
         found = self._groups.get((reading.name, family))

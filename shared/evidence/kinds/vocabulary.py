@@ -68,7 +68,19 @@ _ILLNESS = (
     *b"fractura fratura entzundung erkrankung syndrom syndrome sindrome disorder disease infection infektion karzinom".split(),
     *b"cancer insufficiency insuffizienz".split(),
 )
-_DRUG_NAME, _ILLNESS_NAME, _FULL_NAME = 1 << 8, 1 << 9, 1 << 10
+_DRUG_NAME, _ILLNESS_NAME, _FULL_NAME, _FIRM_NAME = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+# What stands before or behind the name of a firm: its legal form, without full stops, or who owns it with the one who is named.
+_FIRM_LAST = frozenset(
+    b"""gmbh mbh ag kg kgaa ohg gbr ug ev eg partg ltd limited llc llp inc incorporated corp corporation plc pty pllc pvt
+    sa sarl sas sasu eurl snc scop selarl selas sl slu sll slp slne sau sad sccl ltda eireli epp sgps s/a spa sapa srl srls
+    bv nv vof bvba cvba oy oyj ab asa aps a/s oo spzoo spk sro kft zrt nyrt bt doo dd ood eood kk bhd sdn pte holding holdings""".split()
+)
+_FIRM_FIRST = frozenset(b"sarl sas sasu eurl snc sci scop societe ets etablissements firma fa messrs pt".split())
+_OWNERS = frozenset(
+    b"""sons son co company brothers bros partner partners associates soehne sohne tochter fils associes cie hijos hermanos asociados cia
+    filhos irmaos associados figli fratelli zonen zoon zn""".split()
+)
+_AND = frozenset(b"& und and et y e i en".split())
 _SHORTEST = 6
 _LAST = np.unique([int.from_bytes(ending[-3:], "big") for ending in (*_DRUG, *_ILLNESS)])
 
@@ -92,9 +104,15 @@ def _read(found: Found) -> NDArray[np.uint16]:
     given, family = ends & _BIT["given_name"] != 0, ends & _BIT["family_name"] != 0
     named = (given[::2] & family[1::2]) | (family[::2] & given[1::2])
     masks[np.array([place for place, _ in several], np.int64)[named]] |= _FULL_NAME
+    masks[np.array([place for place, words in several if _is_firm(words)], np.int64)] |= _FIRM_NAME
     for place, word in _medical(spaced):
         masks[place] |= (word.endswith(_DRUG) and _DRUG_NAME) | (word.endswith(_ILLNESS) and _ILLNESS_NAME)
     return masks
+
+
+def _is_firm(words: list[bytes]) -> bool:
+    """Do these words name a firm? `kraus gmbh`, `sarl petit`, `perez y hijos`, `hall & co kg`."""
+    return words[-1] in _FIRM_LAST or words[0] in _FIRM_FIRST or (words[-1] in _OWNERS and len(words) > 2 and words[-2] in _AND)
 
 
 def _medical(lines: bytes) -> Iterator[tuple[int, bytes]]:
@@ -130,6 +148,7 @@ DETECTORS = (
     _detector("given_name", _BIT["given_name"], "a given name"),
     _detector("family_name", _BIT["family_name"], "a family name"),
     _detector("full_name", _FULL_NAME, "a given name and a family name, at the two ends in either order"),
+    _detector("firm_name", _FIRM_NAME, "a firm, by its legal form or by who owns it beside the one who is named"),
     _detector("city_name", _BIT["city_name"], "a city of 15,000 people and more"),
     _detector("country_name", _BIT["country_name"], "a country, in five languages, or its code of three letters"),
     _detector("region_name", _BIT["region_name"], "a state, province or canton"),

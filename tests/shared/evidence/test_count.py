@@ -142,6 +142,7 @@ GOOD = {
     "given_name": ["MARY", "Jürgen", "josé"],
     "family_name": ["Smith", "Müller"],
     "full_name": ["Ann Smith", "MÜLLER, JÜRGEN"],
+    "firm_name": ["Wolters & Brandt GmbH", "SARL Moulin Vert", "Acme Widgets, Inc.", "Vidal y Hijos", "Nordlys A/S", "Olive S.p.A."],
     "city_name": ["Boston", "MÜNCHEN", "St. Petersburg"],
     "country_name": ["France", "Deutschland", "BRA"],
     "region_name": ["Texas", "Bayern"],
@@ -191,6 +192,15 @@ def test_what_others_report_wrongly_is_not_reported(trap: str) -> None:
     """Known false positives of other tools match weakly at most."""
     values, expected = TRAPS[trap]
     assert strong(values) == expected
+
+
+def test_owners_alone_are_no_firm() -> None:
+    """Somebody's sons are no firm, and a form without a name before it neither; one firm of six is none told."""
+    for values in (
+        ["Three sons", "Sons and daughters", "GmbH", "Ltd"],
+        ["Ada Byron", "Max Born", "Lise Meitner", "Emmy Noether", "A Ltd", "Bo Li"],
+    ):
+        assert "firm_name" not in {match.detector for match in count_column(values).matches}
 
 
 def test_goods_are_nobodys_names() -> None:
