@@ -33,6 +33,7 @@ _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?
 _OF_ACTION = re.compile(r"(?:[ct]ion(?:e[ns]|s)?|cao|coes|zion[ei]?|zionen)$")
 _OF_GENDER = re.compile(r"(?:[aeio]s?|e[nm]|in|inen|s|n)$")
 _DEEDS = re.compile(r"done|drawn|given|held|led|made|paid|read|run|seen|sent|shown|sold|taken|taught|won|written")
+_OF_ROWS = frozenset({"sorted", "grouped", "filtered", "partitioned", "keyed", "clustered", "powered", "divided", "multiplied"})
 _BY = {
     "by": ("ed",),
     "par": ("e", "i", "u", "it", "is"),
@@ -44,7 +45,9 @@ _ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is
 _LITTLE = frozenset({"neutral", "deny"})
 _NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
 _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
+_COMPOUND = frozenset({"person", "organisation", "thing"})
 _SHORTEST_MANY = 6  # letters of several people
+_HALVES = frozenset({"first", "last"})
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
@@ -81,10 +84,8 @@ class Lexicon:
         if "at" in parts[:-1] and len(parts) > 2:  # `created_at` is a time, `age_at_visit` an age
             parts = [part for part in parts[:-1] if part != "at"] + parts[-1:]
         if len(parts) > 1 and parts[-1] in _BY:  # `countersigned_by`: whatever was done, somebody did it
-            parts = [part for part in parts[:-1] if not self._is_deed(part, parts[-1])] + ["by"]
-        if (whole := self.words.get("".join(parts))) is not None and whole.role == "person":  # `sales_agent`
-            return (whole,)
-        parts = self._counted(parts)
+            parts = self._done_by(parts[:-1], parts[-1])
+        parts = self._halved(self._counted(self._compounds(parts)))
         words = [self.words.get(part) for part in parts]
         if None in words or any(word and word.role in _LITTLE for word in words):  # the rare case costs, not the usual one
             words = [self.words.get(part) or _unknown(part) for part in self._joined(parts) if not part.isdigit()]
@@ -99,12 +100,32 @@ class Lexicon:
             for at, part in enumerate(parts)
         ]
 
+    def _halved(self, parts: list[str]) -> list[str]:
+        """`prescriber_last`, `spouse_first`: behind a person's word it is a half of the name."""
+        before = self.words.get(parts[-2]) if len(parts) > 1 and parts[-1] in _HALVES else None
+        return [*parts[:-1], f"{parts[-1]}name"] if before is not None and before.role == "person" else parts
+
     def _is_many(self, part: str) -> bool:
         word = self.words.get(part)
         return word is not None and word.role == "person" and len(part) >= _SHORTEST_MANY and part.endswith("s")
 
+    def _done_by(self, parts: list[str], by: str) -> list[str]:
+        """What is left of `last_edited_by` and `order_taken_by`: what was changed, and that somebody did it."""
+        deeds = [at for at, part in enumerate(parts) if self._is_deed(part, by)]
+        return [*(parts[deeds[-1] + 1 :] if deeds else parts), "by"]
+
+    def _compounds(self, parts: list[str]) -> list[str]:
+        """Two words that together are another one, about whom or which thing it is: `sales_agent`, `gift_card`."""
+        for at in range(len(parts) - 1):
+            word = self.words.get(parts[at] + parts[at + 1])
+            if word is not None and word.role in _COMPOUND:
+                return [*parts[:at], parts[at] + parts[at + 1], *self._compounds(parts[at + 2 :])]
+        return parts
+
     def _is_deed(self, part: str, by: str) -> bool:
         """`opened`, `taken`, `aprobado`: what somebody did, not what it is about; a change is told by itself."""
+        if part in _OF_ROWS:
+            return False
         if _DEEDS.fullmatch(part) is not None:
             return True
         word = self.words.get(part)
