@@ -14,6 +14,7 @@ _IN_CONTEXT, _PER_NEED = 0.4, 0.2  # so does one whose context is there
 _COST: Mapping[str, float] = {"deny": 6.5, "doubt": 1.5, "unknown": 0.4, "term": 1.0, "light": 0.3, "heavy": 4.0}
 _THING_COST: Mapping[str, float] = {"strong": 0.7, "good": 2.5, "weak": 4.0}
 _MOST_UNKNOWN = 1.8
+_UNKNOWN_NAME = 1.0  # more things than people are called by a word that nobody knows (`weapon_name`)
 COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
 _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
@@ -24,6 +25,7 @@ _OWNED = frozenset({"neutral", "unknown", "thing", "organisation", "person", "te
 _TOLD = frozenset(
     {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count"}
 )  # what is told of a person, not whose they are
+_BARE_NAME = frozenset({"name", "consent"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
@@ -212,7 +214,7 @@ def leftover_cost(words: Sequence[Word], grade: str, lexicon: Lexicon, explained
             cost += _term_cost(word, lexicon)
         else:
             cost += _COST.get(word.role, 0.0)
-    total = cost + min(unknown, _MOST_UNKNOWN)
+    total = cost + min(unknown, _MOST_UNKNOWN) + (_UNKNOWN_NAME if unknown and explained <= _BARE_NAME else 0.0)
     return total if share == 1.0 else total * 0.3
 
 

@@ -45,7 +45,7 @@ _OF_THINGS: Mapping[str, frozenset[str]] = {  # what each kind of thing has, too
     "animal": _OF_BODIES,
     "goods": frozenset({"last_name", "salutation", "age", "gender", "ethnicity", "photo", "recording", "observation", "diagnosis"}),
     "software": frozenset(
-        {"occupation", "age", "gender", "photo", "recording", "signature", "diagnosis", "observation", "medical_procedure"}
+        {"occupation", "age", "gender", "photo", "recording", "signature", "biometric", "diagnosis", "observation", "medical_procedure"}
     ),
     "fault": frozenset({"observation", "diagnosis", "medical_procedure", "photo"}),
     "ledger": frozenset({"balance", "income"}),
