@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from shared.cli.connect import Edge, edge, scope_of
-from shared.cli.find import key_of
+from shared.cli.find import key_of, require_source
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
 
@@ -41,7 +41,8 @@ def list_(
         narrowed = {"source": scope_of(source), "framework": framework, "severity": severity}
         narrowed["asset"] = key_of(line, asset) if asset else ""
         found = line.get("/violations", **narrowed, state=state, group="control" if by_control else "", limit=limit)
-    rows = found["violations"]
+        if not (rows := found["violations"]):
+            require_source(line, source)
     if json_output:
         return as_json(found)
     if not rows:
@@ -171,9 +172,11 @@ def report(
             sys.stdout.writelines(line.stream(path, source=scope, tables=MOST, format="csv"))
             return None
         found = line.get(path, source=scope, tables=MOST)
+        if nothing := not any(control[name] for control in found["controls"] for name in OUTCOMES):
+            require_source(line, source)
     if json_output:
         return as_json(found)
-    if not any(control[name] for control in found["controls"] for name in OUTCOMES):
+    if nothing:
         told = f"{found['framework']} was asked of no table there yet. `pursight source list` shows what is registered."
         return stdout.print(plain(told), soft_wrap=True)
     head = ("severity", "control", *OUTCOMES, "what is asked, what is not known")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from shared.cli.connect import Edge, edge, named_as, path_of, scan_path, scope_of
+from shared.cli.find import require_source
 from shared.cli.output import as_json, plain, spoken, stdout, table
 from shared.errors import Failed, PurSightError, UsageError
 
@@ -35,6 +36,8 @@ def list_(
     """The newest scans."""
     with edge() as line:
         scans = line.get("/scan-jobs", source=scope_of(source), limit=limit)["scans"]
+        if not scans:
+            require_source(line, source)
     if json_output:
         return as_json({"scans": scans})
     if not scans:

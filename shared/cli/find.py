@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 from rich.text import Text
 
-from shared.cli.connect import Edge, edge, scope_of
+from shared.cli.connect import Edge, did_you_mean, edge, named_as, path_of, scope_of
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
 
 COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
+RULESET = "pursight"  # the rules in force
 SETTLED = ("classified", "unclassified", "confirmed")  # states that need no word beside the class
 Found = dict[str, Any]
 
@@ -22,11 +23,14 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
     """Tables whose names, columns or classes hold all the words, riskiest first. `filters` are those of the catalog's `/search`."""
     with edge() as line:
         found = line.get("/search", q=" ".join(words), source=scope_of(source), limit=limit, **filters)
+        if not found["total"]:
+            require_source(line, source)
+            _require_class(line, filters.get("class") or "")
     if json_output:
         return as_json(found)
     if not found["results"]:
-        told = "Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered"
-        return stdout.print(f"{told}, `pursight review classes` the classes." if filters.get("class") else f"{told}.", soft_wrap=True)
+        told = "Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered."
+        return stdout.print(told, soft_wrap=True)
     rows = (
         (
             plain(spoken(each["asset"])),
@@ -40,6 +44,29 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
     table("Tables", ("table", "sensitivity", "risk", "fails", "columns"), rows)
     and_more(found["total"], len(found["results"]), MOST)
     return None
+
+
+def require_source(line: Edge, name: str) -> None:
+    """Why a list that is held to this source is empty. Raises UsageError where there is no such source."""
+    if not name or name.endswith("/"):
+        return
+    named = named_as(name)
+    try:
+        line.get(path_of(named))
+    except UsageError as error:
+        if error.code != "unknown_source":
+            raise
+        near = did_you_mean(name, (spoken(each["source"]) for each in line.get("/sources")["sources"]))
+        raise UsageError(f"there is no source {spoken(named.key)}", remedy=near or "See `pursight source list`.", code=error.code) from None
+
+
+def _require_class(line: Edge, name: str) -> None:
+    """Raises UsageError where there is no such class."""
+    known = [each["name"] for each in line.get(f"/rulesets/{RULESET}")["classes"]] if name else []
+    if name not in ("", *known):
+        raise UsageError(
+            f"there is no class {name}", remedy=did_you_mean(name, known) or "See `pursight review classes`.", code="unknown_class"
+        )
 
 
 def _matching(columns: Sequence[Found], words: Sequence[str], class_name: str) -> list[Found]:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from services.compliance import commands
 from shared.cli.connect import Address, Edge
-from shared.errors import PurSightError
+from shared.errors import PurSightError, UsageError
 from tests.compliance.examples import SOURCE
 from tests.compliance.test_api import client, line
 
@@ -25,7 +25,8 @@ Shell = Callable[..., Any]
 
 
 class Through(httpx.BaseTransport):
-    """The way from a shell in a thread to the edge in the loop. Tables are found by the catalog, which knows one here."""
+    """The way from a shell in a thread to the edge in the loop. Tables are found by the catalog, which knows one here, sources by the
+    registry, which knows one that was never scanned."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client, self._loop = client, asyncio.get_running_loop()
@@ -33,6 +34,10 @@ class Through(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/search":
             return httpx.Response(200, json={"results": [{"asset": PAYMENTS}], "total": 1})
+        if request.url.path.startswith("/sources"):
+            known = request.url.path in ("/sources", "/sources/default/elsewhere")
+            told = {"sources": [{"source": "default/elsewhere"}]} if known else {"title": "No such source", "code": "unknown_source"}
+            return httpx.Response(200 if known else 404, json=told)
         asked = self._client.request(request.method, str(request.url), content=request.read())
         answer = asyncio.run_coroutine_threadsafe(asked, self._loop).result(10)
         return httpx.Response(answer.status_code, content=answer.content)
@@ -71,6 +76,15 @@ async def test_what_fails_is_listed_worst_first(shell: Shell) -> None:
     narrowed = (await shell("list", *options, "--json"))["violations"]
     assert {(row["framework"], row["severity"], row["asset"]) for row in narrowed} == {("PCI DSS 4.0", "critical", PAYMENTS)}
     assert (await shell("list", "--state", "resolved", "--source", "elsewhere")).startswith("No resolved violations of that: ")
+
+
+@pytest.mark.parametrize("words", [("list",), ("report", "soc2")])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_a_source_that_nobody_knows_is_no_empty_answer(words: tuple[str, ...], form: tuple[str, ...], shell: Shell) -> None:
+    """Nothing is violated where nothing is: that would read like good news."""
+    with pytest.raises(UsageError) as refused:
+        await shell(*words, *form, "--source", "elsewhre")
+    assert (refused.value.code, refused.value.line()) == ("unknown_source", "there is no source elsewhre. Did you mean elsewhere?")
 
 
 async def test_controls_are_summed_up(shell: Shell) -> None:

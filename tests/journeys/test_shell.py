@@ -117,6 +117,8 @@ def a_person_has_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
     until(lambda: state() == ("user_name", "confirmed"), what="the new class")
     reviews.list_(source="by-file")
     assert capsys.readouterr().out.endswith("No column waits for a person.\n")
+    with pytest.raises(UsageError, match="there is no source by-fil"):
+        reviews.list_(source="by-fil", json_output=True)
     with pytest.raises(UsageError, match="id has no class to confirm"):
         reviews.confirm(name, "id")
     with pytest.raises(UsageError, match="has no column nothing"):

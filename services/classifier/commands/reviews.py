@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from shared.cli.connect import Edge, edge, scope_of
-from shared.cli.find import key_of
+from shared.cli.find import RULESET, key_of, require_source
 from shared.cli.output import and_more, as_json, plain, spoken, stdout, table
 from shared.errors import UsageError
 
@@ -18,7 +18,6 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="as `pursight search` shows it, or the end of that, such as public.customer")]
 Column = Annotated[str, typer.Argument(metavar="COLUMN")]
 Reason = Annotated[str, typer.Option(help="why, for the ledger")]
-RULESET = "pursight"
 NAMED, MOST = 20, 1000  # columns in an error; tables that one answer has at most
 
 
@@ -31,6 +30,8 @@ def list_(
     """Columns that wait for a person, with the best guess and what spoke for and against it."""
     with edge() as line:
         found = line.get("/reviews", source=scope_of(source), limit=limit)
+        if not found["reviews"]:
+            require_source(line, source)
     if json_output:
         return as_json(found)
     if not found["reviews"]:

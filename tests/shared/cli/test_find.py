@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from unittest.mock import Mock, call
 from urllib.parse import quote
 
 import pytest
 
+from shared.cli import find
 from shared.cli.find import key_of
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
@@ -59,3 +63,49 @@ def test_a_source_and_the_end_of_a_name() -> None:
     for wrong in ("lake/rders.csv", "other/orders.csv", " "):
         with pytest.raises(UsageError, match="there is no table"):
             key_of(line, wrong)
+
+
+def catalogue(path: str, **query: object) -> Any:
+    """A stack with one source, in which nothing is found."""
+    if path.startswith("/sources/") and path != "/sources/default/crm":
+        raise UsageError("There is no such source", code="unknown_source")
+    classes = [{"name": name} for name in ("email", "iban", "phone")]
+    return {"results": [], "total": 0, "sources": [{"source": "default/crm"}, {"source": "acme/shop"}], "classes": classes}
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+@pytest.mark.parametrize(
+    ("source", "filters", "code", "told"),
+    [
+        pytest.param("crn", {}, "unknown_source", "there is no source crn. Did you mean crm?", id="a source"),
+        pytest.param("acme/shp", {}, "unknown_source", "there is no source acme/shp. Did you mean acme/shop?", id="of a tenant"),
+        pytest.param("", {"class": "emial"}, "unknown_class", "there is no class emial. Did you mean email?", id="a class"),
+        pytest.param("", {"class": "zz"}, "unknown_class", "there is no class zz. See `pursight review classes`.", id="nothing near"),
+    ],
+)
+def test_a_search_for_what_there_is_not_at_all(
+    source: str, filters: dict[str, str], code: str, told: str, json_output: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error is no empty answer."""
+    answers(monkeypatch)
+    with pytest.raises(UsageError) as refused:
+        find.search([], json_output=json_output, limit=5, source=source, **filters)
+    assert (refused.value.code, refused.value.exit_code, refused.value.line()) == (code, 2, told)
+
+
+@pytest.mark.parametrize(("source", "filters"), [("crm", {"class": "iban"}), ("acme/", {}), ("", {})])
+def test_a_search_that_finds_nothing(
+    source: str, filters: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what there is, and of a tenant, that is an answer."""
+    answers(monkeypatch)
+    find.search(["mail"], json_output=False, limit=5, source=source, **filters)
+    assert capsys.readouterr().out.startswith("Nothing is found.")
+
+
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def edge() -> Iterator[Mock]:
+        yield Mock(get=catalogue)
+
+    monkeypatch.setattr(find, "edge", edge)
