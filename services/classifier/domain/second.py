@@ -54,13 +54,13 @@ class Open(NamedTuple):
 def is_open(verdict: ColumnVerdict, sight: Sight, reading: NameReading) -> bool:
     """Were the rules unsure, for want of a name that says anything, and is there evidence to go by?
 
-    A name that is understood and speaks for no class is an answer, unless something else about the column spoke for one. A foreign key
-    takes the class of what it points to.
+    A name that is understood and speaks for no class is an answer, unless something else, or a value, speaks for one. A foreign key takes
+    the class of what it points to.
     """
     evidence = sight.column.evidence
     if verdict.state not in OPEN or evidence is None or evidence.sampled < FEWEST or sight.column.references:
         return False
-    return reading.mute or reading.unknown or bool(verdict.reasons)
+    return reading.mute or reading.unknown or bool(verdict.reasons or sight.signals)
 
 
 def table_of(verdicts: Sequence[ColumnVerdict], opens: Sequence[Open]) -> Table:
