@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -107,10 +108,11 @@ def show(id: Id, json_output: Json = False) -> None:
 
 
 def _waiver(found: Found) -> str:
-    """Who accepts it, until when and why. Of one that is over the audit ledger tells: its end here may be a person's."""
-    if found["state"] != "waived":
+    """Who accepts it, or did until that ran out, until when and why. Of one that a person ended the audit ledger tells."""
+    if "waived_until" not in found:
         return ""
-    return f"until {_minute(found['waived_until'])}, by {found['waived_by']}: {found['waived_reason']}"
+    over = ", ran out" if datetime.fromisoformat(found["waived_until"]) <= datetime.now(UTC) else ""
+    return f"until {_minute(found['waived_until'])}, by {found['waived_by']}{over}: {found['waived_reason']}"
 
 
 def _resolved(found: Found) -> str:

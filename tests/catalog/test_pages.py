@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -120,6 +121,19 @@ async def test_a_waiver_is_shown_with_its_end_and_reason(pool: asyncpg.Pool, cli
     assert told in (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
     await hear(pool, [story.evaluated("customers", "fail", sequence=3, second=10)])
     assert told not in (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
+
+
+@pytest.mark.parametrize(("opened", "told"), [pytest.param(31, True, id="it ran out"), pytest.param(20, False, id="a person ended it")])
+async def test_a_waiver_that_ran_out_is_told(pool: asyncpg.Pool, client: httpx.AsyncClient, opened: int, told: bool) -> None:
+    """It opened again when its time was over; what opened before was taken back, of which the ledger tells."""
+    again = story.opened("customers", second=opened)
+    change = {"violation": again.event.violation, "asset": again.event.asset, "expires": story.START + timedelta(seconds=30)}
+    waiver = EXAMPLE[ViolationWaived].model_copy(update=change)
+    waived = story.heard(waiver, waiver.asset, second=10)
+    await hear(pool, [*story.scan(), waived, again, story.evaluated("customers", "fail", sequence=2, second=opened)])
+    page = (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
+    words = f"Was accepted until {waiver.expires:%Y-%m-%d} by {waiver.actor}, which ran out: {waiver.reason}"
+    assert (words in page) is told
 
 
 async def test_a_review_that_was_not_taken_is_told_where_it_was_given(told: None, pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:

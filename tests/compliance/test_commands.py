@@ -17,7 +17,7 @@ from services.compliance import commands
 from shared.cli.connect import Address, Edge
 from shared.errors import PurSightError, UsageError
 from tests.compliance.examples import SOURCE
-from tests.compliance.test_api import client, line
+from tests.compliance.test_api import Line, client, line
 
 __all__ = ["client", "line"]
 PAYMENTS = f"{SOURCE}/shop.public.payments"
@@ -116,6 +116,16 @@ async def test_a_violation_is_shown_waived_and_shown_again(shell: Shell) -> None
     assert told == "crm/shop.public.payments: pci-dss:3.5.1 is no longer waived: open.\n"
     assert id in await shell("list")
     assert "waiver" not in await shell("show", id)
+
+
+async def test_a_waiver_that_ran_out_is_told(shell: Shell, line: Line) -> None:
+    """Who looks at an open violation learns that it was accepted once, by whom and why."""
+    id = (await shell("list", "--json", "--limit", "1"))["violations"][0]["violation"]
+    await shell("waive", id, "--reason", "numbers are test cards", "--days", "3")
+    await line.pool.execute("update violation set state = 'open', waived_until = '2026-01-31T18:00Z' where violation = $1", id)
+    told = await shell("show", id)
+    assert "  waiver    until 2026-01-31 18:00 UTC, by token:local, ran out: numbers are test cards\n" in told
+    assert f"waive {id[:8]} --reason" in told
 
 
 WAIVE = ("waive", "a", "--reason", "tested by hand")

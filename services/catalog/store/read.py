@@ -59,7 +59,8 @@ WHERE NOT a.removed AND j.risk > 0 AND {in_scope("a.source", "$1")} ORDER BY j.r
 """
 _RANK = "array_position(ARRAY['critical', 'high', 'medium', 'low'], v.severity)"
 _VIOLATIONS = f"""
-SELECT v.*, a.schema_name, a.table_name, coalesce(j.risk, 0) AS risk
+SELECT v.*, a.schema_name, a.table_name, coalesce(j.risk, 0) AS risk,
+       v.state = 'open' AND v.opened_at >= (v.waiver ->> 'expires')::timestamptz AS waiver_ran_out
 FROM live_violation v JOIN asset a USING (asset) LEFT JOIN judgement j USING (asset)
 WHERE v.state = ANY ($1) AND {in_scope("v.source", "$2")} AND ($3::text IS NULL OR v.asset = $3)
 ORDER BY {_RANK}, j.risk DESC NULLS LAST, v.asset, v.control LIMIT $4

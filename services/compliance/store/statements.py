@@ -39,7 +39,8 @@ update violation set waived_by = $2, waived_reason = $3, waived_until = $4 where
 returning asset, control"""
 
 UNWAIVE = """
-update violation set waived_until = $2 where violation = $1 and waived_until > $2 returning asset, control"""
+update violation set waived_by = '', waived_reason = '', waived_until = null where violation = $1 and waived_until > $2
+returning asset, control"""
 
 SAVE_SOURCES = """
 insert into source (source, sequence, spec, posture, facts)
