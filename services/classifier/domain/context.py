@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from services.classifier.domain.name_hints import Hint, NameReading
+from services.classifier.domain.name_hints import ONE_UNKNOWN, Hint, NameReading
 from services.classifier.domain.taxonomy import Taxonomy
 
 _OWN = frozenset({"own:person", "own:organisation"})
@@ -52,8 +52,8 @@ class TableContext:
                 known |= {"organisation", "table:organisation"}
             if self.groups[FIRMS]:
                 known -= {"person"}
-            if "person" in known and not self.thing:
-                known |= {"being"}
+            if not self.thing:
+                known |= {"open", "being"} if "person" in known else {"open"}
             self._known[own_groups] = known
         return known
 
@@ -89,13 +89,13 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
 
 
 def halves_of(readings: Iterable[NameReading], families: Iterable[str]) -> frozenset[str]:
-    """`halves` where two columns of text are called nothing but `first` and `last`, a person's word beside it or not: halves of a name."""
+    """`halves` where two columns of text are called nothing but `first` and `last`, a person's or one unknown word beside it or not."""
     found = {
         hint.class_name
         for reading, family in zip(readings, families, strict=True)
         if family == "text"
         for hint in reading.hints
-        if _HALVES in hint.phrase.needs and not hint.against
+        if _HALVES in hint.phrase.needs and hint.against in (0.0, ONE_UNKNOWN)
     }
     return frozenset({_HALVES}) if len(found) == _SEVERAL else frozenset()
 

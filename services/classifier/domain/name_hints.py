@@ -12,6 +12,7 @@ GRADES: Mapping[str, float] = {"strong": 7.0, "good": 5.8, "weak": 3.4}
 _PER_CONCEPT = 0.25  # a longer phrase says more
 _IN_CONTEXT, _PER_NEED = 0.4, 0.2  # so does one whose context is there
 _COST: Mapping[str, float] = {"deny": 6.5, "doubt": 1.5, "unknown": 0.4, "term": 1.0, "light": 0.3, "heavy": 4.0}
+ONE_UNKNOWN = _COST["unknown"]
 _THING_COST: Mapping[str, float] = {"strong": 0.7, "good": 2.5, "weak": 4.0}
 _MOST_UNKNOWN = 1.8
 _UNKNOWN_NAME = 1.0  # more things than people are called by a word that nobody knows (`weapon_name`)
