@@ -27,6 +27,7 @@ _VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), r
 _SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which was cut off keeps, that it lost, of a joined second word
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
 _LONGEST_START, _FEWEST_STARTING, _MOST_STARTING = 4, 5, 0.7  # letters, names, share of a table's names
+_SHORTEST_PREFIX, _LONGEST_PREFIX = 2, 3  # letters of a table's own prefix
 _SHORTEST_ROOT = 6  # letters of a word without its ending
 _ALIKE = str.maketrans("yk", "ic")
 _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?es|ichi|iche)$")
@@ -48,6 +49,7 @@ _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
 _COMPOUND = frozenset({"person", "organisation", "thing"})
 _SHORTEST_MANY = 6  # letters of several people
 _HALVES = frozenset({"first", "last"})
+_NEAR = frozenset({"member", "guardian", "child"})  # words of a person that are terms
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
@@ -103,7 +105,8 @@ class Lexicon:
     def _halved(self, parts: list[str]) -> list[str]:
         """`prescriber_last`, `spouse_first`: behind a person's word it is a half of the name."""
         before = self.words.get(parts[-2]) if len(parts) > 1 and parts[-1] in _HALVES else None
-        return [*parts[:-1], f"{parts[-1]}name"] if before is not None and before.role == "person" else parts
+        of_person = before is not None and (before.role == "person" or bool(before.concepts & _NEAR))
+        return [*parts[:-1], f"{parts[-1]}name"] if of_person else parts
 
     def _is_many(self, part: str) -> bool:
         word = self.words.get(part)
@@ -132,6 +135,15 @@ class Lexicon:
         if by == "by" and word is None:  # `coll_by`, `ackn_by`: cut
             return True
         return part.endswith(_BY[by]) and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
+
+    def without_prefix(self, names: Sequence[str]) -> Sequence[str]:
+        """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own, and left out."""
+        if len(names) < _FEWEST_STARTING:
+            return names
+        prefix, count = Counter(words[0] for words in map(split, names) if words).most_common(1)[0]
+        if count < _MOST_STARTING * len(names) or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or prefix in self.words:
+            return names
+        return [name[len(prefix) :].lstrip("_-. ") or name if name.lower().startswith(prefix) else name for name in names]
 
     def meant(self, name: str) -> list[str]:
         """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""

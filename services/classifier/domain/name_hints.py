@@ -15,7 +15,7 @@ _COST: Mapping[str, float] = {"deny": 6.5, "doubt": 1.5, "unknown": 0.4, "term":
 ONE_UNKNOWN = _COST["unknown"]
 _THING_COST: Mapping[str, float] = {"strong": 0.7, "good": 2.5, "weak": 4.0}
 _MOST_UNKNOWN = 1.8
-_UNKNOWN_NAME = 1.0  # more things than people are called by a word that nobody knows (`weapon_name`)
+_FOREIGN_NAME = 1.0  # more things than people have a name of which another word speaks (`weapon_name`, `badge_name`)
 COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
 _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
@@ -23,8 +23,9 @@ _UNKNOWN = frozenset({"unknown", "neutral"})
 _NUMBERED = frozenset({"other"})
 _HAVING = frozenset({"customer", "user"})
 _OWNED = frozenset({"neutral", "unknown", "thing", "organisation", "person", "term"})
+_CONTACT = frozenset({"contact"})
 _TOLD = frozenset(
-    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count"}
+    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last"}
 )  # what is told of a person, not whose they are
 _BARE_NAME = frozenset({"name", "consent"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
@@ -191,7 +192,7 @@ def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
 def _is_role(words: Sequence[Word], phrase: Phrase) -> bool:
     """`project_manager`, `vehicle_owner`: before a person stands whose or of what. Customers and users have what follows."""
     *before, head = words
-    if head.role != "person" or not phrase.concepts <= head.concepts or head.concepts & _HAVING:
+    if (head.role != "person" and head.concepts != _CONTACT) or not phrase.concepts <= head.concepts or head.concepts & _HAVING:
         return False
     return all(word.role in _OWNED and not word.concepts & _TOLD for word in before)
 
@@ -203,7 +204,7 @@ def _weight(phrase: Phrase) -> float:
 
 def leftover_cost(words: Sequence[Word], grade: str, lexicon: Lexicon, explained: frozenset[str], share: float) -> float:
     """What the words that a class does not explain take away from it. A comment's words (`share` < 1) take away less."""
-    unknown, cost = 0.0, 0.0
+    unknown, cost, foreign = 0.0, 0.0, False
     for word in words:
         if word.concepts & explained:
             continue
@@ -213,9 +214,10 @@ def leftover_cost(words: Sequence[Word], grade: str, lexicon: Lexicon, explained
             cost += _THING_COST[grade]
         elif word.role == "term":
             cost += _term_cost(word, lexicon)
+            foreign = foreign or not word.concepts <= lexicon.light
         else:
             cost += _COST.get(word.role, 0.0)
-    total = cost + min(unknown, _MOST_UNKNOWN) + (_UNKNOWN_NAME if unknown and explained <= _BARE_NAME else 0.0)
+    total = cost + min(unknown, _MOST_UNKNOWN) + (_FOREIGN_NAME if (unknown or foreign) and explained <= _BARE_NAME else 0.0)
     return total if share == 1.0 else total * 0.3
 
 

@@ -251,7 +251,7 @@ class Judge:
 
     def _readings(self, table: SchemaDiscovered) -> list[NameReading]:
         """What the columns' names say; of those that nobody knows without what most of the table's names begin with (`CZIP`, `CDOB`)."""
-        names = [column.name for column in table.columns]
+        names = self.ruleset.lexicon.without_prefix([column.name for column in table.columns])
         readings = [self._name(name) for name in names]
         unknown = [place for place, reading in enumerate(readings) if reading.unknown]
         for start in starts_of(names) if unknown else ():
