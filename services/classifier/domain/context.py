@@ -16,7 +16,7 @@ _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
 _HALVES, FIRM, FIRMS = "halves", "firm", "firms"
 _HALVES_OF_NAMES = ("first_name", "last_name")
-_THINGS = frozenset({"organisation", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy"})
+_THINGS = frozenset({"organisation", "animal", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy"})
 _SOUND = frozenset({"goods", "software", "fault", "apparatus"})  # things have a health, too
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 

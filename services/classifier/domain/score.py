@@ -60,6 +60,8 @@ _SHORTEST_ROOM = 5  # characters without which a column holds a code, not a name
 _ROOMY = frozenset(
     {"first_name", "last_name", "full_name", "email", "phone", "street", "postal_address", "company_name", "session_id", "device_id"}
 )
+_DATED, _SHORTEST_DATE = frozenset({"birth_date", "death_date"}), 2  # one character says whether, not when
+_PLACELESS = frozenset({"goods", "software", "ledger"})
 _WHERE = frozenset({"street", "postal_address", "company_address"})
 _ALONE, _IN_COMPANY = 1.9, 2.4  # factors of a weak detector's weight where the name says nothing at all: a person is asked, or it is enough
 
@@ -202,7 +204,7 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         yield Sign("key:surrogate", "a whole number is the key of a device, not its own", _SURROGATE)
     if is_of_things(entry.name, sight.tags):
         yield Sign("context:no_person", "the table is about animals, machines or things", _NO_PERSON)
-    if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS):
+    if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS or _stands_anywhere(sight.tags)):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
     if column.evidence is None or not column.evidence.sampled:
         return
@@ -216,6 +218,11 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
             yield Sign(f"evidence:{detector}", f"values look like {detector}", -6.0 * growth(share))
 
 
+def _stands_anywhere(tags: frozenset[str]) -> bool:
+    """Is the table about things that have no address? Where they are sold or run is nobody's place."""
+    return "address" not in tags and bool(tags & _PLACELESS or ("apparatus" in tags and "person" not in tags))
+
+
 def is_of_things(class_name: str, tags: frozenset[str]) -> bool:
     """Is it what a thing has, in a table about such things, and is no person named beside it?"""
     if "own:person" in tags:
@@ -226,6 +233,8 @@ def is_of_things(class_name: str, tags: frozenset[str]) -> bool:
 
 def _least_room(entry: DataClass) -> float:
     """Characters that a column must have room for; none where a code of the same is as good."""
+    if entry.name in _DATED:
+        return _SHORTEST_DATE
     if entry.name in _ROOMY:
         return max(_SHORTEST_ROOM, entry.lengths[0] if entry.lengths else 0.0)
     return entry.lengths[0] if entry.lengths and entry.diverse else 0.0
