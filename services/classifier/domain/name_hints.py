@@ -190,9 +190,9 @@ def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
 
 
 def _is_role(words: Sequence[Word], phrase: Phrase) -> bool:
-    """`project_manager`, `vehicle_owner`: before a person stands whose or of what. Customers and users have what follows."""
+    """`project_manager`, `vehicle_owner`: before a person stands whose or of what. What follows a customer is theirs."""
     *before, head = words
-    if (head.role != "person" and head.concepts != _CONTACT) or not phrase.concepts <= head.concepts or head.concepts & _HAVING:
+    if (head.role != "person" and head.concepts != _CONTACT) or not phrase.concepts <= head.concepts or "customer" in head.concepts:
         return False
     return all(word.role in _OWNED and not word.concepts & _TOLD for word in before)
 
