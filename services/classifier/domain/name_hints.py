@@ -15,7 +15,7 @@ _COST: Mapping[str, float] = {"deny": 6.5, "doubt": 1.5, "unknown": 0.4, "term":
 ONE_UNKNOWN = _COST["unknown"]
 _THING_COST: Mapping[str, float] = {"strong": 0.7, "good": 2.5, "weak": 4.0}
 _MOST_UNKNOWN = 1.8
-_FOREIGN_NAME = 1.0  # more things than people have a name of which another word speaks (`weapon_name`, `badge_name`)
+_FOREIGN_NAME = 1.0  # more things than people have a name of which another word speaks
 COMMENT_SHARE = 0.75  # a comment's words weigh this much of a name's
 _COMMENT_WORDS = 12
 ANY: frozenset[str] = frozenset()
@@ -27,7 +27,7 @@ _CONTACT = frozenset({"contact"})
 _TOLD = frozenset(
     {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last"}
 )  # what is told of a person, not whose they are
-_BARE_NAME = frozenset({"name", "consent"})
+_BARE_NAME, _NAMES = frozenset({"name", "consent"}), frozenset({"full_name", "first_name", "last_name"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
@@ -182,7 +182,14 @@ def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, bo
     for phrase in fitting:
         explained = said[phrase.class_name] | book.allowed.get(phrase.class_name, ANY)
         cost = 0.0 if phrase.alone else leftover_cost(words, phrase.grade, lexicon, explained, share)
+        if phrase.class_name in _NAMES and explained <= _BARE_NAME and _is_of_else(words, lexicon):
+            cost += _FOREIGN_NAME * share
         yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost)
+
+
+def _is_of_else(words: Sequence[Word], lexicon: Lexicon) -> bool:
+    """Does a word that nobody knows, or one of something else, speak of the name? (`weapon_name`, `badge_name`)"""
+    return any(word.role == "unknown" or (word.role == "term" and not word.concepts <= lexicon.light | _BARE_NAME) for word in words)
 
 
 def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
@@ -204,7 +211,7 @@ def _weight(phrase: Phrase) -> float:
 
 def leftover_cost(words: Sequence[Word], grade: str, lexicon: Lexicon, explained: frozenset[str], share: float) -> float:
     """What the words that a class does not explain take away from it. A comment's words (`share` < 1) take away less."""
-    unknown, cost, foreign = 0.0, 0.0, False
+    unknown, cost = 0.0, 0.0
     for word in words:
         if word.concepts & explained:
             continue
@@ -214,10 +221,9 @@ def leftover_cost(words: Sequence[Word], grade: str, lexicon: Lexicon, explained
             cost += _THING_COST[grade]
         elif word.role == "term":
             cost += _term_cost(word, lexicon)
-            foreign = foreign or not word.concepts <= lexicon.light
         else:
             cost += _COST.get(word.role, 0.0)
-    total = cost + min(unknown, _MOST_UNKNOWN) + (_FOREIGN_NAME if (unknown or foreign) and explained <= _BARE_NAME else 0.0)
+    total = cost + min(unknown, _MOST_UNKNOWN)
     return total if share == 1.0 else total * 0.3
 
 
