@@ -254,17 +254,19 @@ def split(name: str) -> list[str]:
 
 
 def starts_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The one to four letters with which most names of a table begin, glued to the rest of it, longest first.
+    """The one to four letters with which most names of a table begin, glued to the rest of it, longest first; not those of which all
+    names go on alike.
 
     >>> starts_of(["CMNAME", "CMADR1", "CMCITY", "CMZIP", "CMPHON", "STAMP"])
-    ('CM', 'C')
+    ('CM',)
     """
     least = max(_FEWEST_STARTING, _MOST_STARTING * len(names))
     glued = [name for name in names if name.isalnum() and (name.isupper() or name.islower())]
     if len(glued) < least:
         return ()
-    found = ((start, sum(name.startswith(start) for name in glued)) for start in _starts(glued))
-    return tuple(start for start, count in found if count >= least)
+    found = {start: sum(name.startswith(start) for name in glued) for start in _starts(glued)}
+    counts = list(found.values())
+    return tuple(start for place, (start, count) in enumerate(found.items()) if count >= least and count not in counts[:place])
 
 
 def _starts(names: Sequence[str]) -> Iterator[str]:
