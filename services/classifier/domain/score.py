@@ -171,7 +171,7 @@ def _from_text(sight: Sight, found: dict[str, list[Sign]]) -> None:
     evidence = sight.column.evidence
     if evidence is None or not evidence.sampled or sight.family not in ("text", "json"):
         return
-    inside = sorted({signal.class_name for signal in sight.signals if signal.strength != "weak"})
+    inside = sorted({signal.class_name for signal in sight.signals if signal.rare and signal.strength != "weak"})
     addressed = any(hint.class_name in _WHERE for hint in sight.hints)  # a street is often called after a person
     if is_text(evidence) and inside and not addressed:
         found.setdefault(FREE_TEXT, []).append(Sign("evidence:inside", f"its text holds {', '.join(inside[:4])}", _FOUND_INSIDE))
