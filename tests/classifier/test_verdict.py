@@ -91,6 +91,12 @@ def test_remarks_beside_a_person_may_be_about_one(judge: Judge) -> None:
     assert judged(judge, "remarks", "guest_id:bigint", name="zeilen")[0].class_name == "free_text"
 
 
+def test_addresses_of_several_words_are_no_text(judge: Judge) -> None:
+    """Text is what something stands within, not what is a street as a whole in some of the rows."""
+    assert one(judge, "x", seen(100, street_address=8, free_text=True)).class_name == "none"
+    assert one(judge, "x", seen(100, text_email=8, free_text=True)).class_name == "free_text"
+
+
 def test_where_nothing_is_said_nothing_is_sure(judge: Judge) -> None:
     """A column may hold something though no rule and no value tells so."""
     assert (one(judge, "zzyx").class_name, one(judge, "zzyx").confidence) == ("none", UNTOLD)
