@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from services.classifier.domain.lexicon import split
 from services.classifier.domain.name_hints import ONE_UNKNOWN, Hint, NameReading
 from services.classifier.domain.taxonomy import Taxonomy
 
@@ -15,8 +16,12 @@ _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
 _HALVES, FIRM, FIRMS = "halves", "firm", "firms"
+ACTOR, _PERSONAL = "actor", frozenset({"first_name", "last_name", "person", "government"})
 _HALVES_OF_NAMES = ("first_name", "last_name")
-_THINGS = frozenset({"organisation", "animal", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy"})
+_THINGS = frozenset({"organisation", "animal", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy", "reference"})
+_OF_CODES = frozenset(
+    {"code", "codes", "cd", "codeset", "type", "types", "lookup", "lkp", "dictionary", "category", "categories"}
+)  # what such a table holds is there to be chosen from
 _SOUND = frozenset({"goods", "software", "fault", "apparatus"})  # things have a health, too
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
@@ -53,9 +58,14 @@ class TableContext:
             if self.groups[FIRMS]:
                 known -= {"person"}
             if not self.thing:
-                known |= {"open", "being"} if "person" in known else {"open"}
+                known |= {"open", "being"} if "person" in known and self._of_people(siblings, own_groups) else {"open"}
             self._known[own_groups] = known
         return known
+
+    def _of_people(self, siblings: set[str], own_groups: frozenset[str]) -> bool:
+        """Does its name say people, or a column more than who acts on something: an operator, an owner?"""
+        named = self.groups["name"] - ("name" in own_groups)
+        return "person" in self.tags or bool(siblings & _PERSONAL) or named > self.groups[ACTOR] - (ACTOR in own_groups)
 
     def _of_organisations(self) -> bool:
         """Do its columns, several of them or a tax number, speak of an organisation, and none of a person? One that has an industry and
@@ -79,6 +89,8 @@ def table_tags(table: NameReading, schema: NameReading) -> frozenset[str]:
         tags -= {"person"}
     if table.person and not table.thing:
         tags -= _THINGS
+    if not table.person and _OF_CODES.intersection(split(table.name)[-2:]):
+        tags |= {"reference"}
     if "organisation" in tags:
         tags |= {"table:organisation"}
     if tags & _SOUND and "person" not in tags:

@@ -25,7 +25,7 @@ _HAVING = frozenset({"customer", "user"})
 _OWNED = frozenset({"neutral", "unknown", "thing", "organisation", "person", "term"})
 _CONTACT = frozenset({"contact"})
 _TOLD = frozenset(
-    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last"}
+    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last", "relationship"}
 )  # what is told of a person, not whose they are
 _BARE_NAME, _NAMES = frozenset({"name", "consent"}), frozenset({"full_name", "first_name", "last_name"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})

@@ -41,9 +41,33 @@ _OF_BODIES = frozenset(
     }
 )
 _OF_MACHINES = frozenset({"observation", "diagnosis", "device_id", "age"})
+_OF_CODES = frozenset(
+    {
+        "last_name",
+        "salutation",
+        "recording",
+        "age",
+        "gender",
+        "ethnicity",
+        "religion",
+        "disability",
+        "marital_status",
+        "occupation",
+        "education_record",
+        "criminal_record",
+        "photo",
+        "observation",
+        "diagnosis",
+        "medication",
+        "medical_procedure",
+        "free_text",
+    }
+)
 _OF_THINGS: Mapping[str, frozenset[str]] = {  # what each kind of thing has, too, though it is no person
     "animal": _OF_BODIES,
-    "goods": frozenset({"last_name", "salutation", "age", "gender", "ethnicity", "photo", "recording", "observation", "diagnosis"}),
+    "goods": frozenset(
+        {"occupation", "last_name", "salutation", "age", "gender", "ethnicity", "photo", "recording", "observation", "diagnosis"}
+    ),
     "software": frozenset(
         {"occupation", "age", "gender", "photo", "recording", "signature", "biometric", "diagnosis", "observation", "medical_procedure"}
     ),
@@ -52,6 +76,7 @@ _OF_THINGS: Mapping[str, frozenset[str]] = {  # what each kind of thing has, too
     "prepared": frozenset({"free_text"}),
     "vacancy": frozenset({"occupation", "income", "education_record", "age"}),
     "site": frozenset({"coordinates", "age", "observation", "photo"}),
+    "reference": _OF_CODES,
 }
 MOST_REASONS = 6
 FREE_TEXT = "free_text"
@@ -227,7 +252,7 @@ def is_of_things(class_name: str, tags: frozenset[str]) -> bool:
     """Is it what a thing has, in a table about such things, and is no person named beside it?"""
     if "own:person" in tags:
         return False
-    of_machine = class_name in _OF_MACHINES and "apparatus" in tags and "person" not in tags
+    of_machine = class_name in _OF_MACHINES and "apparatus" in tags and "being" not in tags
     return of_machine or any(class_name in classes for kind, classes in _OF_THINGS.items() if kind in tags)
 
 
