@@ -118,6 +118,12 @@ def test_a_title_beside_a_name_is_a_salutation_where_it_is_short(judge: Judge) -
     assert judged(judge, column("title", seen(200, mean=31.0)), "first_name")[0].class_name == "none"
 
 
+def test_who_acts_on_a_thing_makes_no_table_of_people(judge: Judge) -> None:
+    """A picture, an age and a weight beside an operator are the thing's; beside a birth date they are a person's."""
+    assert [v.class_name for v in judged(judge, "operator_name", "weight:numeric", "image")] == ["full_name", "none", "none"]
+    assert judged(judge, "operator_name", "birth_date:date", "weight:numeric")[2].class_name == "observation"
+
+
 def test_a_name_beside_a_last_name_is_a_first_name(judge: Judge) -> None:
     """Neighbours decide what a bare word means."""
     assert [v.class_name for v in judged(judge, "nome", "sobrenome")] == ["first_name", "last_name"]
@@ -158,6 +164,8 @@ def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
         pytest.param("certificates", "thumbprint", "none", id="a certificate's thumb"),
         pytest.param("outbox", "recipient_addr", "email", id="where mail goes"),
         pytest.param("repairs", "diagnosis", "none", id="what a thing suffers from"),
+        pytest.param("incidents", "diagnosis", "none", id="what a program suffers from"),
+        pytest.param("pupils", "food_allergy", "diagnosis", id="what a child must not eat"),
         pytest.param("folders", "parent_name", "none", id="a thing's parent"),
         pytest.param("students", "parent_name", "full_name", id="a student's parent"),
         pytest.param("app_users", "phone_model", "none", id="what telephone one has"),

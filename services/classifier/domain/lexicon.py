@@ -44,7 +44,7 @@ _BY = {
 }  # who did it, and how deeds end
 _ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is in English
 _LITTLE = frozenset({"neutral", "deny"})
-_NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
+NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
 _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
 _COMPOUND = frozenset({"person", "organisation", "thing"})
 _SHORTEST_MANY = 6  # letters of several people
@@ -95,7 +95,7 @@ class Lexicon:
 
     def _counted(self, parts: list[str]) -> list[str]:
         """`number_of_guests`, `num_employees`: how many; `address1`: a line of it."""
-        if len(parts) > 1 and parts[0] in _NUMBER and (parts[1] in _OF or self._is_many(parts[1])):
+        if len(parts) > 1 and parts[0] in NUMBER and (parts[1] in _OF or self._is_many(parts[1])):
             return [_COUNT, *parts[1:]]
         return [
             _LINE if at and part in _LINES and (before := self.words.get(parts[at - 1])) and before.concepts == _ADDRESS else part
@@ -143,7 +143,12 @@ class Lexicon:
         prefix, count = Counter(words[0] for words in map(split, names) if words).most_common(1)[0]
         if count < _MOST_STARTING * len(names) or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or prefix in self.words:
             return names
-        return [name[len(prefix) :].lstrip("_-. ") or name if name.lower().startswith(prefix) else name for name in names]
+        return [name[len(prefix) :].lstrip("_-. ") if self._has_more(name, prefix) else name for name in names]
+
+    def _has_more(self, name: str, prefix: str) -> bool:
+        """A number behind a prefix is the number of the thing, not any."""
+        words = split(name)
+        return name.lower().startswith(prefix) and len(words) > 1 and not (len(words) == 2 and words[1] in NUMBER)
 
     def meant(self, name: str) -> list[str]:
         """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""

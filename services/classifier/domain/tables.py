@@ -8,9 +8,9 @@ from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of, room_of
-from services.classifier.domain.context import FIRM, FIRMS, TableContext, clear_groups, count_groups, halves_of, table_tags
+from services.classifier.domain.context import ACTOR, FIRM, FIRMS, TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
-from services.classifier.domain.lexicon import starts_of
+from services.classifier.domain.lexicon import NUMBER, starts_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
 from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
@@ -258,7 +258,7 @@ class Judge:
             for place in unknown:
                 if readings[place].unknown and names[place].startswith(start):
                     bare = self._name(names[place][len(start) :])
-                    readings[place] = readings[place] if bare.mute or bare.unknown else bare
+                    readings[place] = readings[place] if bare.mute or bare.unknown or bare.name.lower() in NUMBER else bare
         return readings
 
     def _name(self, name: str) -> NameReading:
@@ -275,6 +275,8 @@ class Judge:
         clear = self._clear(reading, family)
         if "full_name" in clear and column.evidence is not None and self._are_firms(column.evidence):
             return frozenset({"company_name", FIRMS})
+        if "full_name" in clear and "own:person" in reading.tags and "subject" not in reading.tags:
+            clear |= {ACTOR}
         return clear | {FIRM} if FIRM in reading.tags else clear
 
     def _are_firms(self, evidence: ColumnEvidence) -> bool:
