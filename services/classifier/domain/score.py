@@ -73,7 +73,7 @@ _OF_THINGS: Mapping[str, frozenset[str]] = {  # what each kind of thing has, too
     ),
     "fault": frozenset({"observation", "diagnosis", "medical_procedure", "photo"}),
     "ledger": frozenset({"balance", "income"}),
-    "prepared": frozenset({"free_text"}),
+    "prepared": frozenset({"free_text", "salutation"}),
     "vacancy": frozenset({"occupation", "income", "education_record", "age"}),
     "site": frozenset({"coordinates", "age", "observation", "photo"}),
     "reference": _OF_CODES,
