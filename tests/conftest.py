@@ -97,6 +97,7 @@ STACKS = {
     "frail": ("journeys/test_chaos.py", "journeys/test_crash.py"),
     "line": (),
     "pair": ("connector/test_failover.py", "discovery/test_endpoints.py", "sources/test_catalogue.py"),
+    "engines": ("sources/test_conformance.py", "sources/test_silence.py"),
     "resting": ("journeys/test_interrupt.py", "journeys/test_upgrade.py"),
 }
 LONG = ("local", "bus", "tagger")  # folders that begin before the others

@@ -17,6 +17,8 @@ from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFa
 from shared.contracts.source import DataSource, Scope
 from shared.sources.failures import BY_CODE
 
+GRACE_SECONDS = 5.0  # beyond the server's own time limit for a statement, after which nobody waits for its answer
+
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 # Username and password, or token, for the host and port that are dialled; `True` where the last ones were refused.
 Lookup = Callable[[str, int, bool], Awaitable[tuple[str, str]]]
@@ -48,6 +50,11 @@ class Dial:
     token: bool = False
     keepalive: bool = False
     spec: DataSource | None = field(default=None, repr=False)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Without a word for so long, a server that was asked something is given up: it would have ended the statement by itself."""
+        return self.statement_seconds + GRACE_SECONDS
 
     def __post_init__(self) -> None:
         if self.token and self.tls_mode != "verify-full":

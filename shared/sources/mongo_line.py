@@ -146,7 +146,7 @@ def _options(dial: Dial, answer: Answer) -> dict[str, Any]:
         "appname": dial.application_name[:128],
         "connectTimeoutMS": milliseconds,
         "serverSelectionTimeoutMS": milliseconds,
-        "socketTimeoutMS": int((dial.statement_seconds + 5) * 1000),
+        "socketTimeoutMS": int(dial.quiet_seconds * 1000),
         "heartbeatFrequencyMS": _HEARTBEAT_MS,
         "serverMonitoringMode": "poll",
         "maxPoolSize": 1,

@@ -21,9 +21,7 @@ from shared.sources.postgres_knock import speaks_postgresql
 
 _OLDEST = {True: 100_300, False: 50_700}  # MariaDB, MySQL
 _DICTIONARY_SINCE = 80_000
-_CLOSE_SECONDS = 2.0
 _GREETING_SECONDS = 1.0
-_GRACE_SECONDS = 5.0  # beyond the server's own time limit, after which we stop waiting for it
 _WRONG_PASSWORD = 1045
 _READ_ONLY_TRANSACTION = 0x2000  # a bit of the status that the server sends with each answer
 _ALWAYS = """set names utf8mb4, sql_mode = '', time_zone = '+00:00', lock_wait_timeout = 3, innodb_lock_wait_timeout = 3,
@@ -63,7 +61,7 @@ class MariadbDriver(MysqlDriver):
 
 
 async def _dial(dial: Dial) -> Line:
-    line = Line(dial, quiet_seconds=dial.statement_seconds + _GRACE_SECONDS)
+    line = Line(dial)
     try:
         async with asyncio.timeout(dial.connect_seconds):
             await _greeted(line, dial)
@@ -96,8 +94,7 @@ async def _greeted(line: Line, dial: Dial) -> None:
 async def _close(line: Line) -> None:
     with suppress(*_ERRORS):
         if not line.half_read and not line.broken:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await line.ensure_closed()
+            await line.ensure_closed()
     line.close()
 
 

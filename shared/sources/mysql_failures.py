@@ -69,7 +69,7 @@ def mysql_failure(error: BaseException) -> Failure:
     if isinstance(error, PurSightError):
         return failure_of(error)
     number = error.args[0] if error.args and isinstance(error.args[0], int) and not isinstance(error, OSError) else 0
-    behind = error.__cause__
+    behind = error.__context__ if isinstance(error.__context__, TimeoutError) else error.__cause__
     if behind is not None and number in (_CONNECT, _LOST):
         return words(failure_of(behind).code)
     if number:

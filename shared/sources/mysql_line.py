@@ -6,9 +6,11 @@ the one answer that a listener learns nothing from (a scramble of 20 random byte
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from asyncmy import auth
@@ -25,6 +27,7 @@ _IN_CLEAR = frozenset({"mysql_clear_password", "dialog"})
 _OVER_PROVEN_LINE = frozenset({"caching_sha2_password", "sha256_password"})  # end in clear text where the server has no short proof
 _FIRST = "mysql_native_password"
 _FAST_ENOUGH = 3
+_CLOSE_SECONDS = 2.0
 _FLAGS = CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES
 
 
@@ -54,9 +57,9 @@ def quoted(name: str) -> str:
 
 
 class Line(Connection):  # type: ignore[misc]
-    """One connection. `sign_in` is the way that the server asked for; after `quiet_seconds` without a byte it is given up."""
+    """One connection. `sign_in` is the way that the server asked for."""
 
-    def __init__(self, dial: Dial, *, quiet_seconds: float) -> None:
+    def __init__(self, dial: Dial) -> None:
         super().__init__(
             host=dial.host,
             port=dial.port,
@@ -66,7 +69,7 @@ class Line(Connection):  # type: ignore[misc]
             charset="utf8mb4",
             conv={},  # everything arrives as the text that the server wrote
             connect_timeout=dial.connect_seconds,
-            read_timeout=quiet_seconds,
+            read_timeout=dial.quiet_seconds,
             program_name=dial.application_name[:63],
             autocommit=True,
             ssl=context_for(dial),
@@ -140,6 +143,13 @@ class Line(Connection):  # type: ignore[misc]
         await cursor.execute(statement)
         while rows := await cursor.fetchmany(most):
             yield rows
+
+    async def ensure_closed(self) -> None:
+        """Takes leave of the server. One that does not answer, to the end of its encryption, say, is left without."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await super().ensure_closed()
+        self.close()
 
     @property
     def half_read(self) -> bool:

@@ -99,6 +99,7 @@ async def _raw(dial: Dial, watched: WatchedLoop, settings: Mapping[str, str] = _
         loop=watched,
         timeout=dial.connect_seconds,
         statement_cache_size=0,
+        command_timeout=dial.quiet_seconds,
         server_settings={"application_name": dial.application_name[:63], **settings},
     )
 
@@ -236,6 +237,22 @@ class PostgresSession:
     @asynccontextmanager
     async def _reading(self, isolation: Isolation, *, raw: bool = False) -> AsyncIterator[None]:
         self.statements += 1
-        async with self._connection.transaction(isolation=isolation, readonly=True):
+        async with self._transaction(isolation):
             await self._connection.execute(_LOCAL.format(milliseconds=int(self._dial.statement_seconds * 1000)) + (RAW if raw else ""))
             yield
+
+    @asynccontextmanager
+    async def _transaction(self, isolation: Isolation) -> AsyncIterator[None]:
+        """Who did not answer, or is not waited for any longer, is not asked to end it either: that would be to wait once more."""
+        transaction = self._connection.transaction(isolation=isolation, readonly=True)
+        await transaction.start()
+        try:
+            yield
+        except (TimeoutError, asyncio.CancelledError):
+            self._connection.terminate()
+            raise
+        except BaseException:
+            await transaction.rollback()
+            raise
+        else:
+            await transaction.commit()
