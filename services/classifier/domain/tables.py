@@ -275,7 +275,7 @@ class Judge:
         clear = self._clear(reading, family)
         if "full_name" in clear and column.evidence is not None and self._are_firms(column.evidence):
             return frozenset({"company_name", FIRMS})
-        if "full_name" in clear and "own:person" in reading.tags and "subject" not in reading.tags:
+        if "full_name" in clear and "subject" not in reading.tags and any("person" in hint.phrase.concepts for hint in reading.hints):
             clear |= {ACTOR}
         return clear | {FIRM} if FIRM in reading.tags else clear
 
