@@ -1,6 +1,7 @@
 """Who comes in: a bearer token of a tool, a machine or a person, or the signed session cookie of a browser.
 
-Everything but the health routes asks for one of them. A browser's unsafe request must also come from our own pages.
+Everything but the health routes, and the style of our pages, asks for one of them. A browser's unsafe request must also come from our
+own pages.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from shared.web.problems import problem
 from shared.web.seals import Spent, opens, sealed
 
 log = logging.getLogger(__name__)
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+STYLE = "/static/pages.css"  # also of the page that says that nobody is signed in
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", STYLE})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE = "pursight_session"
 SESSION_SECONDS = 12 * 3600

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contracts.names import printable
+from shared.web.auth import STYLE
 
 MOST_BYTES = 64 * 1024
 HEADERS = {
@@ -22,7 +23,7 @@ PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{title} · PurSight</title><link rel="stylesheet" href="/static/pages.css"></head>
+<title>{title} · PurSight</title><link rel="stylesheet" href="{style}"></head>
 <body><main class="wide"><section class="empty"><h1>{title}</h1>{remedy}<p>{back}<a href="/">Overview</a></p></section></main></body>
 </html>
 """
@@ -79,7 +80,7 @@ def page_of(document: bytes, *, changing: bool) -> str:
     told = told if isinstance(told, dict) else {}
     title = str(told.get("title") or "") or "Something went wrong"
     remedy = f"<p>{_shown(str(told['remedy']))}</p>" if told.get("remedy") else ""
-    return PAGE.format(title=_shown(title[:1].upper() + title[1:]), remedy=remedy, back=BACK if changing else "")
+    return PAGE.format(style=STYLE, title=_shown(title[:1].upper() + title[1:]), remedy=remedy, back=BACK if changing else "")
 
 
 def _shown(text: str) -> str:

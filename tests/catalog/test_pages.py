@@ -15,11 +15,14 @@ import pytest
 
 from services.catalog.web.pages import FOLDER
 from services.catalog.web.words import visible
+from shared.access.actions import ROUTES
 from shared.contracts.compliance import MissingFact, ViolationWaived
 from shared.contracts.connection import SourceUnreachable
 from shared.contracts.examples import BY_EVENT as EXAMPLE
 from shared.contracts.rules import ContractCompared, RulesetPublished
 from shared.contracts.tags import JobRejected, Tag, TagsApplied, TagsDerived, TagsFailed
+from shared.web.auth import STYLE
+from shared.web.problem_pages import page_of
 from tests.catalog import story
 from tests.catalog.story import CONTROL, SOURCE, TRACE, key_of
 from tests.catalog.test_store import hear
@@ -111,6 +114,21 @@ async def test_who_may_review_finds_a_form_at_each_column(told: None, pool: asyn
     assert "is on its way" in reviewed.text
     assert reviewed.headers["referrer-policy"] == "same-origin"
     assert "is on its way" not in (await client.get(f"{address}?reviewed=nothing", headers=HTML)).text
+
+
+async def test_a_page_that_nobody_may_see_has_its_style(client: httpx.AsyncClient) -> None:
+    """The style sheet, as it lies in the folder, and nothing besides: every other route, and file, asks who comes in."""
+    del client.headers["Authorization"]
+    page = page_of(b'{"title": "Sign in first"}', changing=False)
+    assert re.findall('href="(.*?)"', page) == [STYLE, "/"]
+    assert (await client.get(STYLE)).content == (FOLDER / "static" / "pages.css").read_bytes()
+    files = [f"/static/{file.relative_to(FOLDER / 'static')}" for file in (FOLDER / "static").rglob("*.*")]
+    assert STYLE in files
+    roundabout = ["/static/%2e%2e/static/pages.css", "/static/pages.css/", "/static/pages.css/%2e%2e/mark.svg", "/static/", "/static"]
+    paths = [re.sub("{.*?}", "x", path) for method, path in ROUTES if method == "GET"]
+    for path in (*files, *paths, *roundabout):
+        assert (await client.get(path)).status_code == 401 or path == STYLE, path
+    assert (await client.post(STYLE)).status_code == 405
 
 
 async def test_a_waiver_is_shown_with_its_end_and_reason(pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
