@@ -48,7 +48,7 @@ NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}),
 _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
 _COMPOUND = frozenset({"person", "organisation", "thing"})
 _SHORTEST_MANY = 6  # letters of several people
-_HALVES = frozenset({"first", "last"})
+_HALVES = frozenset({"first", "middle", "last", "full"})
 _NEAR = frozenset({"member", "guardian", "child"})  # words of a person that are terms
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
@@ -103,7 +103,7 @@ class Lexicon:
         ]
 
     def _halved(self, parts: list[str]) -> list[str]:
-        """`prescriber_last`, `spouse_first`: behind a person's word it is a half of the name."""
+        """`prescriber_last`, `spouse_first`: behind a person's word it is a part of the name."""
         before = self.words.get(parts[-2]) if len(parts) > 1 and parts[-1] in _HALVES else None
         of_person = before is not None and (before.role == "person" or bool(before.concepts & _NEAR))
         return [*parts[:-1], f"{parts[-1]}name"] if of_person else parts
@@ -121,7 +121,7 @@ class Lexicon:
         """Two words that together are another one, about whom or which thing it is: `sales_agent`, `gift_card`."""
         for at in range(len(parts) - 1):
             word = self.words.get(parts[at] + parts[at + 1])
-            if word is not None and word.role in _COMPOUND:
+            if word is not None and word.role in _COMPOUND and parts[at + 1] not in NUMBER:
                 return [*parts[:at], parts[at] + parts[at + 1], *self._compounds(parts[at + 2 :])]
         return parts
 
