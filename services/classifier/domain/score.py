@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import exp
 from typing import NamedTuple
 
@@ -227,7 +228,7 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         yield Sign("key:surrogate", "the column is a key without meaning", _SURROGATE)
     if entry.name == "device_id" and sight.family == "integer" and not surrogate:
         yield Sign("key:surrogate", "a whole number is the key of a device, not its own", _SURROGATE)
-    if is_of_things(entry.name, sight.tags):
+    if entry.name in of_things(sight.tags):
         yield Sign("context:no_person", "the table is about animals, machines or things", _NO_PERSON)
     if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS or _stands_anywhere(sight.tags)):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
@@ -248,12 +249,13 @@ def _stands_anywhere(tags: frozenset[str]) -> bool:
     return "address" not in tags and bool(tags & _PLACELESS or ("apparatus" in tags and "person" not in tags))
 
 
-def is_of_things(class_name: str, tags: frozenset[str]) -> bool:
-    """Is it what a thing has, in a table about such things, and is no person named beside it?"""
+@lru_cache(maxsize=4096)
+def of_things(tags: frozenset[str]) -> frozenset[str]:
+    """The classes that are a thing's, in a table about such things, where no person is named beside it."""
     if "own:person" in tags:
-        return False
-    of_machine = class_name in _OF_MACHINES and "apparatus" in tags and "being" not in tags
-    return of_machine or any(class_name in classes for kind, classes in _OF_THINGS.items() if kind in tags)
+        return frozenset()
+    of_machines = _OF_MACHINES if "apparatus" in tags and "being" not in tags else frozenset[str]()
+    return of_machines.union(*(classes for kind, classes in _OF_THINGS.items() if kind in tags))
 
 
 def _least_room(entry: DataClass) -> float:

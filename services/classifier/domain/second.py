@@ -10,7 +10,7 @@ import numpy as np
 from services.classifier.domain.features import Features, features_of
 from services.classifier.domain.model import Model, Numbers, Table
 from services.classifier.domain.name_hints import NameReading
-from services.classifier.domain.score import MOST_REASONS, Candidate, Sight, is_of_things
+from services.classifier.domain.score import MOST_REASONS, Candidate, Sight, of_things
 from services.classifier.domain.taxonomy import Taxonomy
 from services.classifier.domain.verdict import Thresholds, organisation_class
 from shared.contracts.asset import UNCLASSIFIED, ColumnVerdict, Reason
@@ -91,7 +91,7 @@ def judged_again(verdict: ColumnVerdict, one: Open, row: Numbers, model: Model, 
     """The verdict with the model's word: a class where it is sure of it, or that it is a person's and likely this; else one is asked."""
     ordered = sorted(zip(row.tolist(), model.labels, strict=True), reverse=True)
     thresholds = bounds.thresholds
-    looked_for = {name for name in taxonomy.keys() - bounds.without if not is_of_things(name, one.sight.tags)}
+    looked_for = taxonomy.keys() - bounds.without - of_things(one.sight.tags)
     known = [(share, name) for share, name in ordered if name in looked_for and one.sight.family in taxonomy[name].families]
     share, best = known[0] if known else (0.0, UNCLASSIFIED)
     nothing = float(row[model.label_of[UNCLASSIFIED]])
