@@ -165,6 +165,8 @@ def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
         pytest.param("outbox", "recipient_addr", "email", id="where mail goes"),
         pytest.param("repairs", "diagnosis", "none", id="what a thing suffers from"),
         pytest.param("incidents", "diagnosis", "none", id="what a program suffers from"),
+        pytest.param("drivers", "vehicle_age:integer", "none", id="how old a car is"),
+        pytest.param("cattle", "national_number", "none", id="a cow has a national number"),
         pytest.param("pupils", "food_allergy", "diagnosis", id="what a child must not eat"),
         pytest.param("folders", "parent_name", "none", id="a thing's parent"),
         pytest.param("students", "parent_name", "full_name", id="a student's parent"),

@@ -16,7 +16,7 @@ _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
 _HALVES, FIRM, FIRMS = "halves", "firm", "firms"
-ACTOR, _PERSONAL = "actor", frozenset({"first_name", "last_name", "person", "government"})
+ACTOR, _PERSONAL = "actor", frozenset({"first_name", "last_name", "government"})
 _HALVES_OF_NAMES = ("first_name", "last_name")
 _THINGS = frozenset({"organisation", "animal", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy", "reference"})
 _OF_CODES = frozenset(
@@ -63,9 +63,12 @@ class TableContext:
         return known
 
     def _of_people(self, siblings: set[str], own_groups: frozenset[str]) -> bool:
-        """Does its name say people, or a column more than who acts on something: an operator, an owner?"""
+        """Does its name say people, or a column more than who acts on something: an operator, an owner? Things have an age, too."""
+        if "person" in self.tags or siblings & _PERSONAL:
+            return True
         named = self.groups["name"] - ("name" in own_groups)
-        return "person" in self.tags or bool(siblings & _PERSONAL) or named > self.groups[ACTOR] - (ACTOR in own_groups)
+        told = self.groups["person"] - self.groups["age"] - ("person" in own_groups and "age" not in own_groups)
+        return told > 0 or named > self.groups[ACTOR] - (ACTOR in own_groups)
 
     def _of_organisations(self) -> bool:
         """Do its columns, several of them or a tax number, speak of an organisation, and none of a person? One that has an industry and

@@ -28,6 +28,8 @@ _PEOPLES = frozenset({"person", "name", "contact", "government", "bank", "card",
 _NO_PERSON = -6.0  # an animal has a birth date and a weight, a machine a temperature and a pulse
 _OF_BODIES = frozenset(
     {
+        "national_id",
+        "passport",
         "first_name",
         "birth_date",
         "death_date",
