@@ -29,7 +29,6 @@ from shared.web.problems import problem
 MAX_BODY_KIB = 64
 MOST = 1000
 MOST_SHOWN = 128  # characters of a name in an address, where each may take a dozen
-MOST_KEY = 4096  # characters of an asset's key there, in which the longest names that stores have find room
 _FIELDS = ("asset", "column", "decision", "class_name", "reason")
 
 
@@ -106,7 +105,7 @@ class Reviews:
                 unit.bus.ask(wanted, key=wanted.asset, cause=cause, seal=partial(self._proofs.seal, request.scope["actor"]))
         if is_form(request):  # back to the page that it came from, which tells what became of it
             told = {"refused": wanted.column[:MOST_SHOWN], "class_name": wanted.class_name} if refusal else {"reviewed": wanted.column}
-            return RedirectResponse(f"/assets/{quote(wanted.asset[:MOST_KEY], safe='/')}?{urlencode(told, quote_via=quote)}#columns", 303)
+            return RedirectResponse(f"/assets/{quote(wanted.asset, safe='/')}?{urlencode(told, quote_via=quote)}#columns", 303)
         if refusal:
             return problem(
                 refusal[0], "review_refused", refusal[1], "`pursight review list` shows columns, `pursight review classes` the classes."
