@@ -118,6 +118,12 @@ def test_a_title_beside_a_name_is_a_salutation_where_it_is_short(judge: Judge) -
     assert judged(judge, column("title", seen(200, mean=31.0)), "first_name")[0].class_name == "none"
 
 
+def test_the_state_of_something_is_no_region(judge: Judge) -> None:
+    """Beside an address, too; the state of an address is one."""
+    found = judged(judge, "street", "zip", "battery_state", "state", name="customers")
+    assert [verdict.class_name for verdict in found] == ["street", "postal_code", "none", "region"]
+
+
 def test_who_acts_on_a_thing_makes_no_table_of_people(judge: Judge) -> None:
     """A picture, an age and a weight beside an operator are the thing's; beside a birth date they are a person's."""
     assert [v.class_name for v in judged(judge, "operator_name", "weight:numeric", "image")] == ["full_name", "none", "none"]

@@ -27,7 +27,9 @@ _CONTACT = frozenset({"contact"})
 _TOLD = frozenset(
     {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last", "relationship"}
 )  # what is told of a person, not whose they are
-_BARE_NAME, _NAMES = frozenset({"name", "consent"}), frozenset({"full_name", "first_name", "last_name"})
+_BARE_NAME = frozenset({"name", "consent"})
+_BARE = _BARE_NAME | {"state"}  # words that are as often a thing's
+_NAMES = frozenset({"full_name", "first_name", "last_name", "region"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
 
@@ -182,14 +184,14 @@ def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, bo
     for phrase in fitting:
         explained = said[phrase.class_name] | book.allowed.get(phrase.class_name, ANY)
         cost = 0.0 if phrase.alone else leftover_cost(words, phrase.grade, lexicon, explained, share)
-        if phrase.class_name in _NAMES and explained <= _BARE_NAME and _is_of_else(words, lexicon):
+        if phrase.class_name in _NAMES and explained <= _BARE and _is_of_else(words, lexicon):
             cost += _FOREIGN_NAME * share
         yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost)
 
 
 def _is_of_else(words: Sequence[Word], lexicon: Lexicon) -> bool:
-    """Does a word that nobody knows, or one of something else, speak of the name? (`weapon_name`, `badge_name`)"""
-    return any(word.role == "unknown" or (word.role == "term" and not word.concepts <= lexicon.light | _BARE_NAME) for word in words)
+    """Does a word that nobody knows, or one of something else, speak of the name? (`weapon_name`, `badge_name`, `battery_state`)"""
+    return any(word.role == "unknown" or (word.role == "term" and not word.concepts <= lexicon.light | _BARE) for word in words)
 
 
 def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
