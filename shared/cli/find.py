@@ -189,7 +189,7 @@ def _alike(line: Edge, source: str, name: str) -> list[str]:
     assets = [str(each["asset"]) for each in found["results"]]
     named = {key: spoken(key.rpartition("/")[2] if source else key) for key in assets}
     exact = [key for key, said in named.items() if name in (key, said)]
-    alike = exact or [key for key, said in named.items() if _ends(said.lower(), name.lower())]
+    alike = exact or [key for key, said in named.items() if _ends(said.casefold(), name.casefold())]
     if not alike and found["total"] > len(assets) and (source or "/" not in name):
         why = f"{found['total']:,} have such names"
         raise UsageError(f"too many tables to tell which is {name}", why=why, remedy="Give more of its name.", code="ambiguous_asset")

@@ -237,14 +237,22 @@ async def test_search(pool: asyncpg.Pool, wanted: Wanted, expected: set[str]) ->
 async def test_exact_names_come_first(pool: asyncpg.Pool) -> None:
     """Before riskier ones whose names only end so, which could leave no room for them."""
     await hear(pool, story.scan())
-    await pool.execute("UPDATE asset SET schema_name = '/', table_name = CASE table_name WHEN 'orders' THEN 'log' ELSE 'x.log' END")
-    for risk, called in ((0, "log"), (99, "x.log")):
+    await pool.execute("UPDATE asset SET place = CASE table_name WHEN 'orders' THEN 'log' ELSE 'x.log' END")
+    for risk, called in ((0, "orders"), (99, "customers")):
         await pool.execute(
             "UPDATE judgement SET risk = $1 FROM asset WHERE asset.asset = judgement.asset AND table_name = $2", risk, called
         )
     found = await search.search(pool, Wanted(named="data/LOG", limit=1))
-    assert [one["table_name"] for one in found["results"]] == ["log"]
-    assert (await search.search(pool, Wanted(named="log", limit=1)))["results"][0]["table_name"] == "log"
+    assert [one["table_name"] for one in found["results"]] == ["orders"]
+    assert (await search.search(pool, Wanted(named="log", limit=1)))["results"][0]["table_name"] == "orders"
+
+
+@pytest.mark.parametrize("named", ["STRASSE.csv", "straße.CSV", "crm/shop.PUBLIC.Strasse.csv"])
+async def test_a_name_is_found_however_it_is_written(pool: asyncpg.Pool, named: str) -> None:
+    """Also in letters that two small ones become."""
+    await hear(pool, [*story.scan(), *story.line("Straße.csv", {"id": "none"})])
+    (found,) = (await search.search(pool, Wanted(named=named)))["results"]
+    assert (found["table_name"], "place" in found) == ("Straße.csv", False)
 
 
 async def test_the_timeline_is_bounded(pool: asyncpg.Pool) -> None:

@@ -26,7 +26,7 @@ from services.catalog.domain.rows import (
     Verdict,
     Waived,
 )
-from services.catalog.domain.words import vector
+from services.catalog.domain.words import folded, vector
 from shared.contracts.asset import UNCLASSIFIED, AssetClassified, AssetRemoved, SchemaDiscovered
 from shared.contracts.compliance import ComplianceEvaluated, ControlResult, ViolationOpened, ViolationResolved, ViolationWaived
 from shared.contracts.names import source_of
@@ -81,6 +81,7 @@ def discovered(heard: Heard[SchemaDiscovered]) -> Iterator[Row]:
         heard.time,
         _json(_asset_document(event)),
         vector(texts),
+        folded(event.table if event.schema_name == "/" else f"{event.schema_name}.{event.table}"),
     )
     yield from _edges(event)
     yield Discovered(event.scan_id, event.asset, event.sequence, trace_of(heard), heard.time)
@@ -130,7 +131,7 @@ def _edges(event: SchemaDiscovered) -> Iterator[Edge]:
 def removed(heard: Heard[AssetRemoved]) -> Iterator[Row]:
     """A stub that remembers the sequence."""
     event = heard.event
-    yield Asset(event.asset, event.source, event.sequence, True, event.scan_id, "", "", "", "", None, 0, heard.time, "{}", "")
+    yield Asset(event.asset, event.source, event.sequence, True, event.scan_id, "", "", "", "", None, 0, heard.time, "{}", "", "")
 
 
 def classified(heard: Heard[AssetClassified]) -> Iterator[Row]:

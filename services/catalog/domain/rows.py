@@ -18,7 +18,8 @@ class Fact(NamedTuple):
 
 
 class Asset(NamedTuple):
-    """One table as discovery last described it; `removed` keeps the sequence so that a late event cannot bring it back."""
+    """One table as discovery last described it; `removed` keeps the sequence so that a late event cannot bring it back. `place`: what a
+    person calls it in its database, folded."""
 
     asset: str
     source: str
@@ -34,6 +35,7 @@ class Asset(NamedTuple):
     at: datetime
     doc: str
     words: str
+    place: str
 
 
 class Verdict(NamedTuple):

@@ -19,6 +19,15 @@ def plain(text: str) -> str:
     return "".join(mark for mark in unicodedata.normalize("NFKD", text) if not unicodedata.combining(mark))
 
 
+def folded(name: str) -> str:
+    """As names are compared, however they are written: the shell folds them in the same way, and no database does.
+
+    >>> folded("Straße.csv") == folded("STRASSE.CSV")
+    True
+    """
+    return name.casefold()
+
+
 @lru_cache(maxsize=16_384)
 def words_of(text: str) -> frozenset[str]:
     """The words of one name or comment. Letters and digits only, so they need no quoting anywhere.

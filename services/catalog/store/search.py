@@ -8,10 +8,8 @@ import asyncpg
 import orjson
 
 from services.catalog.domain.wanted import Wanted
-from services.catalog.domain.words import prefixes
+from services.catalog.domain.words import folded, prefixes
 from shared.db.scope import in_scope
-
-_PLACE = "lower(CASE schema_name WHEN '/' THEN '' ELSE schema_name || '.' END || table_name)"
 
 
 def _closes(whole: str, end: str) -> str:
@@ -23,7 +21,7 @@ def _closes(whole: str, end: str) -> str:
 _SEARCH = f"""
 WITH wanted AS (SELECT word::tsquery AS word FROM unnest($1::text[]) AS w(word)),
 hit AS MATERIALIZED (
-    SELECT a.asset, a.source, a.schema_name, a.table_name, a.kind, a.owner, a.rows_estimated, a.column_count, a.scan_id,
+    SELECT a.asset, a.place, a.source, a.schema_name, a.table_name, a.kind, a.owner, a.rows_estimated, a.column_count, a.scan_id,
            coalesce(v.sensitivity, 'internal') AS sensitivity, coalesce(v.classes, '{{}}') AS classes, v.class_counts,
            coalesce(v.review_count, 0) AS review_count, j.risk, coalesce(j.frameworks, '{{}}') AS frameworks,
            coalesce(cardinality(j.failing), 0) AS failing
@@ -35,16 +33,14 @@ hit AS MATERIALIZED (
       AND ($3 = '' OR v.classes @> ARRAY[$3]) AND ($4 = '' OR lower($4) = ANY (lower(j.frameworks::text)::text[]))
       AND {in_scope("a.source", "$5")}
       AND ($6 = '' OR v.sensitivity = $6) AND (NOT $7 OR v.review_count > 0)
-      AND ($8 = '' OR EXISTS (
-          SELECT FROM lower($8) AS said, {_PLACE} AS place
-          WHERE {_closes("said", "place")} OR {_closes("place", "said")}))
+      AND ($8 = '' OR {_closes("$8", "place")} OR {_closes("place", "$8")})
 ), page AS (
     SELECT * FROM hit
-    ORDER BY $8 <> '' AND right(lower($8), length({_PLACE})) = {_PLACE} DESC, risk DESC NULLS LAST, asset LIMIT $9 OFFSET $10
+    ORDER BY $8 <> '' AND right($8, length(place)) = place DESC, risk DESC NULLS LAST, asset LIMIT $9 OFFSET $10
 )
 SELECT json_build_object(
     'total', (SELECT count(*) FROM hit),
-    'results', (SELECT coalesce(json_agg(page ORDER BY risk DESC NULLS LAST, asset), '[]') FROM page),
+    'results', (SELECT coalesce(json_agg(to_jsonb(page) - 'place' ORDER BY risk DESC NULLS LAST, asset), '[]') FROM page),
     'facets', json_build_object(
         'class', (SELECT coalesce(json_agg(f), '[]') FROM (
             SELECT name, count(*) AS count FROM hit, unnest(classes) AS c(name) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 40) AS f),
@@ -92,7 +88,7 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
 
 
 async def _find(connection: asyncpg.Connection, wanted: Wanted, words: list[str]) -> dict[str, Any]:
-    filters = (wanted.class_name, wanted.framework, wanted.source, wanted.sensitivity, wanted.review, wanted.named)
+    filters = (wanted.class_name, wanted.framework, wanted.source, wanted.sensitivity, wanted.review, folded(wanted.named))
     text = await connection.fetchval(_SEARCH, words, max(words, key=len, default=""), *filters, wanted.limit, wanted.offset)
     found: dict[str, Any] = orjson.loads(text)
     return found

@@ -32,6 +32,13 @@ def test_a_table_is_asked_for_by_its_name(name: str, asked: str) -> None:
     assert line.get.mock_calls == [call("/search", limit=500, source="", named=asked)]
 
 
+def test_a_name_is_told_however_it_is_written() -> None:
+    """As the catalog finds it."""
+    key = AssetName("default", "lake", "bucket", "/", "Straße.csv").key
+    line = Mock(get=Mock(return_value={"results": [{"asset": key}], "total": 1}))
+    assert key_of(line, "bucket.STRASSE.CSV") == key
+
+
 def test_a_key_is_asked_for_itself() -> None:
     """However many are called alike."""
     line = Mock(get=Mock(return_value={"asset": KEY}))
