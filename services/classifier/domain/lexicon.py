@@ -47,7 +47,8 @@ _LITTLE = frozenset({"neutral", "deny"})
 NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
 _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
 _COMPOUND = frozenset({"person", "organisation", "thing"})
-_SHORTEST_MANY = 6  # letters of several people
+_IND, _INDIVIDUAL = "ind", "individual"
+_SHORTEST_MANY, _SHORTEST_START = 6, 3  # letters of several people, of a word of the table's name
 _HALVES = frozenset({"first", "middle", "last", "full"})
 _NEAR = frozenset({"member", "guardian", "child"})  # words of a person that are terms
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
@@ -94,7 +95,9 @@ class Lexicon:
         return tuple(word for word in words if word is not None)
 
     def _counted(self, parts: list[str]) -> list[str]:
-        """`number_of_guests`, `num_employees`: how many; `address1`: a line of it."""
+        """`number_of_guests`, `num_employees`: how many; `address1`: a line of it; `ind_surname`: an individual's (`paid_ind` says if)."""
+        if len(parts) > 1 and parts[0] == _IND:
+            return [_INDIVIDUAL, *parts[1:]]
         if len(parts) > 1 and parts[0] in NUMBER and (parts[1] in _OF or self._is_many(parts[1])):
             return [_COUNT, *parts[1:]]
         return [
@@ -149,6 +152,12 @@ class Lexicon:
         """A number behind a prefix is the number of the thing, not any."""
         words = split(name)
         return name.lower().startswith(prefix) and len(words) > 1 and not (len(words) == 2 and words[1] in NUMBER)
+
+    def spelled_out(self, name: str, words: Sequence[str]) -> str:
+        """`nm_enf` beside `enfant`: what nobody knows and one of `words` begins with is that word."""
+        parts = split(name)
+        full = [part if part in self.words or len(part) < _SHORTEST_START else _begun(part, words) for part in parts]
+        return name if full == parts else "_".join(full)
 
     def meant(self, name: str) -> list[str]:
         """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""
@@ -278,6 +287,10 @@ def _starts(names: Sequence[str]) -> Iterator[str]:
     """The commonest beginnings of each size, longest first."""
     for size in range(_LONGEST_START, 0, -1):
         yield Counter(name[:size] for name in names).most_common(1)[0][0]
+
+
+def _begun(part: str, words: Sequence[str]) -> str:
+    return next((word for word in words if word.startswith(part)), part)
 
 
 def _unknown(part: str) -> Word:
