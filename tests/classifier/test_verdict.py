@@ -118,6 +118,13 @@ def test_a_title_beside_a_name_is_a_salutation_where_it_is_short(judge: Judge) -
     assert judged(judge, column("title", seen(200, mean=31.0)), "first_name")[0].class_name == "none"
 
 
+def test_a_schema_of_things_may_have_a_table_of_people(judge: Judge) -> None:
+    """First and last names say so; without them a picture is of a thing."""
+    columns = [column(text) for text in ("first_name", "last_name", "age:integer", "photo")]
+    found = judge.judge([table("accounts", columns, schema="catalog"), table("accounts", columns[2:], schema="catalog")])
+    assert [[v.class_name for v in each.columns][-2:] for each in found] == [["age", "photo"], ["none", "none"]]
+
+
 def test_the_state_of_something_is_no_region(judge: Judge) -> None:
     """Beside an address, too; the state of an address is one."""
     found = judged(judge, "street", "zip", "battery_state", "state", name="customers")

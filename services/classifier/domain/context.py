@@ -22,7 +22,8 @@ _THINGS = frozenset({"organisation", "animal", "goods", "software", "fault", "le
 _OF_CODES = frozenset(
     {"code", "codes", "cd", "codeset", "type", "types", "lookup", "lkp", "dictionary", "category", "categories"}
 )  # what such a table holds is there to be chosen from
-_OF_SCHEMAS = frozenset({"goods", "software", "fault", "ledger", "prepared"})  # a schema of things may have a table of people
+_UNMISTAKABLE = _PERSONAL | {"birth_date"}
+_OF_SCHEMAS = frozenset({"goods", "software", "fault", "ledger", "prepared", "reference"})  # a schema of things may have a table of people
 _SOUND = frozenset({"goods", "software", "fault", "apparatus"})  # things have a health, too
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
 
@@ -61,7 +62,9 @@ class TableContext:
             if not self.thing:
                 known |= {"open"}
                 if "person" in known and self._of_people(siblings, own_groups):
-                    known = known - _OF_SCHEMAS | {"being"}
+                    known |= {"being"}
+                    if siblings & _UNMISTAKABLE:
+                        known -= _OF_SCHEMAS
             self._known[own_groups] = known
         return known
 
