@@ -123,6 +123,8 @@ def test_a_schema_of_things_may_have_a_table_of_people(judge: Judge) -> None:
     columns = [column(text) for text in ("first_name", "last_name", "age:integer", "photo")]
     found = judge.judge([table("accounts", columns, schema="catalog"), table("accounts", columns[2:], schema="catalog")])
     assert [[v.class_name for v in each.columns][-2:] for each in found] == [["age", "photo"], ["none", "none"]]
+    found = judge.judge([table("crew", columns[:2], schema="farm"), table("herd", columns[:1], schema="farm")])
+    assert [each.columns[0].class_name for each in found] == ["first_name", "none"]
 
 
 def test_the_state_of_something_is_no_region(judge: Judge) -> None:

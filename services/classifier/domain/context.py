@@ -65,6 +65,8 @@ class TableContext:
                     known |= {"being"}
                     if siblings & _UNMISTAKABLE:
                         known -= _OF_SCHEMAS
+                    if "last_name" in siblings:
+                        known -= {"animal"}
             self._known[own_groups] = known
         return known
 
