@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 Role = Literal["term", "person", "organisation", "thing", "deny", "doubt", "neutral", "unknown"]
@@ -107,8 +108,7 @@ class Lexicon:
 
     def _halved(self, parts: list[str]) -> list[str]:
         """`prescriber_last`, `spouse_first`: behind a person's word it is a part of the name."""
-        before = self.words.get(parts[-2]) if len(parts) > 1 and parts[-1] in _HALVES else None
-        of_person = before is not None and (before.role == "person" or bool(before.concepts & _NEAR))
+        of_person = len(parts) > 1 and parts[-1] in _HALVES and self._is_person(parts[-2])
         return [*parts[:-1], f"{parts[-1]}name"] if of_person else parts
 
     def _is_many(self, part: str) -> bool:
@@ -141,10 +141,11 @@ class Lexicon:
 
     def without_prefix(self, names: Sequence[str]) -> Sequence[str]:
         """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own, and left out."""
-        if len(names) < _FEWEST_STARTING:
+        least = max(_FEWEST_STARTING, _MOST_STARTING * len(names))
+        if max(Counter([name[:_SHORTEST_PREFIX].lower() for name in names]).values(), default=0) < least:  # nearly always, and cheap
             return names
-        prefix, count = Counter(words[0] for words in map(split, names) if words).most_common(1)[0]
-        if count < _MOST_STARTING * len(names) or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or prefix in self.words:
+        prefix, count = max(Counter(words[0] for words in map(split, names) if words).items(), key=itemgetter(1), default=("", 0))
+        if count < least or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or prefix in self.words:
             return names
         return [name[len(prefix) :].lstrip("_-. ") if self._has_more(name, prefix) else name for name in names]
 
@@ -154,10 +155,17 @@ class Lexicon:
         return name.lower().startswith(prefix) and len(words) > 1 and not (len(words) == 2 and words[1] in NUMBER)
 
     def spelled_out(self, name: str, words: Sequence[str]) -> str:
-        """`nm_enf` beside `enfant`: what nobody knows and one of `words` begins with is that word."""
+        """`nm_enf` beside `enfant`: what nobody knows and a person's word among `words` begins with is that word."""
+        people = [word for word in words if self._is_person(word)]
+        if not people:
+            return name
         parts = split(name)
-        full = [part if part in self.words or len(part) < _SHORTEST_START else _begun(part, words) for part in parts]
+        full = [part if part in self.words or len(part) < _SHORTEST_START else _begun(part, people) for part in parts]
         return name if full == parts else "_".join(full)
+
+    def _is_person(self, text: str) -> bool:
+        word = self.words.get(text)
+        return word is not None and (word.role == "person" or bool(word.concepts & _NEAR))
 
     def meant(self, name: str) -> list[str]:
         """The words of `name` in their order, by their concepts where they are known, as they stand where they are not."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from services.classifier.domain.column_types import family_of, room_of
 from services.classifier.domain.context import ACTOR, FIRM, FIRMS, TableContext, clear_groups, count_groups, halves_of, table_tags
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
-from services.classifier.domain.lexicon import NUMBER, starts_of
+from services.classifier.domain.lexicon import NUMBER, split, starts_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
 from services.classifier.domain.model import Model
 from services.classifier.domain.name_hints import Hint, NameReading, read_comment, read_name, resolve
@@ -251,7 +251,8 @@ class Judge:
 
     def _readings(self, table: SchemaDiscovered) -> list[NameReading]:
         """What the columns' names say; of those that nobody knows without what most of the table's names begin with (`CZIP`, `CDOB`)."""
-        names = self.ruleset.lexicon.without_prefix([column.name for column in table.columns])
+        lexicon, about = self.ruleset.lexicon, split(table.table)
+        names = [lexicon.spelled_out(name, about) for name in lexicon.without_prefix([column.name for column in table.columns])]
         readings = [self._name(name) for name in names]
         unknown = [place for place, reading in enumerate(readings) if reading.unknown]
         for start in starts_of(names) if unknown else ():
