@@ -157,9 +157,28 @@ def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
     assert labels("first") == ["none"]
 
 
+def test_what_most_names_of_a_table_begin_with_is_left_out(judge: Judge) -> None:
+    """Glued to them or before a line, where nobody knows it: it says nothing of any one column."""
+
+    def labels(*columns: str) -> list[str]:
+        return [verdict.class_name for verdict in judged(judge, *(column(text) for text in columns))]
+
+    expected = ["last_name", "birth_date", "postal_code", "phone", "none"]
+    assert labels("QXSURNAME", "QXDOB", "QXZIP", "QXPHONE", "QXSTAT") == expected
+    assert labels("QXR_SURNAME", "QXR_DOB", "QXR_ZIP", "QXR_PHONE", "QXR_STAT") == expected
+    assert labels("QXDOB", "TOTAL", "AMOUNT", "LEVEL", "COLOUR")[0] == "none"
+    assert labels("__", "__1", "__2", "__3", "__4") == ["none"] * 5
+
+
 @pytest.mark.parametrize(
     ("table_name", "text", "expected"),
     [
+        pytest.param("agreements", "project_manager", "full_name", id="a role that something has"),
+        pytest.param("agreements", "supplier_contact", "full_name", id="a firm's contact is somebody"),
+        pytest.param("agreements", "num_employees:integer", "none", id="how many there are"),
+        pytest.param("agreements", "order_taken_by", "full_name", id="who did whatever was done to whatever"),
+        pytest.param("agreements", "sorted_by", "none", id="rows are sorted by no one"),
+        pytest.param("job_postings", "job_title", "none", id="a post that is free is nobody's job"),
         pytest.param("horses", "birth_date:date", "none", id="an animal's birth date is nobody's"),
         pytest.param("horses", "owner_name", "full_name", id="its owner is somebody"),
         pytest.param("pumps", "pulse_rate:integer", "none", id="a pump has a pulse as well"),
@@ -211,6 +230,13 @@ def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
         pytest.param("comment_templates", "content", "none", id="what a template says"),
         pytest.param("pages", "content", "none", id="what a page says"),
         pytest.param("jobs", "noreply_email", "company_email", id="a mailbox of nobody"),
+        pytest.param("redevables", "nom_redev", "full_name", id="a person's word of the table's name, cut"),
+        pytest.param("invoices", "nom_inv", "none", id="a thing's word of it is not one"),
+        pytest.param("rx", "prescriber_last", "last_name", id="behind a person stands a half of a name"),
+        pytest.param("allergy_types", "allergen", "none", id="what there is to choose from is nobody's"),
+        pytest.param("sejours", "date_sejour:text", "none", id="a stay is no right to stay"),
+        pytest.param("sejours", "titre_sejour", "immigration_status", id="a right to stay"),
+        pytest.param("patients", "deceased:char(1)", "none", id="whether somebody died is not when"),
     ],
 )
 def test_what_a_table_is_about_decides(judge: Judge, table_name: str, text: str, expected: str) -> None:
