@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
-FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="exit with 3 where a violation is at least this severe")]
+FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="exit with 3 where an open violation is at least this severe")]
 
 
 def _version(asked: bool) -> None:

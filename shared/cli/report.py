@@ -48,23 +48,23 @@ def show(found: Found, *, pages: str, manifest: Found | None = None) -> None:
     views = sum("view" in asset["kind"] for asset in assets)
     _headline(found["source"], (len(assets) - views, views, len(columns)), manifest or {})
     _classes(columns)
-    ranked = _ranked(found["violations"])
+    violations = open_ones(found["violations"])
+    ranked = _ranked(violations)
     _riskiest(ranked)
-    _controls(found["violations"])
+    _controls(violations)
+    _waived(len(found["violations"]) - len(violations), found["source"])
     _undeclared(found["source"], found["undeclared"])
     _further(found, pages, first=ranked[0][0] if ranked else "")
 
 
-def worst(violations: list[Found]) -> str:
-    """The highest severity among them; empty where there is none."""
-    held = {violation["severity"] for violation in violations}
-    return next((severity for severity in SEVERITIES if severity in held), "")
+def open_ones(violations: list[Found]) -> list[Found]:
+    """Those that nobody waived."""
+    return [violation for violation in violations if violation["state"] == "open"]
 
 
 def reaches(violations: list[Found], threshold: str) -> bool:
-    """Is any violation at least as severe as `threshold`?"""
-    found = worst(violations)
-    return bool(found) and SEVERITIES.index(found) <= SEVERITIES.index(threshold)
+    """Is any open violation at least as severe as `threshold`?"""
+    return any(SEVERITIES.index(violation["severity"]) <= SEVERITIES.index(threshold) for violation in open_ones(violations))
 
 
 def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> None:
@@ -142,6 +142,12 @@ def _controls(violations: list[Found]) -> None:
         rest = sum(len(held) for _, held in order[CONTROLS:])
         more = f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}"
         stdout.print(f"{more}: `pursight violations list --by-control`, or the pages.", style="dim", highlight=False)
+
+
+def _waived(count: int, source: str) -> None:
+    if count:
+        listed = f"`pursight violations list --source {spoken(source)} --state waived`"
+        stdout.print(plain(f"{_many(count, 'violation')} waived: {listed}"), style="dim", soft_wrap=True)
 
 
 def _places(held: list[Found]) -> str:

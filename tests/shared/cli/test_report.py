@@ -12,6 +12,7 @@ def violation(table: str, severity: str = "high", control: str = "gdpr:9", colum
     return {
         "asset": f"default/demo/shop.public.{table}",
         "severity": severity,
+        "state": "open",
         "control": control,
         "title": f"What {control} asks",
         "message": f"public.{table} fails",
@@ -156,6 +157,15 @@ def test_a_threshold_is_met_by_what_is_at_least_as_severe(threshold: str, reache
     """`--fail-on high` fails on high and critical."""
     assert report.reaches([violation("t"), violation("u", "low")], threshold) is reached
     assert not report.reaches([], threshold)
+    assert not report.reaches([violation("t", "critical") | {"state": "waived"}], threshold)
+
+
+def test_what_is_waived_fails_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is counted in a line of its own, and no table is risky for it."""
+    report.show(found(violation("t") | {"state": "waived"}), pages="")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Controls that do not hold" not in shown
+    assert "1 violation waived: `pursight violations list --source" in shown
 
 
 @pytest.mark.parametrize(
