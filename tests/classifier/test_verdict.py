@@ -91,6 +91,15 @@ def test_remarks_beside_a_person_may_be_about_one(judge: Judge) -> None:
     assert judged(judge, "remarks", "guest_id:bigint", name="zeilen")[0].class_name == "free_text"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["series_no", "express_no", "invalid:boolean", "apart", "policies", "expected", "remote", "linked", "accion", "mortgage:numeric"],
+)
+def test_common_words_are_none_cut_bent_or_joined(judge: Judge, text: str) -> None:
+    """They look like a serial number, an expiry, an apartment, police, pay, an address, a profile, a shareholder, death and salary."""
+    assert one(judge, text, name=PERSON_TABLE).class_name == "none"
+
+
 def test_addresses_of_several_words_are_no_text(judge: Judge) -> None:
     """Text is what something stands within, not what is a street as a whole in some of the rows."""
     assert one(judge, "x", seen(100, street_address=8, free_text=True)).class_name == "none"

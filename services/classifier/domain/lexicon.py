@@ -69,13 +69,15 @@ class Word:
 class Lexicon:
     """All known words. `tags`: concept to what it says of a whole table; `light` and `heavy`: terms that weigh
     little or much when a rule leaves them over; `bones`: consonants to the word that alone has them; `roots`: what is left of words
-    without their endings to the word that alone has it; `cut`: beginnings to the word that alone has them."""
+    without their endings to the word that alone has it; `cut`: beginnings to the word that alone has them; `whole`: words of their
+    own that look like others cut, bent or joined."""
 
     words: Mapping[str, Word]
     parts: frozenset[str]
     bones: Mapping[str, str]
     roots: Mapping[str, str]
     cut: Mapping[str, str]
+    whole: frozenset[str]
     first: frozenset[str]
     last: frozenset[str]
     tags: Mapping[str, frozenset[str]]
@@ -199,7 +201,7 @@ class Lexicon:
 
         Only whole known words of four letters or more count, the short ones of `first` and `last` at the ends.
         """
-        if word in self.words or word.isdigit():
+        if word in self.words or word in self.whole or word.isdigit():
             return (word,)
         if len(word) < 5:
             return (self._whole(word),)
@@ -332,6 +334,7 @@ def lexicon_from(document: Mapping[str, Any]) -> Lexicon:
         bones=_bones(words),
         roots=_roots(words),
         cut=_cut(words),
+        whole=frozenset(document["whole"]),
         first=frozenset(document["joinable_first"]),
         last=frozenset(document["joinable_last"]),
         tags=tags,
