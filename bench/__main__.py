@@ -54,7 +54,7 @@ def _page(rows: list[tuple[str, dict[str, Any]]], failed: list[str]) -> str:
     return f"""# Results
 
 {machine}. Written by `make bench`; ratios are measured side by side in one run; `load` is the machine's one-minute load
-when the line was printed: above the number of cores, absolute figures are too low. On the bus each side has five runs in turn, of which
+when the line was printed: above the number of cores, absolute figures are too low. On the bus each side has several runs in turn, of which
 the least disturbed one counts (`rounds` has all of them): what else the machine does only ever adds to CPU time.
 
 {head}{table}

@@ -236,7 +236,7 @@ def tell_floor(bare: dict[str, Any], plain: dict[str, Any]) -> None:
 
 
 async def best(bench: Bench, *modes: str, events: int, sampled: bool = False) -> list[dict[str, Any]]:
-    """Of each mode the run that took the least CPU of five, taken in turn; `rounds` tells all five.
+    """Of each mode the run that took the least CPU of `ROUNDS`, taken in turn; `rounds` tells all of them.
 
     What else shares the machine's cores and caches only ever adds to a run's CPU time, so the least disturbed one is the nearest to
     what the work costs. Rivals are measured in the same way.

@@ -108,10 +108,10 @@ def show(id: Id, json_output: Json = False) -> None:
 
 
 def _waiver(found: Found) -> str:
-    """Who accepts it, or did until that ran out, until when and why. Of one that a person ended the audit ledger tells."""
+    """Who accepts it, or did until that was over, until when and why. Of one that a person ended the audit ledger tells."""
     if "waived_until" not in found:
         return ""
-    over = ", ran out" if datetime.fromisoformat(found["waived_until"]) <= datetime.now(UTC) else ""
+    over = ", over" if datetime.fromisoformat(found["waived_until"]) <= datetime.now(UTC) else ""
     return f"until {_minute(found['waived_until'])}, by {found['waived_by']}{over}: {found['waived_reason']}"
 
 

@@ -53,7 +53,8 @@ class Dial:
 
     @property
     def quiet_seconds(self) -> float:
-        """Without a word for so long, a server that was asked something is given up: it would have ended the statement by itself."""
+        """For so long a server may take to answer what it was asked; then it is given up. Where it was told how long a statement may take,
+        it would have ended that by itself."""
         return self.statement_seconds + GRACE_SECONDS
 
     def __post_init__(self) -> None:

@@ -243,13 +243,21 @@ class PostgresSession:
 
     @asynccontextmanager
     async def _transaction(self, isolation: Isolation) -> AsyncIterator[None]:
-        """Who did not answer, or is not waited for any longer, is not asked to end it either: that would be to wait once more."""
+        """Who did not answer is not asked to end it either: that would be to wait once more. One who is not waited for any longer is told
+        to stop, and to end it, within a moment."""
         transaction = self._connection.transaction(isolation=isolation, readonly=True)
         await transaction.start()
         try:
             yield
-        except (TimeoutError, asyncio.CancelledError):
+        except TimeoutError:
             self._connection.terminate()
+            raise
+        except asyncio.CancelledError:
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):  # the driver has the server cancel the statement first
+                    await transaction.rollback()
+            except (TimeoutError, *_LINE):
+                self._connection.terminate()
             raise
         except BaseException:
             await transaction.rollback()

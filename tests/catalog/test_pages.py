@@ -150,7 +150,7 @@ async def test_a_waiver_that_ran_out_is_told(pool: asyncpg.Pool, client: httpx.A
     waived = story.heard(waiver, waiver.asset, second=10)
     await hear(pool, [*story.scan(), waived, again, story.evaluated("customers", "fail", sequence=2, second=opened)])
     page = (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
-    words = f"Was accepted until {waiver.expires:%Y-%m-%d} by {waiver.actor}, which ran out: {waiver.reason}"
+    words = f"Was accepted until {waiver.expires:%Y-%m-%d} by {waiver.actor}: {waiver.reason}"
     assert (words in page) is told
 
 

@@ -82,7 +82,32 @@ def test_customers_whose_names_are_firms_are_firms(judge: Judge) -> None:
 
     assert labels(firms) == ["company_name", "company_phone", "company_address"]
     assert labels(mixed)[1:] == ["phone", "street"]
-    assert labels(firms, "first_name")[1:3] == ["phone", "street"]
+    assert labels(firms, "first_name")[1:3] == labels(firms, "birth_date:date")[1:3] == ["phone", "street"]
+    assert labels(seen(200, firm_name=(200, 16, 5), person_name=170)) == ["full_name", "phone", "street"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("numero_de_telefono", "phone"),
+        ("numero_de_cuenta", "bank_account"),
+        ("numero_de_pasaporte", "passport"),
+        ("num_de_tel", "phone"),
+        ("numero_de_carte", "card_pan"),
+        ("number_of_passport", "passport"),
+        ("number_of_guests", "none"),
+        ("num_employees:integer", "none"),
+    ],
+)
+def test_how_many_is_no_number_of_somebody(judge: Judge, text: str, expected: str) -> None:
+    """What several people are counted by; the number of one thing is that thing's."""
+    assert one(judge, text, name=PERSON_TABLE).class_name == expected
+
+
+def test_people_in_a_table_of_codes_are_people(judge: Judge) -> None:
+    """Whatever the table is called: first and last names are nobody else's."""
+    found = judged(judge, "first_name", "last_name", "gender", name="kyc_lookup")
+    assert [verdict.class_name for verdict in found] == ["first_name", "last_name", "gender"]
 
 
 def test_remarks_beside_a_person_may_be_about_one(judge: Judge) -> None:

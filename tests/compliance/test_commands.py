@@ -124,7 +124,7 @@ async def test_a_waiver_that_ran_out_is_told(shell: Shell, line: Line) -> None:
     await shell("waive", id, "--reason", "numbers are test cards", "--days", "3")
     await line.pool.execute("update violation set state = 'open', waived_until = '2026-01-31T18:00Z' where violation = $1", id)
     told = await shell("show", id)
-    assert "  waiver    until 2026-01-31 18:00 UTC, by token:local, ran out: numbers are test cards\n" in told
+    assert "  waiver    until 2026-01-31 18:00 UTC, by token:local, over: numbers are test cards\n" in told
     assert f"waive {id[:8]} --reason" in told
 
 

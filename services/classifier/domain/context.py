@@ -23,6 +23,7 @@ _OF_CODES = frozenset(
     {"code", "codes", "cd", "codeset", "type", "types", "lookup", "lkp", "dictionary", "category", "categories"}
 )  # what such a table holds is there to be chosen from
 _UNMISTAKABLE = _PERSONAL | {"birth_date"}
+_ONLY_PEOPLE = frozenset({"first_name", "last_name", "birth_date", "national_id"})
 _OF_SCHEMAS = frozenset({"goods", "software", "fault", "ledger", "prepared", "reference"})  # a schema of things may have a table of people
 _SOUND = frozenset({"goods", "software", "fault", "apparatus"})  # things have a health, too
 _IMPLIED: dict[str, tuple[str, ...]] = {"name": ("person",), "person": ("person",), "government": ("person",)}
@@ -57,8 +58,10 @@ class TableContext:
                 known |= {"linked"}
             if self._of_organisations():
                 known |= {"organisation", "table:organisation"}
-            if self.groups[FIRMS]:
-                known -= {"person"}
+                if self.groups[FIRMS]:
+                    known -= {"person"}
+            if siblings & _UNMISTAKABLE:
+                known -= {"reference"}
             if not self.thing:
                 known |= {"open"}
                 if "person" in known and self._of_people(siblings, own_groups):
@@ -81,8 +84,8 @@ class TableContext:
     def _of_organisations(self) -> bool:
         """Do its columns, several of them or a tax number, speak of an organisation, and none of a person? One that has an industry and
         a revenue may have a person to speak to, and customers whose names are those of firms are firms."""
-        if self.groups[FIRMS]:
-            return not any(self.groups[name] for name in _HALVES_OF_NAMES)
+        if self.groups[FIRMS] and not any(self.groups[name] for name in _ONLY_PEOPLE):
+            return True
         if self.groups[FIRM] >= _SEVERAL and not any(self.groups[name] for name in _HALVES_OF_NAMES) and "person" not in self.tags:
             return True
         several = self.groups["company"] >= _SEVERAL or self.groups["company_tax_id"]

@@ -15,6 +15,7 @@ Z_95 = 1.96  # standard normal quantile: we quote the lower end of a 95 % interv
 STRENGTHS: Mapping[str, float] = {"certain": 8.5, "strong": 7.0, "medium": 4.2, "weak": 2.4}
 _NOTHING, _EVERYTHING = 0.15, 0.75  # lower bounds of the share between which a weight grows from none to all of it
 _CHECKSUM_FAILS = 0.5  # fewer valid than this among the checked is chance
+_HALF = 0.5
 RARE = 0.3  # shares below are rare hits
 _SENTENCE = 5.0  # words per value from which text is taken for sentences
 _ENOUGH = 10  # values that must have been looked at before silence speaks
@@ -40,7 +41,8 @@ class Detection:
     """What a detector stands for. `against`: classes that its hits rule out; `rare`: one hit in a thousand is worth telling;
     `inside`: it looks within longer text and says nothing about the column as a whole; `lenient`: the form still counts where the
     check fails (numbers made up for tests are of no real telephone); `alone`: a weak one counts where the column's name says nothing;
-    `enough`: the share of values from which it speaks for all of them (few firms are called with their legal form, and no people).
+    `enough`: the share of values from which it speaks for all of them (few firms are called with their legal form, and no people);
+    `unless`: another detector; where that fits most values and this one not even half, it says nothing (people with firms between them).
     """
 
     class_name: str
@@ -51,6 +53,7 @@ class Detection:
     lenient: bool
     alone: bool
     enough: float
+    unless: str
 
     def share(self, hits: int, sampled: int) -> float:
         """The share of values that so many hits stand for: the lower bound of what was seen."""
@@ -72,6 +75,7 @@ def detections_from(document: Mapping[str, Any], taxonomy: Taxonomy) -> Detectio
             lenient=fields.get("lenient", False),
             alone=fields.get("alone", False),
             enough=fields.get("enough", _EVERYTHING),
+            unless=fields.get("unless", ""),
         )
         for name, fields in document["detectors"].items()
     }
@@ -114,6 +118,7 @@ def signals_of(evidence: ColumnEvidence, detections: Detections) -> tuple[Signal
         for match in evidence.matches
         if (detection := detections.get(match.detector))
         and detection.class_name
+        and not _is_outdone(match, detection, evidence)
         and (signal := _signal(match, detection, evidence.sampled))
     )
 
@@ -143,6 +148,12 @@ def _signal(match: Match, detection: Detection, sampled: int) -> Signal | None:
     )
 
 
+def _is_outdone(match: Match, detection: Detection, evidence: ColumnEvidence) -> bool:
+    if not detection.unless or estimated_hits(match) >= _HALF * evidence.sampled:
+        return False
+    return any(other.detector == detection.unless and other.matched >= _EVERYTHING * evidence.sampled for other in evidence.matches)
+
+
 def estimated_hits(match: Match) -> int:
     """Values that pass: where only some of those that fit met the checksum, its share stands for all of them."""
     return match.matched if match.checked == 0 else match.matched * match.valid // match.checked
@@ -163,7 +174,7 @@ def ruled_out(evidence: ColumnEvidence, detections: Detections) -> dict[str, tup
     found: dict[str, tuple[str, float]] = {}
     for match in evidence.matches:
         detection = detections.get(match.detector)
-        if detection is None or not detection.against:
+        if detection is None or not detection.against or _is_outdone(match, detection, evidence):
             continue
         share = detection.share(estimated_hits(match), evidence.sampled)
         for name in detection.against:

@@ -101,7 +101,8 @@ class Lexicon:
         """`number_of_guests`, `num_employees`: how many; `address1`: a line of it; `ind_surname`: an individual's (`paid_ind` says if)."""
         if len(parts) > 1 and parts[0] == _IND:
             return [_INDIVIDUAL, *parts[1:]]
-        if len(parts) > 1 and parts[0] in NUMBER and (parts[1] in _OF or self._is_many(parts[1])):
+        counted = parts[2:3] if len(parts) > 2 and parts[1] in _OF else parts[1:2]
+        if parts and parts[0] in NUMBER and counted and self._is_many(counted[0]):
             return [_COUNT, *parts[1:]]
         return [
             _LINE if at and part in _LINES and (before := self.words.get(parts[at - 1])) and before.concepts == _ADDRESS else part

@@ -27,8 +27,7 @@ _ROLES = frozenset({frozenset({"contact"}), frozenset({"holder"})})
 _TOLD = frozenset(
     {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last", "relationship"}
 )  # what is told of a person, not whose they are
-_BARE_NAME = frozenset({"name", "consent"})
-_BARE = _BARE_NAME | {"state"}  # words that are as often a thing's
+_BARE = frozenset({"name", "consent", "state"})  # words that are as often a thing's
 _NAMES = frozenset({"full_name", "first_name", "last_name", "region"})
 _NAME, _FIRST_NAME, _LAST_NAME = frozenset({"name"}), frozenset({"first", "name"}), frozenset({"last", "name"})
 
