@@ -62,9 +62,9 @@ def open_ones(violations: list[Found]) -> list[Found]:
     return [violation for violation in violations if violation["state"] == "open"]
 
 
-def reaches(violations: list[Found], threshold: str) -> bool:
-    """Is any open violation at least as severe as `threshold`?"""
-    return any(SEVERITIES.index(violation["severity"]) <= SEVERITIES.index(threshold) for violation in open_ones(violations))
+def reaching(violations: list[Found], threshold: str) -> int:
+    """How many open violations are at least as severe as `threshold`."""
+    return sum(SEVERITIES.index(violation["severity"]) <= SEVERITIES.index(threshold) for violation in open_ones(violations))
 
 
 def _headline(source: str, counts: tuple[int, int, int], manifest: Found) -> None:

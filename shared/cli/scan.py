@@ -67,7 +67,8 @@ def run(
     if last["dead"]:
         stderr.print(f"{last['dead']} table(s) were put aside. See `pursight dlq list`.")
         raise typer.Exit(FAILED)
-    if fail_on and report.reaches(found["violations"], fail_on):
+    if fail_on and (count := report.reaching(found["violations"], fail_on)):
+        stderr.print(f"Open violations of {fail_on} or worse: {count:,}.", highlight=False)
         raise typer.Exit(THRESHOLD_MET)
 
 

@@ -38,7 +38,11 @@ _OTHER_ENGINE = "Check engine (in a URL: what stands before ://), host and port.
 _ALL = (
     Failure("host_unknown", "the host name has no address", "Check the spelling of host and the DNS of this machine."),
     Failure("refused", "nothing listens at this host and port", "Check host and port, and that the server is running."),
-    Failure("timeout", "no answer in time", "Check firewalls and security groups between this machine and the server."),
+    Failure(
+        "timeout",
+        "no answer in time",
+        "Check host, port and firewalls, and that the server is well: one that hangs takes a connection and says nothing.",
+    ),
     Failure("unreachable", "there is no route to the host", "Check the network, VPN or peering."),
     Failure("connection_reset", "the server or something before it cut the line", "Check the server's log and any proxy between."),
     Failure(

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.access.actor import LOCAL_BROWSER, LOCAL_TOKEN, Actor
@@ -47,9 +47,7 @@ class Login:
     async def spend(self, request: Request) -> Response:
         code = request.query_params.get("code", "")
         if not opens(self._token, "link", code) or not self._spent.first(code):
-            return PlainTextResponse(
-                "This link was used or is older than ten minutes. Run `pursight status` for a new one.\n", status_code=403
-            )
+            return problem(403, "link_over", "This link was used or is older than ten minutes", "Run `pursight status` for a new one.")
         answer = RedirectResponse("/", status_code=303)
         seal = sealed(self._token, "session", seconds=SESSION_SECONDS)
         answer.set_cookie(COOKIE, seal, max_age=SESSION_SECONDS, httponly=True, samesite="strict", path="/")
@@ -154,15 +152,10 @@ class SignedIn:
         if isinstance(who, Actor):
             scope["actor"] = who
             await self._app(scope, receive, send)
-        elif who.status_code == 401 and _wants_page(request):
-            await (RedirectResponse(self._page, status_code=303) if self._page else _no_session())(scope, receive, send)
+        elif who.status_code == 401 and self._page and _wants_page(request):
+            await RedirectResponse(self._page, status_code=303)(scope, receive, send)
         else:
             await who(scope, receive, send)
-
-
-def _no_session() -> Response:
-    """What a person sees in a browser that nobody signed in."""
-    return PlainTextResponse("Nobody is signed in here. Run `pursight status` at a terminal for a link.\n", status_code=401)
 
 
 def _wants_page(request: Request) -> bool:

@@ -42,7 +42,8 @@ class Detection:
     `inside`: it looks within longer text and says nothing about the column as a whole; `lenient`: the form still counts where the
     check fails (numbers made up for tests are of no real telephone); `alone`: a weak one counts where the column's name says nothing;
     `enough`: the share of values from which it speaks for all of them (few firms are called with their legal form, and no people);
-    `unless`: another detector; where that fits most values and this one not even half, it says nothing (people with firms between them).
+    `unless`: detectors of what may stand between: where such a list or check finds any, or such a form fits half of the values more than
+    this one, it says nothing, unless it fits most of them (people with firms between them are people).
     """
 
     class_name: str
@@ -53,7 +54,7 @@ class Detection:
     lenient: bool
     alone: bool
     enough: float
-    unless: str
+    unless: tuple[str, ...]
 
     def share(self, hits: int, sampled: int) -> float:
         """The share of values that so many hits stand for: the lower bound of what was seen."""
@@ -75,7 +76,7 @@ def detections_from(document: Mapping[str, Any], taxonomy: Taxonomy) -> Detectio
             lenient=fields.get("lenient", False),
             alone=fields.get("alone", False),
             enough=fields.get("enough", _EVERYTHING),
-            unless=fields.get("unless", ""),
+            unless=tuple(fields.get("unless", ())),
         )
         for name, fields in document["detectors"].items()
     }
@@ -149,9 +150,11 @@ def _signal(match: Match, detection: Detection, sampled: int) -> Signal | None:
 
 
 def _is_outdone(match: Match, detection: Detection, evidence: ColumnEvidence) -> bool:
-    if not detection.unless or estimated_hits(match) >= _HALF * evidence.sampled:
+    hits, sampled = estimated_hits(match), evidence.sampled
+    if not detection.unless or hits >= _EVERYTHING * sampled:
         return False
-    return any(other.detector == detection.unless and other.matched >= _EVERYTHING * evidence.sampled for other in evidence.matches)
+    others = [other for other in evidence.matches if other.detector in detection.unless]
+    return any(other.valid if other.checked else other.matched - hits >= _HALF * sampled for other in others)
 
 
 def estimated_hits(match: Match) -> int:
@@ -160,8 +163,9 @@ def estimated_hits(match: Match) -> int:
 
 
 def _told(match: Match, sampled: int) -> str:
-    formed = f"{match.matched} of {sampled} values have the form of {match.detector}"
-    return f"{formed}, {match.valid} of {match.checked} checked pass its check" if match.checked else formed
+    if not match.checked:
+        return f"{match.matched} of {sampled} values have the form of {match.detector}"
+    return f"{match.matched} of {sampled} values may be {match.detector} by their form, {match.valid} of the {match.checked} checked are"
 
 
 def is_text(evidence: ColumnEvidence) -> bool:

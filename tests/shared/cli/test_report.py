@@ -152,12 +152,12 @@ def test_what_a_source_does_not_declare_is_one_line(capsys: pytest.CaptureFixtur
     assert "Not declared" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("threshold", "reached"), [("critical", False), ("high", True), ("medium", True), ("low", True)])
-def test_a_threshold_is_met_by_what_is_at_least_as_severe(threshold: str, reached: bool) -> None:
+@pytest.mark.parametrize(("threshold", "reached"), [("critical", 0), ("high", 1), ("medium", 1), ("low", 2)])
+def test_a_threshold_is_met_by_what_is_at_least_as_severe(threshold: str, reached: int) -> None:
     """`--fail-on high` fails on high and critical."""
-    assert report.reaches([violation("t"), violation("u", "low")], threshold) is reached
-    assert not report.reaches([], threshold)
-    assert not report.reaches([violation("t", "critical") | {"state": "waived"}], threshold)
+    assert report.reaching([violation("t"), violation("u", "low")], threshold) == reached
+    assert not report.reaching([], threshold)
+    assert not report.reaching([violation("t", "critical") | {"state": "waived"}], threshold)
 
 
 def test_what_is_waived_fails_nothing(capsys: pytest.CaptureFixture[str]) -> None:
