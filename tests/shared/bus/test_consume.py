@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +19,10 @@ class Faulty:
 
     def __init__(self, tag: str, at: int) -> None:
         self.tag, self.at, self.heard, self.done = tag.encode(), at, [], []
+        self.records = list[weakref.ref[Any]]()
 
     def hear(self, records: Sequence[Any]) -> list[int]:
+        self.records += map(weakref.ref, records)
         mine = [int(record.value) for record in records if record.key.startswith(self.tag)]
         self.heard += mine
         return mine
@@ -48,6 +51,7 @@ async def test_a_fault_rewinds_and_drops_what_was_heard_after_it(rig: Any, event
         await eventually(lambda: not turn._running())
         committed = [await turn.consumer.committed(place) for place in turn.consumer.assignment()]
         assert sum(offset or 0 for offset in committed) >= 40
+        assert not any(record() for record in work.records[:10]), "records outlive their batch"
     finally:
         await turn.leave()
         await broker.stop()

@@ -328,6 +328,27 @@ async def _statement(dial: Dial, sql: str, meanwhile: Callable[[], None] = lambd
     return caught.value.code
 
 
+async def test_nothing_runs_on_for_who_does_not_wait(pair: PgPair) -> None:
+    """A statement that is waited for no longer is cancelled at the server, not left to its time limit."""
+    running = "select 1 from pg_stat_activity where usename = 'scan' and state = 'active' and query like 'select pg_sleep%'"
+
+    async def ask() -> None:
+        async with PostgresDriver().open(good(pair)) as session, session._reading("repeatable_read"):
+            await session._connection.execute("select pg_sleep(30)")
+
+    def until(wanted: bool) -> None:
+        deadline = monotonic() + PATIENCE_SECONDS
+        while bool(pair.run(running)) is not wanted:
+            assert monotonic() < deadline
+
+    asked = asyncio.create_task(ask())
+    await asyncio.to_thread(until, True)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await asyncio.to_thread(until, False)
+
+
 async def test_statements_that_postgresql_ends(pair: PgPair) -> None:
     """By its time limit, by an administrator, by a lock, for lack of a privilege, and because what they read went away."""
     dial = good(pair)
