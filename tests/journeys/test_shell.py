@@ -234,7 +234,7 @@ def tells_of(topic: str, key: str, row: str) -> bool:
     if not row.startswith("{"):
         return False
     event = json.loads(row)
-    return (event["topic"], event["key"]) == (topic, key)
+    return (event["topic"], event.get("key")) == (topic, key)  # what is no event has no key
 
 
 def test_the_status_names_every_part(line: Line) -> None:
