@@ -17,6 +17,7 @@ from shared.contracts.connection import Diagnosis, Posture, Privileges, ServerFa
 from shared.contracts.source import DataSource, Scope
 from shared.sources.failures import BY_CODE
 
+CLOSE_SECONDS = 2.0  # that leave may be taken of a server
 GRACE_SECONDS = 5.0  # beyond the server's own time limit for a statement, after which nobody waits for its answer
 
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]

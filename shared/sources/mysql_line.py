@@ -18,7 +18,7 @@ from asyncmy.connection import Connection
 from asyncmy.constants import CLIENT
 from asyncmy.cursors import SSCursor
 
-from shared.sources.base import Dial
+from shared.sources.base import CLOSE_SECONDS, Dial
 from shared.sources.mysql_failures import words
 from shared.sources.tls import context_for, verified
 
@@ -27,7 +27,6 @@ _IN_CLEAR = frozenset({"mysql_clear_password", "dialog"})
 _OVER_PROVEN_LINE = frozenset({"caching_sha2_password", "sha256_password"})  # end in clear text where the server has no short proof
 _FIRST = "mysql_native_password"
 _FAST_ENOUGH = 3
-_CLOSE_SECONDS = 2.0
 _FLAGS = CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES
 
 
@@ -147,7 +146,7 @@ class Line(Connection):  # type: ignore[misc]
     async def ensure_closed(self) -> None:
         """Takes leave of the server. One that does not answer, to the end of its encryption, say, is left without."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await super().ensure_closed()
         self.close()
 

@@ -17,7 +17,7 @@ import asyncpg
 from shared.contracts.source import Scope
 from shared.errors import Failed, PurSightError
 from shared.sources import postgres_facts, postgres_sample, postgres_standing, postgres_statistics
-from shared.sources.base import Dial, Estimate, Load, Probe, Sample, SampleTask, Standing, TableFacts
+from shared.sources.base import CLOSE_SECONDS, Dial, Estimate, Load, Probe, Sample, SampleTask, Standing, TableFacts
 from shared.sources.cleartext import WatchedLoop
 from shared.sources.dialling import keep_alive, signed_in
 from shared.sources.failures import BY_CODE, failed
@@ -27,7 +27,6 @@ from shared.sources.postgres_standing import pooler
 from shared.sources.tls import context_for, verified
 
 _OLDEST = 120000
-_CLOSE_SECONDS = 2.0
 # Set inside each transaction: a pooler may give the next one another server session.
 _LOCAL = """set local statement_timeout = {milliseconds}; set local lock_timeout = 3000;
 set local idle_in_transaction_session_timeout = 600000;
@@ -119,7 +118,7 @@ def _told(error: Exception, dial: Dial) -> BaseException:
 
 async def _close(connection: asyncpg.Connection) -> None:
     try:
-        await connection.close(timeout=_CLOSE_SECONDS)
+        await connection.close(timeout=CLOSE_SECONDS)
     except _ERRORS:
         connection.terminate()
 
@@ -254,7 +253,7 @@ class PostgresSession:
             raise
         except asyncio.CancelledError:
             try:
-                async with asyncio.timeout(_CLOSE_SECONDS):  # the driver has the server cancel the statement first
+                async with asyncio.timeout(CLOSE_SECONDS):  # the driver has the server cancel the statement first
                     await transaction.rollback()
             except (TimeoutError, *_LINE):
                 self._connection.terminate()

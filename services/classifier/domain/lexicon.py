@@ -157,11 +157,12 @@ class Lexicon:
         words = split(name)
         return name.lower().startswith(prefix) and len(words) > 1 and not (len(words) == 2 and words[1] in NUMBER)
 
-    def spelled_out(self, name: str, words: Sequence[str]) -> str:
+    def spelled_out(self, names: Sequence[str], words: Sequence[str]) -> Sequence[str]:
         """`nm_enf` beside `enfant`: what nobody knows and a person's word among `words` begins with is that word."""
         people = [word for word in words if self._is_person(word)]
-        if not people:
-            return name
+        return [self._begun(name, people) for name in names] if people else names
+
+    def _begun(self, name: str, people: Sequence[str]) -> str:
         parts = split(name)
         full = [part if part in self.words or len(part) < _SHORTEST_START else _begun(part, people) for part in parts]
         return name if full == parts else "_".join(full)

@@ -251,8 +251,8 @@ class Judge:
 
     def _readings(self, table: SchemaDiscovered) -> list[NameReading]:
         """What the columns' names say; of those that nobody knows without what most of the table's names begin with (`CZIP`, `CDOB`)."""
-        lexicon, about = self.ruleset.lexicon, split(table.table)
-        names = [lexicon.spelled_out(name, about) for name in lexicon.without_prefix([column.name for column in table.columns])]
+        lexicon = self.ruleset.lexicon
+        names = lexicon.spelled_out(lexicon.without_prefix([column.name for column in table.columns]), split(table.table))
         readings = [self._name(name) for name in names]
         unknown = [place for place, reading in enumerate(readings) if reading.unknown]
         for start in starts_of(names) if unknown else ():

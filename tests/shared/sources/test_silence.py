@@ -136,7 +136,7 @@ async def _sampled(session: SourceSession, dial: Dial) -> None:
 async def test_a_server_that_stops_answering(shop: tuple[Way, Dial], passed: int, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, and in the middle of its answer: it is given up, and the line is not closed politely, for which it had to answer, too."""
     monkeypatch.setattr(base, "GRACE_SECONDS", 0.0)
-    monkeypatch.setattr(mysql_line, "_CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(mysql_line, "CLOSE_SECONDS", 0.1)
     way, dial = shop
 
     async def scan() -> None:
