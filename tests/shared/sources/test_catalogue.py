@@ -404,6 +404,9 @@ async def test_statements_that_mariadb_ends(mariadb: MysqlServer) -> None:
         assert (caught.value.code, CANARY in str(caught.value)) == (code, False)
     with pytest.raises(Failed) as caught:  # noqa: PT012 - the session tells it at its end
         async with MysqlDriver().open(mariadb.dial(database="ends")) as session:
+            await session._line.query(
+                "select seq from seq_1_to_1000000 limit 1"
+            )  # ended while it is first opened, it says that no such table is
             asked = asyncio.create_task(session._line.query("select count(*) from seq_1_to_1000000 a, seq_1_to_1000000 b"))
             await asyncio.to_thread(_killed, mariadb, "seq_1_to")
             await asked
