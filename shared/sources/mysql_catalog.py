@@ -6,14 +6,16 @@ asked for by name, which these servers answer without looking at its neighbours.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from asyncmy.errors import MySQLError
 
@@ -26,9 +28,11 @@ from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release
 
 SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
-_CHUNK_TABLES = 250
-_CHUNK_ROWS = 4000
+_CHUNK_TABLES = 50
+_CHUNK_ROWS = 250  # small, so that what is read ahead is looked at between two of them
 _FEW_TABLES = 8
+_TURNS = 3  # of the event loop: the answer arrives, is read, and the next question is asked
+_AHEAD = 16  # chunks that may be read before they are wanted
 _PAGE_BYTES = 16_384
 _SMALL_BYTES = 16 * _PAGE_BYTES
 _FAR = 1 << 20  # rows that no small table has
@@ -78,6 +82,8 @@ _NOW = re.compile(r"current_timestamp(\(\d?\))?", re.IGNORECASE)
 _scrub = lru_cache(8192)(scrub)
 _first = itemgetter(0)
 Row = tuple[Any, ...]
+T = TypeVar("T")
+Named = tuple[str, list[Row]]  # a table and the rows of its columns
 
 
 @lru_cache(8192)
@@ -133,9 +139,8 @@ class MysqlSnapshot:
         found: list[TableMark] = []
         for schema in scope.schemas:
             if schema.lower() not in SYSTEM and schema not in scope.exclude_schemas:
-                marks = await self._marks(schema, _wanted(schema, scope.tables), len(found))
-                found += [mark async for mark in self._compared(schema, marks)] if compare else marks
-        return found
+                found += await self._marks(schema, _wanted(schema, scope.tables), len(found))
+        return [mark async for mark in self._compared(found)] if compare else found
 
     async def _marks(self, schema: str, tables: Sequence[str] | None, start: int) -> list[TableMark]:
         """`tables` None are all of the schema."""
@@ -161,58 +166,63 @@ class MysqlSnapshot:
                 found[table] = _Parts(len(parts), largest, rows_, size)
         return found
 
-    async def _compared(self, schema: str, marks: Sequence[TableMark]) -> AsyncIterator[TableMark]:
-        async for mark, table in self._tables(schema, marks):
-            yield replace(mark, mark=table.digest(mark, self._comments[schema, mark.table]))
+    async def _compared(self, marks: Sequence[TableMark]) -> AsyncIterator[TableMark]:
+        async for mark, table in self._tables(marks):
+            yield replace(mark, mark=table.digest(mark, self._comments[mark.schema, mark.table]))
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
-        """In chunks of 250."""
+        """In chunks of 50."""
         chunk: list[TableFacts] = []
-        for schema, group in groupby(sorted(tables, key=lambda mark: (mark.schema, mark.id)), key=lambda mark: mark.schema):
-            async for mark, table in self._tables(schema, list(group)):
-                place = (mark.schema, mark.table)
-                chunk.append(_facts(mark, table, self._comments.get(place, ""), self._parts.get(place, _Parts()), self._release))
-                if len(chunk) == _CHUNK_TABLES:
-                    yield chunk
-                    chunk = []
+        async for mark, table in self._tables(tables):
+            place = (mark.schema, mark.table)
+            chunk.append(_facts(mark, table, self._comments.get(place, ""), self._parts.get(place, _Parts()), self._release))
+            if len(chunk) == _CHUNK_TABLES:
+                yield chunk
+                chunk = []
         if chunk:
             yield chunk
 
-    async def _tables(self, schema: str, marks: Sequence[TableMark]) -> AsyncIterator[tuple[TableMark, _Table]]:
-        by_name = {mark.table: mark for mark in marks}
-        few = list(by_name) if len(by_name) <= _FEW_TABLES else None
-        around = await self._around(schema, few, any(mark.kind == "view" for mark in marks))
-        async for name, columns in self._columns(schema, few):
-            if mark := by_name.get(name):
-                yield (
-                    mark,
-                    _Table(
-                        columns,
-                        around.indexes.get(name, ()),
-                        around.references.get(name, ()),
-                        around.checks.get(name, ()),
-                        around.views.get(name, ""),
-                    ),
-                )
+    async def _tables(self, marks: Sequence[TableMark]) -> AsyncIterator[tuple[TableMark, _Table]]:
+        async for by_name, around, found in _ahead(self._read(marks)):
+            for name, columns in found:
+                if mark := by_name.get(name):
+                    yield (
+                        mark,
+                        _Table(
+                            columns,
+                            around.indexes.get(name, ()),
+                            around.references.get(name, ()),
+                            around.checks.get(name, ()),
+                            around.views.get(name, ""),
+                        ),
+                    )
 
-    async def _columns(self, schema: str, tables: Sequence[str] | None) -> AsyncIterator[tuple[str, list[Row]]]:
-        """Name and rows of each table. The last table of a chunk waits for the next one, which may hold more of it."""
+    async def _read(self, marks: Sequence[TableMark]) -> AsyncGenerator[tuple[dict[str, TableMark], _Around, list[Named]]]:
+        """Schema by schema, and in each by chunks: its marks by name, what stands beside the columns, and the tables' columns."""
+        for schema, group in groupby(sorted(marks, key=lambda mark: (mark.schema, mark.id)), key=lambda mark: mark.schema):
+            by_name = {mark.table: mark for mark in group}
+            few = list(by_name) if len(by_name) <= _FEW_TABLES else None
+            around = await self._around(schema, few, any(mark.kind == "view" for mark in by_name.values()))
+            async for found in self._columns(schema, few):
+                yield by_name, around, found
+
+    async def _columns(self, schema: str, tables: Sequence[str] | None) -> AsyncIterator[list[Named]]:
+        """The last table of a chunk waits for the next one, which may hold more of it."""
         if tables is not None:
             few = await self._rows(self._query_of_columns(", ordinal_position"), schema, tables)
-            for name, group in groupby(sorted(few, key=lambda row: (row[0], int(row[-1]))), key=_first):
-                yield name, [row[:-1] for row in group]
+            in_order = groupby(sorted(few, key=lambda row: (row[0], int(row[-1]))), key=_first)
+            yield [(name, [row[:-1] for row in group]) for name, group in in_order]
             return
         self.statements += 1
         held: list[Row] = []
         async for rows in self._line.stream(
             _statement(self._query_of_columns(""), schema, tables) + _ORDER[self._release.mariadb], _CHUNK_ROWS
         ):
-            groups = [(name, list(group)) for name, group in groupby(held + rows, key=_first)]
-            _, held = groups.pop()
-            for whole in groups:
-                yield whole
+            whole = [(name, list(group)) for name, group in groupby(held + rows, key=_first)]
+            _, held = whole.pop()
+            yield whole
         if held:
-            yield held[0][0], held
+            yield [(held[0][0], held)]
 
     def _query_of_columns(self, place_in_order: str) -> str:
         return _COLUMNS.format(default=_DEFAULT[self._release.mariadb], place_in_order=place_in_order, place="{place}")
@@ -246,6 +256,33 @@ class MysqlSnapshot:
             return []
         self.statements += 1
         return await self._line.rows(_statement(query, schema, tables, place))
+
+
+async def _ahead(found: AsyncGenerator[T]) -> AsyncIterator[T]:
+    """The same, read while its earlier parts are worked on: the server makes an answer whole before it sends any of it."""
+    read: asyncio.Queue[T | Exception | None] = asyncio.Queue(_AHEAD)
+    reading = asyncio.create_task(_put(found, read))
+    try:
+        while (each := await read.get()) is not None:
+            if isinstance(each, Exception):
+                raise each
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            yield each
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        await found.aclose()
+
+
+async def _put(found: AsyncGenerator[T], read: asyncio.Queue[T | Exception | None]) -> None:
+    try:
+        async for each in found:
+            await read.put(each)
+        await read.put(None)
+    except Exception as error:
+        await read.put(error)
 
 
 def _wanted(schema: str, tables: Sequence[str]) -> list[str] | None:

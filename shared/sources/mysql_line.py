@@ -17,6 +17,7 @@ from asyncmy import auth
 from asyncmy.connection import Connection
 from asyncmy.constants import CLIENT
 from asyncmy.cursors import SSCursor
+from asyncmy.errors import MySQLError
 
 from shared.sources.base import CLOSE_SECONDS, Dial
 from shared.sources.mysql_failures import words
@@ -79,7 +80,7 @@ class Line(Connection):  # type: ignore[misc]
         self.proven = verified(dial.tls_mode)
         self._authority_proven = self.proven or (dial.tls_mode == "verify-ca" and bool(dial.ca))
         self.sign_in = _FIRST
-        self.greeted = False
+        self.greeted = self._asked = False
 
     @property
     def tls(self) -> ssl.SSLObject | None:
@@ -129,6 +130,17 @@ class Line(Connection):  # type: ignore[misc]
             answer = await self.read_packet()
         return answer
 
+    async def query(self, sql: str, unbuffered: bool = False) -> Any:
+        """Raises the driver's errors."""
+        self._asked = True
+        try:
+            found = await super().query(sql, unbuffered)
+        except MySQLError:
+            self._asked = False
+            raise
+        self._asked = False
+        return found
+
     async def rows(self, statement: str, *, raw: bool = False) -> list[tuple[Any, ...]]:
         """All rows of one statement, as text; `raw` leaves them as bytes. Raises the driver's errors."""
         self._use_unicode = not raw
@@ -152,8 +164,8 @@ class Line(Connection):  # type: ignore[misc]
 
     @property
     def half_read(self) -> bool:
-        """Whether somebody stopped in the middle of a stream: the line is of no use then."""
-        return self._result is not None and bool(self._result.unbuffered_active)
+        """Whether nobody waited for the end of an answer: the line is of no use then."""
+        return self._asked or (self._result is not None and bool(self._result.unbuffered_active))
 
     @property
     def broken(self) -> bool:

@@ -251,6 +251,41 @@ async def test_facts_of_a_schema(shop: tuple[MysqlServer, str]) -> None:
     assert found["lone"].primary_key == frozenset()
 
 
+async def test_reading_ahead(mariadb: MysqlServer) -> None:
+    """What is read before it is wanted comes whole, over schemas; who stops half way leaves no question and no task behind."""
+    schemas = tuple(f"ahead_{number}" for number in range(3))
+    for schema in schemas:
+        made = (f"create table t{number:02} (id int, word varchar(9), at date) engine = memory" for number in range(60))
+        mariadb.run(f"create or replace database {schema}", f"use {schema}", *made)
+    scope = Scope(schemas=schemas)
+    async with MariadbDriver().open(mariadb.dial()) as session:
+        async with session.snapshot() as snapshot:
+            marks = await snapshot.marks(scope, compare=True)
+            found = [each async for chunk in snapshot.describe(marks) for each in chunk]
+        assert [(each.mark, list(each.names)) for each in found] == [(mark, ["id", "word", "at"]) for mark in marks]
+        assert len({(mark.schema, mark.table) for mark in marks}) == 180
+        with pytest.raises(ZeroDivisionError) as caught:  # noqa: PT012 - raised where the chunk is used
+            async with session.snapshot() as snapshot:
+                async for chunk in snapshot.describe(marks):
+                    assert len(chunk) // 0
+        assert session._line.half_read
+    del caught
+    async with asyncio.timeout(9):
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0)
+
+
+async def test_an_answer_that_nobody_waits_for(mariadb: MysqlServer) -> None:
+    """The session ends without it."""
+    began = monotonic()
+    async with MariadbDriver().open(mariadb.dial()) as session:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await session._line.query("select sleep(50)")
+        assert session._line.half_read
+    assert monotonic() - began < 25
+
+
 async def test_partitions_cost_no_statement(shop: tuple[MysqlServer, str]) -> None:
     """A table of a hundred parts is described by as many statements as one without, and is sampled from one of its parts."""
     server, name = shop
