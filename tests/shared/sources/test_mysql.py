@@ -284,6 +284,7 @@ async def test_an_answer_that_nobody_waits_for(mariadb: MysqlServer) -> None:
                 await session._line.query("select sleep(50)")
         assert session._line.half_read
     assert monotonic() - began < 25
+    mariadb.run(f"kill {session._line.thread_id()}")
 
 
 async def test_partitions_cost_no_statement(shop: tuple[MysqlServer, str]) -> None:
