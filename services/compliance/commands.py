@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
-from shared.cli.connect import Edge, edge, scope_of
+from shared.cli.connect import Edge, edge, listed, scope_of
 from shared.cli.find import key_of, require_source
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.errors import UsageError
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Violations: list, show, waive, unw
 Id = Annotated[str, typer.Argument(help="a violation's id or the beginning of it, as `list` shows it")]
 Source = Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
-SHORT, MOST = 8, 1000  # characters of an id that are shown; rows that one answer has at most
+SHORT, MOST = 8, 1000  # characters of an id that are shown; tables that a report names for each control
 OUTCOMES = ("pass", "fail", "waived", "unknown")
 DAYS = {"open": ("open since", "opened_at"), "waived": ("waived until", "waived_until"), "resolved": ("resolved on", "resolved_at")}
 NOTHING = "''"  # an empty fact, as a control's author writes it
@@ -34,28 +34,27 @@ def list_(
     state: Annotated[str, typer.Option(help="open, waived, resolved, all")] = "open",
     asset: Annotated[str, typer.Option(metavar="TABLE", help="only this one's, named as `pursight show` names it, or by its end")] = "",
     by_control: Annotated[bool, typer.Option("--by-control", help="one line per control and source")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=MOST)] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="lines")] = 50,
     json_output: Json = False,
 ) -> None:
     """What fails, the worst first."""
     with edge() as line:
         narrowed = {"source": scope_of(source), "framework": framework, "severity": severity}
         narrowed["asset"] = key_of(line, asset) if asset else ""
-        found = line.get("/violations", **narrowed, state=state, group="control" if by_control else "", limit=limit)
+        found = listed(line, "/violations", "violations", limit=limit, **narrowed, state=state, group="control" if by_control else "")
         if not (rows := found["violations"]):
             require_source(line, source)
     if json_output:
-        return as_json(found)
-    if not rows:
-        return stdout.print(plain(_nothing(state, is_narrowed=any(narrowed.values()))), soft_wrap=True)
-    if by_control:
+        as_json(found)
+    elif not rows:
+        stdout.print(plain(_nothing(state, is_narrowed=any(narrowed.values()))), soft_wrap=True)
+    elif by_control:
         table("Violations by control", ("severity", "control", "source", "tables", "what is asked, what helps"), map(_control, rows))
     else:
         when = "state" if state == "all" else DAYS[state][0]
         shown = (_row(each, mixed=state == "all") for each in rows)
         table("Violations", ("violation", "severity", "control", "table", when, "what fails"), shown)
-    and_more(found["total"], len(rows), MOST)
-    return None
+    and_more(found["total"], len(rows))
 
 
 def _nothing(state: str, *, is_narrowed: bool) -> str:

@@ -10,13 +10,13 @@ import typer
 
 from shared.cli.connect import Edge, edge, named_as, path_of, scan_path, scope_of
 from shared.cli.find import require_source
-from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
 from shared.errors import Failed, PurSightError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel, record.")
 Id = Annotated[str, typer.Argument(help="a scan's id or the beginning of it, as `list` shows it")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
-SHORT, MOST = 8, 500  # characters of an id that are shown; scans among which the beginning of one is looked for
+SHORT, MOST = 8, 500  # characters of an id that are shown; scans in one answer
 OPEN = ("waiting", "running", "paused")
 RECORD_SECONDS = 130.0  # a little longer than discovery tries
 FROM = {"pause": ("waiting", "running"), "resume": ("paused",), "cancel": OPEN}
@@ -30,7 +30,7 @@ DECIDED = {
 @app.command("list")
 def list_(
     source: Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST)] = 20,
     json_output: Json = False,
 ) -> None:
     """The newest scans."""
@@ -39,11 +39,15 @@ def list_(
         if not scans:
             require_source(line, source)
     if json_output:
-        return as_json({"scans": scans})
-    if not scans:
+        as_json({"scans": scans})
+    elif scans:
+        table("Scans", ("scan", "source", "state", "asked, UTC", "took", "tables"), map(_row, scans))
+    else:
         whose = f"No scans of {source}: `pursight source list` shows what is registered, and" if source else "No scans yet:"
-        return stdout.print(plain(f"{whose} `pursight scan {'NAME' if source else 'URL'}` begins one."), soft_wrap=True)
-    return table("Scans", ("scan", "source", "state", "asked, UTC", "took", "tables"), map(_row, scans))
+        stdout.print(plain(f"{whose} `pursight scan {'NAME' if source else 'URL'}` begins one."), soft_wrap=True)
+    if len(scans) == limit:
+        stdout.file.flush()
+        stderr.print(f"… the newest {limit}: --limit, up to {MOST}, shows older ones.", style="dim", highlight=False)
 
 
 def _row(scan: dict[str, Any]) -> tuple[str, ...]:

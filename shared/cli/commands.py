@@ -132,7 +132,7 @@ def search_(
     framework: Annotated[str, typer.Option(help="only tables that fail a control of it, such as GDPR")] = "",
     source: Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
     review: Annotated[bool, typer.Option("--review", help="only tables with columns that a person should look at")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="tables")] = 20,
     json_output: Json = False,
 ) -> None:
     """Tables by words in their names, columns and classes, the riskiest first."""

@@ -22,6 +22,7 @@ from shared.local.state import Home
 from shared.settings import ServiceSettings
 
 PATIENCE_SECONDS = 30.0
+PAGE = 500  # members of a list in one answer
 NEAR = 3  # names that are offered instead of a mistyped one
 LOOK_SECONDS = 0.3  # how often a person who waits is told of a stack that stops
 DOOR = "PURSIGHT_URL"  # where set, the shell talks to that front door and to nothing local
@@ -153,6 +154,18 @@ class Edge:
         if _stopped():
             return stopped()
         return Failed("PurSight does not answer", remedy="Look at `pursight status`.", code="no_answer")
+
+
+def listed(line: Edge, path: str, member: str, *, limit: int, **query: Any) -> dict[str, Any]:
+    """A list with its `total`, page after page until `limit` of its members are there."""
+    found: dict[str, Any] = line.get(path, limit=min(limit, PAGE), **query)
+    rows = found[member]
+    while len(rows) < min(limit, found["total"]):
+        page = line.get(path, limit=min(limit - len(rows), PAGE), offset=len(rows), **query)[member]
+        if not page:
+            break
+        rows += page
+    return found
 
 
 def as_read(text: str) -> Any:

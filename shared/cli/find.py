@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from rich.text import Text
 
-from shared.cli.connect import Edge, did_you_mean, edge, named_as, path_of, scope_of
+from shared.cli.connect import Edge, did_you_mean, edge, listed, named_as, path_of, scope_of
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
@@ -22,28 +22,24 @@ Found = dict[str, Any]
 def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, **filters: Any) -> None:
     """Tables whose names, columns or classes hold all the words, riskiest first. `filters` are those of the catalog's `/search`."""
     with edge() as line:
-        found = line.get("/search", q=" ".join(words), source=scope_of(source), limit=limit, **filters)
+        found = listed(line, "/search", "results", limit=limit, q=" ".join(words), source=scope_of(source), **filters)
         if not found["total"]:
             require_source(line, source)
             _require_class(line, filters.get("class") or "")
     if json_output:
-        return as_json(found)
-    if not found["results"]:
+        as_json(found)
+    elif found["results"]:
+        rows = (_found(each, _matching(each["columns"], words, filters.get("class") or "")) for each in found["results"])
+        table("Tables", ("table", "sensitivity", "risk", "fails", "columns"), rows)
+    else:
         told = "Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered."
-        return stdout.print(told, soft_wrap=True)
-    rows = (
-        (
-            plain(spoken(each["asset"])),
-            colored(each["sensitivity"]),
-            each["risk"] if each["risk"] is not None else "",
-            each["failing"] or "–",
-            _few(_matching(each["columns"], words, filters.get("class") or "")),
-        )
-        for each in found["results"]
-    )
-    table("Tables", ("table", "sensitivity", "risk", "fails", "columns"), rows)
-    and_more(found["total"], len(found["results"]), MOST)
-    return None
+        stdout.print(told, soft_wrap=True)
+    and_more(found["total"], len(found["results"]))
+
+
+def _found(each: Found, columns: Sequence[Found]) -> tuple[Any, ...]:
+    risk = each["risk"] if each["risk"] is not None else ""
+    return plain(spoken(each["asset"])), colored(each["sensitivity"]), risk, each["failing"] or "–", _few(columns)
 
 
 def require_source(line: Edge, name: str) -> None:

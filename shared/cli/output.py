@@ -61,10 +61,11 @@ def colored(word: str, shown: int | None = None) -> Text:
     return Text((word or "") if shown is None else f"{shown:,}", style=COLORS.get(word, ""))
 
 
-def and_more(total: int, shown: int, most: int, of: str = "") -> None:
-    """Below a list that was cut: how many there are besides, and what shows them; `most` are shown at once."""
+def and_more(total: int, shown: int, of: str = "") -> None:
+    """Beside a list that was cut, for who reads it or what it is piped to: how many there are besides, and what shows them."""
     if (more := total - shown) > 0:
-        stdout.print(f"… and {more:,} more{f' {of}' if of else ''}: --limit {min(total, most)} shows them.", style="dim", highlight=False)
+        stdout.file.flush()
+        stderr.print(f"… and {more:,} more{f' {of}' if of else ''}: --limit {total} shows all.", style="dim", highlight=False)
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

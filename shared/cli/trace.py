@@ -8,9 +8,10 @@ from typing import Any
 from rich.text import Text
 
 from shared.cli.connect import edge
-from shared.cli.output import as_json, plain, spoken, stdout, table
+from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
 from shared.errors import UsageError
 
+MOST = 20_000  # events in one answer
 _ID = re.compile("[0-9a-f]{32}")
 
 
@@ -20,7 +21,9 @@ def show(trace_id: str, *, json_output: bool) -> None:
         what = f"{spoken(trace_id)} is no trace's id" if trace_id else "the id of the trace is missing"
         raise UsageError(what, remedy="It has 32 hexadecimal digits: `pursight scan` and `pursight scans show` print it.", code="bad_trace")
     with edge() as line:
-        found = line.get(f"/traces/{trace_id}")
+        found = line.get(f"/traces/{trace_id}", limit=MOST)
+    if len(found["events"]) == MOST:
+        stderr.print(f"Only the first {MOST:,} events are shown; `pursight show TABLE` and its page tell of one table.", style="dim")
     if json_output:
         return as_json(found)
     events = found["events"]

@@ -58,8 +58,8 @@ async def test_what_is_uncertain_waits_for_a_person(
     assert "acme/crm/shop.public.kunden_neu" in shown
     assert "username_qux_foo_bazz_zot_plugh" in shown
     listed["total"] += 2
-    reviews.list_()
-    assert "… and 2 more tables: --limit 3 shows them." in capsys.readouterr().out
+    reviews.list_(limit=1)
+    assert "… and 2 more tables: --limit 3 shows all." in capsys.readouterr().err
 
 
 def test_a_column_may_be_written_as_it_is_shown() -> None:

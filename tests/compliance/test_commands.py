@@ -60,7 +60,7 @@ async def shell(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> S
         done: Result = await asyncio.to_thread(CliRunner().invoke, commands.app, words)
         if done.exception:
             raise done.exception
-        return orjson.loads(done.output) if "--json" in words else done.output
+        return orjson.loads(done.stdout) if "--json" in words else done.output
 
     return run
 
@@ -71,7 +71,7 @@ async def test_what_fails_is_listed_worst_first(shell: Shell) -> None:
     assert lines[2].split()[1:4] == ["critical", "pci-dss:3.5.1", "crm/shop.public.payments"]
     everything = await shell("list", "--json")
     assert everything["violations"][0]["violation"].startswith(lines[2].split()[0])
-    assert lines[-1] == f"… and {everything['total'] - 2} more: --limit {everything['total']} shows them."
+    assert lines[-1] == f"… and {everything['total'] - 2} more: --limit {everything['total']} shows all."
     options = ("--framework", "pci-dss", "--severity", "critical", "--source", "crm", "--asset", "payments")
     narrowed = (await shell("list", *options, "--json"))["violations"]
     assert {(row["framework"], row["severity"], row["asset"]) for row in narrowed} == {("PCI DSS 4.0", "critical", PAYMENTS)}

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import Edge, edge, scope_of
+from shared.cli.connect import Edge, edge, listed, scope_of
 from shared.cli.find import RULESET, key_of, require_source
-from shared.cli.output import and_more, as_json, plain, spoken, stdout, table
+from shared.cli.output import and_more, as_json, plain, spoken, stderr, stdout, table
 from shared.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="What a person says of columns: list, confirm, reject, relabel, classes.")
@@ -18,28 +18,29 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="as `pursight search` shows it, or the end of that, such as public.customer")]
 Column = Annotated[str, typer.Argument(metavar="COLUMN")]
 Reason = Annotated[str, typer.Option(help="why, for the ledger")]
-NAMED, MOST = 20, 1000  # columns in an error; tables that one answer has at most
+NAMED = 20  # columns in an error
 
 
 @app.command("list")
 def list_(
     source: Annotated[str, typer.Option(help="only this one's: NAME or TENANT/NAME; TENANT/ for all of a tenant")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="tables")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="tables")] = 100,
     json_output: Json = False,
 ) -> None:
     """Columns that wait for a person, with the best guess and what spoke for and against it."""
     with edge() as line:
-        found = line.get("/reviews", source=scope_of(source), limit=limit)
+        found = listed(line, "/reviews", "reviews", limit=limit, source=scope_of(source))
         if not found["reviews"]:
             require_source(line, source)
     if json_output:
-        return as_json(found)
-    if not found["reviews"]:
-        return stdout.print("No column waits for a person.")
-    table("Columns to review", ("table", "column", "best guess", "sure", "why"), _rows(found["reviews"]))
-    and_more(found["total"], len(found["reviews"]), MOST, "tables")
-    stdout.print("`pursight review confirm TABLE COLUMN`, `reject TABLE COLUMN` or `relabel TABLE COLUMN CLASS` decides.", style="dim")
-    return None
+        as_json(found)
+    elif found["reviews"]:
+        table("Columns to review", ("table", "column", "best guess", "sure", "why"), _rows(found["reviews"]))
+    else:
+        stdout.print("No column waits for a person.")
+    and_more(found["total"], len(found["reviews"]), "tables")
+    if found["reviews"] and not json_output:
+        stderr.print("`pursight review confirm TABLE COLUMN`, `reject TABLE COLUMN` or `relabel TABLE COLUMN CLASS` decides.", style="dim")
 
 
 def _rows(reviews: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:

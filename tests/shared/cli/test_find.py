@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from shared.cli import find
+from shared.cli.connect import listed
 from shared.cli.find import key_of
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
@@ -116,3 +117,15 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> None:
         yield Mock(get=catalogue)
 
     monkeypatch.setattr(find, "edge", edge)
+
+
+def test_a_long_list_comes_page_by_page() -> None:
+    """As much as is asked for, and no more than there is; an end that moved meanwhile ends it."""
+
+    def get(path: str, *, limit: int, offset: int = 0) -> dict[str, Any]:
+        assert 0 < limit <= 500
+        return {"rows": list(range(offset, min(offset + limit, 1100))), "total": 1200}
+
+    line = Mock(get=get)
+    for limit, come in ((3, 3), (501, 501), (5000, 1100)):
+        assert listed(line, "/rows", "rows", limit=limit) == {"rows": list(range(come)), "total": 1200}
