@@ -132,7 +132,7 @@ class Api:
         told = await self._progress(source)
         head = {"source": source, "trace_id": told["trace_id"], "seconds": told.get("seconds", {})}
         lists = {
-            "assets": self._exported_assets(source, keyed=not printed),
+            "assets": self._exported_assets(source),
             "violations": export.violations(self._pool, source),
             "tags": self._exported_tags(source),
         }
@@ -149,11 +149,11 @@ class Api:
             yield b"]"
         yield b"}"
 
-    async def _exported_assets(self, source: str, *, keyed: bool) -> AsyncIterator[dict[str, Any]]:
+    async def _exported_assets(self, source: str) -> AsyncIterator[dict[str, Any]]:
         async for one in export.assets(self._pool, source):
             described, verdict = orjson.loads(one["doc"]), orjson.loads(one["verdict"] or "null")
             told = shown.exported_asset(one["schema_name"], one["table_name"], one["kind"], described, verdict)
-            yield {"asset": one["asset"], **told} if keyed else told
+            yield {"asset": one["asset"], **told}
 
     async def _undeclared(self, source: str) -> AsyncIterator[dict[str, Any]]:
         for one in await read.undeclared(self._pool, source):

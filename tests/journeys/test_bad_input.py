@@ -246,7 +246,7 @@ async def test_json_is_one_object_of_the_promised_shape(line: Line, places: dict
     assert found["source"] == "default/shape"
     assert {"connected", "discovered", "classified", "judged", "tagged"} <= set(found["seconds"])
     [asset] = found["assets"]
-    assert set(asset) == {"schema", "table", "kind", "columns"}
+    assert set(asset) == {"asset", "schema", "table", "kind", "columns"}
     assert all(set(column) == COLUMN_FIELDS for column in asset["columns"])
     classes = {column["name"]: column["class"] for column in asset["columns"]}
     assert classes["email"] == "email"
