@@ -37,7 +37,10 @@ class Api:
     async def search(self, request: Request) -> Response:
         """`GET /search?q=&class=&framework=&source=&sensitivity=&review=&named=&limit=&offset=`"""
         asked, scope = wanted(request.query_params), narrowed(request, ACTION)
-        return answer(await search.search(self._pool, asked._replace(source=clean(scope or ""))))
+        found = await search.search(self._pool, asked._replace(source=clean(scope or "")))
+        for result in found["results"]:
+            result["matching"] = [column["name"] for column in shown.matching(result["columns"], asked.text, asked.class_name)]
+        return answer(found)
 
     async def sources(self, request: Request) -> Response:
         """`GET /sources-view`: sources with reachability and figures."""

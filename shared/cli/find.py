@@ -29,7 +29,7 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
     if json_output:
         as_json(found)
     elif found["results"]:
-        rows = (_found(each, _matching(each["columns"], words, filters.get("class") or "")) for each in found["results"])
+        rows = (_found(each) for each in found["results"])
         table("Tables", ("table", "sensitivity", "risk", "fails", "columns"), rows)
     else:
         told = "Nothing is found. Fewer or shorter words find more; `pursight source list` shows what is registered."
@@ -37,9 +37,9 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
     and_more(found["total"], len(found["results"]))
 
 
-def _found(each: Found, columns: Sequence[Found]) -> tuple[Any, ...]:
+def _found(each: Found) -> tuple[Any, ...]:
     risk = each["risk"] if each["risk"] is not None else ""
-    return plain(spoken(each["asset"])), colored(each["sensitivity"]), risk, each["failing"] or "–", _few(columns)
+    return plain(spoken(each["asset"])), colored(each["sensitivity"]), risk, each["failing"] or "–", _few(each["columns"], each["matching"])
 
 
 def require_source(line: Edge, name: str) -> None:
@@ -65,21 +65,10 @@ def _require_class(line: Edge, name: str) -> None:
         )
 
 
-def _matching(columns: Sequence[Found], words: Sequence[str], class_name: str) -> list[Found]:
-    """Those that explain why the table was found, else those that have a class."""
-    typed = [word.casefold() for word in words]
-
-    def explains(column: Found) -> bool:
-        known = f"{column['name']} {column.get('class', '')}".casefold()
-        return column.get("class") == class_name if class_name else any(word in known for word in typed)
-
-    return [each for each in columns if explains(each)] or [each for each in columns if each.get("class", "none") != "none"]
-
-
-def _few(columns: Sequence[Found]) -> str:
-    named = [
-        each["name"] if each.get("class", "none") in ("none", each["name"]) else f"{each['name']} ({each['class']})" for each in columns
-    ]
+def _few(columns: Sequence[Found], matching: Sequence[str]) -> str:
+    """The first of the columns that explain why a table was found, each with its class where its name does not say that."""
+    classes = {each["name"]: each.get("class", "none") for each in columns}
+    named = [name if classes[name] in ("none", name) else f"{name} ({classes[name]})" for name in matching]
     return ", ".join(named[:COLUMNS]) + (f", {len(named) - COLUMNS} more" if len(named) > COLUMNS else "")
 
 

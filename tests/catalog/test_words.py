@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.catalog.domain.shown import matching
 from services.catalog.domain.wanted import wanted
-from services.catalog.domain.words import prefixes, vector, words_of
+from services.catalog.domain.words import begins, typed, vector, words_of
 from shared.errors import UsageError
 
 
 @given(st.text())
 def test_words_need_no_quoting(text: str) -> None:
     """Only letters and digits of any script come out, so no query can be built by what is typed."""
-    for word in (*words_of(text), *(prefix.removesuffix(":*") for prefix in prefixes(text))):
+    for word in words_of(text).union(*typed(text)):
         assert word
         assert not set(word) & set(" '\\:|&!()<>*\"")
 
@@ -22,7 +23,7 @@ def test_words_need_no_quoting(text: str) -> None:
 @given(st.text())
 def test_every_name_is_found_by_itself(name: str) -> None:
     """What is typed as the whole name begins some of its words."""
-    assert all(any(word.startswith(prefix.removesuffix(":*")) for word in words_of(name)) for prefix in prefixes(name))
+    assert all(any(word.startswith(spelling) for word in words_of(name)) for spellings in typed(name) for spelling in spellings)
 
 
 def test_a_sensitivity_that_is_none_is_refused() -> None:
@@ -32,5 +33,14 @@ def test_a_sensitivity_that_is_none_is_refused() -> None:
 
 
 def test_accents_do_not_matter() -> None:
-    assert prefixes("Straßenname Größe") == ["strassenname:*", "grosse:*"]
-    assert "grosse" in vector(["GRÖSSE_cm"]).split()
+    """Nor whether the letters that stand for one are written, on either side."""
+    assert list(map(begins, typed("Straßenname Größe"))) == ["strassenname:*", "groesse:* | grosse:*"]
+    assert {"grosse", "groesse"} <= set(vector(["GRÖSSE_cm"]).split())
+
+
+@pytest.mark.parametrize("text", ["größe", "Groesse", "GROSSE", "öße"])
+def test_the_columns_that_explain_why_a_table_was_found(text: str) -> None:
+    """By the same words that found it."""
+    assert [column["name"] for column in matching([{"name": "email", "class": "email"}, {"name": "SchuhGröße"}], text, "")] == [
+        "SchuhGröße"
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from services.catalog.domain.words import prefixes, words_of
+from services.catalog.domain.words import typed, words_of
 
 Record = dict[str, Any]
 
@@ -80,15 +80,15 @@ def with_causes(events: list[Record]) -> list[Record]:
     return [{**event, "after": after(event)} for event in events]
 
 
-def matching(shown: list[Record], text: str, class_name: str, *, most: int = 6) -> list[Record]:
+def matching(shown: list[Record], text: str, class_name: str) -> list[Record]:
     """The columns that explain why a table was found: those of the class, those whose names or classes match, else the sensitive ones."""
-    typed = [word.removesuffix(":*") for word in prefixes(text)]
+    starts = frozenset[str]().union(*typed(text))
 
     def matches(column: Record) -> bool:
         known = words_of(column["name"]) | words_of(column.get("class", ""))
-        return any(start in word if len(start) >= 3 else word.startswith(start) for start in typed for word in known)
+        return any(start in word if len(start) >= 3 else word.startswith(start) for start in starts for word in known)
 
     if class_name:
-        return [column for column in shown if column.get("class") == class_name][:most]
+        return [column for column in shown if column.get("class") == class_name]
     judged = [{**UNJUDGED, **column} for column in shown]
-    return ([column for column in judged if matches(column)] or sensitive_first(judged))[:most]
+    return [column for column in judged if matches(column)] or sensitive_first(judged)

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 WORD_CHARACTERS = 64  # a longer run of letters is no word; its head is enough to find it
+_SPELT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa", "æ": "ae", "Æ": "Ae"}
+)
 _RUN = re.compile(r"[^\W_]+")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\da-zA-Z_]+")
 
@@ -17,6 +20,17 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     return "".join(mark for mark in unicodedata.normalize("NFKD", text) if not unicodedata.combining(mark))
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """Without accents, and where it differs with the letters that stand for them: Größe becomes Große and Groeße.
+
+    >>> _spellings("café"), _spellings("Größe")
+    (('cafe',), ('Große', 'Groeße'))
+    """
+    if text.isascii():
+        return (text,)
+    return tuple(dict.fromkeys(map(plain, (text, unicodedata.normalize("NFC", text).translate(_SPELT)))))
 
 
 def folded(name: str) -> str:
@@ -35,7 +49,7 @@ def words_of(text: str) -> frozenset[str]:
     >>> sorted(words_of("customerEMail_address2"))
     ['2', 'address', 'address2', 'customer', 'customeremail', 'e', 'mail']
     """
-    runs = _RUN.findall(plain(text))
+    runs = (run for spelling in _spellings(text) for run in _RUN.findall(spelling))
     parts = (part for run in runs for part in (run, *_PART.findall(run)))
     return frozenset(part.casefold()[:WORD_CHARACTERS] for part in parts)
 
@@ -45,11 +59,20 @@ def vector(texts: Iterable[str]) -> str:
     return " ".join(frozenset().union(*map(words_of, texts)))
 
 
-def prefixes(text: str) -> list[str]:
-    """What a person typed, as one tsquery per word: every run of letters must begin some word.
+def typed(text: str) -> list[frozenset[str]]:
+    """What a person typed, word by word, each in all of its spellings.
 
-    >>> prefixes("Cust-omer  e_mail"), prefixes("''")
-    (['cust:*', 'omer:*', 'e:*', 'mail:*'], [])
+    >>> [sorted(word) for word in typed("Cust-omer  Größe")], typed("''")
+    ([['cust'], ['omer'], ['groesse', 'grosse']], [])
     """
-    runs = (run.casefold()[:WORD_CHARACTERS] for run in _RUN.findall(plain(text)))
-    return [f"{run}:*" for run in dict.fromkeys(runs)]
+    runs = zip(*map(_RUN.findall, _spellings(text)), strict=True)
+    return list(dict.fromkeys(frozenset(run.casefold()[:WORD_CHARACTERS] for run in spellings) for spellings in runs))
+
+
+def begins(word: frozenset[str]) -> str:
+    """The tsquery of a word that was typed: some word of a table begins so.
+
+    >>> begins(frozenset({"groesse", "grosse"}))
+    'groesse:* | grosse:*'
+    """
+    return " | ".join(f"{spelling}:*" for spelling in sorted(word))

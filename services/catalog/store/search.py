@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from services.catalog.domain.wanted import Wanted
-from services.catalog.domain.words import folded, prefixes
+from services.catalog.domain.words import begins, folded, typed
 from shared.db.scope import in_scope
 
 
@@ -72,11 +72,11 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
 
     A word must begin a word of the table; where nothing is found so, it may also stand inside of one: mail finds email.
     """
-    words = prefixes(wanted.text)
+    words = typed(wanted.text)
     if wanted.text.strip() and not words:
         return _NOTHING
     async with pool.acquire() as connection:
-        found = await _find(connection, wanted, words)
+        found = await _find(connection, wanted, list(map(begins, words)))
         if not found["total"] and words:
             found = await _find(connection, wanted, [await _inside(connection, word) for word in words])
         assets = [result["asset"] for result in found["results"]]
@@ -94,9 +94,10 @@ async def _find(connection: asyncpg.Connection, wanted: Wanted, words: list[str]
     return found
 
 
-async def _inside(connection: asyncpg.Connection, prefix: str) -> str:
+async def _inside(connection: asyncpg.Connection, word: frozenset[str]) -> str:
     """The known words that contain this one, as a tsquery."""
-    word = prefix.removesuffix(":*")
-    if len(word) < _LONG_ENOUGH:
-        return prefix
-    return " | ".join([prefix, *(record[0] for record in await connection.fetch(_CONTAINING, word))])
+    found = [begins(word)]
+    for spelling in word:
+        if len(spelling) >= _LONG_ENOUGH:
+            found += [record[0] for record in await connection.fetch(_CONTAINING, spelling)]
+    return " | ".join(found)

@@ -30,7 +30,7 @@ from shared.web.guard import narrowed, seen
 FOLDER = Path(__file__).parent
 ACTION, REVIEW = "catalog.read", "classification.review"
 PAGE = 25
-FIRST_CONTROLS = 6
+FIRST_CONTROLS = FEW_COLUMNS = 6
 MANY_TABLES = 2000  # from here on the overview is asked for less often while a scan runs
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -132,7 +132,7 @@ class Pages:
         asked = wanted(request.query_params, limit=PAGE)
         found = await search.search(self._pool, asked._replace(source=clean(narrowed(request, ACTION) or "")))
         for result in found["results"]:
-            result["columns"] = shown.matching(result["columns"], asked.text, asked.class_name)
+            result["columns"] = shown.matching(result["columns"], asked.text, asked.class_name)[:FEW_COLUMNS]
         part = "results.html" if request.headers.get("hx-target") == "results" else "search.html"
         return self._page(part, asked=asked, found=found, filters=_filters(asked))
 
