@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 Role = Literal["term", "person", "organisation", "thing", "deny", "doubt", "neutral", "unknown"]
 
@@ -29,6 +29,7 @@ _SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
 _LONGEST_START, _FEWEST_STARTING, _MOST_STARTING = 4, 5, 0.7  # letters, names, share of a table's names
 _SHORTEST_PREFIX, _LONGEST_PREFIX = 2, 3  # letters of a table's own prefix
+_KINDS, _FEWEST_KINDS = {"no_": "nome_", "nu_": "num_", "co_": "cod_", "ds_": "ds_", "tp_": "tp_", "sg_": "sg_", "dt_": "dt_"}, 4
 _SHORTEST_ROOT = 6  # letters of a word without its ending
 _ALIKE = str.maketrans("yk", "ic")
 _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?es|ichi|iche)$")
@@ -47,8 +48,10 @@ _ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is
 _LITTLE = frozenset({"neutral", "deny"})
 NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
 _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
-_COMPOUND = frozenset({"person", "organisation", "thing", "term"})
+_COMPOUND = frozenset({"person", "organisation", "thing"})
+_JOINABLE = _COMPOUND | {"term"}
 _IND, _INDIVIDUAL = "ind", "individual"
+_NUMBERS = (frozenset({"id"}), frozenset({"number"}))
 _SHORTEST_MANY, _SHORTEST_START = 6, 3  # letters of several people, of a word of the table's name
 _HALVES = frozenset({"first", "middle", "last", "full"})
 _NEAR = frozenset({"member", "guardian", "child"})  # words of a person that are terms
@@ -124,12 +127,19 @@ class Lexicon:
         return [*(parts[deeds[-1] + 1 :] if deeds else parts), "by"]
 
     def _compounds(self, parts: list[str]) -> list[str]:
-        """Two words that together are another one, about whom or which thing it is: `sales_agent`, `gift_card`."""
+        """Two words that together are another one: about whom or which thing it is (`sales_agent`), or more than each says (`job_desc`)."""
         for at in range(len(parts) - 1):
             word = self.words.get(parts[at] + parts[at + 1])
-            if word is not None and word.role in _COMPOUND and parts[at + 1] not in NUMBER:
+            if word is not None and parts[at + 1] not in NUMBER and (word.role in _COMPOUND or self._says_more(word, parts[at : at + 2])):
                 return [*parts[:at], parts[at] + parts[at + 1], *self._compounds(parts[at + 2 :])]
         return parts
+
+    def _says_more(self, word: Word, parts: Sequence[str]) -> bool:
+        """Not of what says little or nobody knows, nor the key or number of something: that may be anything's."""
+        one, other = (self.words.get(part) for part in parts)
+        if word.role != "term" or not (_is_telling(one) and _is_telling(other)):
+            return False
+        return not word.concepts <= one.concepts | other.concepts
 
     def _is_deed(self, part: str, by: str) -> bool:
         """`opened`, `taken`, `aprobado`: what somebody did, not what it is about; a change is told by itself."""
@@ -157,9 +167,16 @@ class Lexicon:
         words = split(name)
         return name.lower().startswith(prefix) and len(words) > 1 and not (len(words) == 2 and words[1] in NUMBER)
 
+    def in_words(self, names: Sequence[str]) -> Sequence[str]:
+        """`NO_MAE`, `CO_UF` and `NU_CPF`: where registers of Brazil write the kind of a column before it, no is a name and no number."""
+        kinds = [kind for name in names if (kind := name[:3].lower()) in _KINDS]
+        if "nu_" not in kinds or len(kinds) < _FEWEST_KINDS:  # nearly always, and cheap
+            return names
+        return [_KINDS.get(name[:3].lower(), name[:3]) + name[3:] for name in names]
+
     def spelled_out(self, names: Sequence[str], words: Sequence[str]) -> Sequence[str]:
         """`nm_enf` beside `enfant`: what nobody knows and a person's word among `words` begins with is that word."""
-        people = [word for word in words if self._is_person(word)]
+        people = [word for word in words if any(map(self._is_person, self.segment(word)))]
         return [self._begun(name, people) for name in names] if people else names
 
     def _begun(self, name: str, people: Sequence[str]) -> str:
@@ -305,6 +322,10 @@ def _begun(part: str, words: Sequence[str]) -> str:
     return next((word for word in words if word.startswith(part)), part)
 
 
+def _is_telling(word: Word | None) -> TypeGuard[Word]:
+    return word is not None and word.role in _JOINABLE and word.concepts not in _NUMBERS
+
+
 def _unknown(part: str) -> Word:
     if part == HEAD_UNKNOWN:
         return _DOUBTFUL
@@ -409,7 +430,7 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:
     for concept, texts in document["persons"].items():
         yield from _spellings((concept, *texts), Word("person", frozenset((concept, "person"))))
     for concept, texts in document["organisations"].items():
-        yield from _spellings((concept, *texts), Word("organisation", frozenset((concept, "organisation"))))
+        yield from _spellings((concept, *texts), Word("organisation", frozenset((*concept.split(), "organisation"))))
     for concept, texts in document["denying"].items():
         yield from _spellings(texts, Word("deny", frozenset((concept,))))
     for concept, texts in document["telling_things"].items():
