@@ -12,7 +12,10 @@ A message never holds a value read from a data source, nor a secret.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+NEAR = 3  # names that are offered instead of a mistyped one
 
 
 class PurSightError(Exception):
@@ -55,3 +58,12 @@ class Denied(UsageError):
 
 class Failed(PurSightError):
     """Tried, not done. Nothing was lost."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the names that begin so or look alike, else empty. Spelling is compared where it is needed, and imported there."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = [each for each in names if name and each.startswith(name)] or get_close_matches(name, names)
+    return f"Did you mean {' or '.join(near[:NEAR])}?" if near else ""

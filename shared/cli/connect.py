@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,6 @@ from shared.settings import ServiceSettings
 
 PATIENCE_SECONDS = 30.0
 PAGE = 500  # members of a list in one answer
-NEAR = 3  # names that are offered instead of a mistyped one
 LOOK_SECONDS = 0.3  # how often a person who waits is told of a stack that stops
 DOOR = "PURSIGHT_URL"  # where set, the shell talks to that front door and to nothing local
 AWAY = ("no_answer", "service_away", "service_starting")
@@ -204,15 +203,6 @@ def named_as(text: str) -> SourceName:
         raise UsageError("the name of the source is missing", remedy="See `pursight source list`.", code="no_name")
     tenant, _, rest = text.partition("/")
     return SourceName(tenant, rest) if tenant and rest else SourceName(DEFAULT_TENANT, text)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question with the names that begin so or look alike, else empty. Spelling is compared where it is needed, and imported there."""
-    from difflib import get_close_matches
-
-    names = list(known)
-    near = [each for each in names if name and each.startswith(name)] or get_close_matches(name, names)
-    return f"Did you mean {' or '.join(near[:NEAR])}?" if near else ""
 
 
 def scope_of(text: str) -> str:

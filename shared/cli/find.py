@@ -8,13 +8,12 @@ from urllib.parse import quote
 
 from rich.text import Text
 
-from shared.cli.connect import Edge, did_you_mean, edge, listed, named_as, path_of, scope_of
+from shared.cli.connect import Edge, edge, listed, named_as, path_of, scope_of
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
 from shared.contracts.names import AssetName
-from shared.errors import UsageError
+from shared.errors import UsageError, did_you_mean
 
 COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
-RULESET = "pursight"  # the rules in force
 SETTLED = ("classified", "unclassified", "confirmed")  # states that need no word beside the class
 Found = dict[str, Any]
 
@@ -25,7 +24,6 @@ def search(words: Sequence[str], *, json_output: bool, limit: int, source: str, 
         found = listed(line, "/search", "results", limit=limit, q=" ".join(words), source=scope_of(source), **filters)
         if not found["total"]:
             require_source(line, source)
-            _require_class(line, filters.get("class") or "")
     if json_output:
         as_json(found)
     elif found["results"]:
@@ -54,15 +52,6 @@ def require_source(line: Edge, name: str) -> None:
             raise
         near = did_you_mean(name, (spoken(each["source"]) for each in line.get("/sources")["sources"]))
         raise UsageError(f"there is no source {spoken(named.key)}", remedy=near or "See `pursight source list`.", code=error.code) from None
-
-
-def _require_class(line: Edge, name: str) -> None:
-    """Raises UsageError where there is no such class."""
-    known = [each["name"] for each in line.get(f"/rulesets/{RULESET}")["classes"]] if name else []
-    if name not in ("", *known):
-        raise UsageError(
-            f"there is no class {name}", remedy=did_you_mean(name, known) or "See `pursight review classes`.", code="unknown_class"
-        )
 
 
 def _few(columns: Sequence[Found], matching: Sequence[str]) -> str:

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import typer
 
-from shared.cli.connect import Edge, did_you_mean, elsewhere, named_as, path_of
+from shared.cli.connect import Edge, elsewhere, named_as, path_of
 from shared.cli.output import spoken, stderr
 from shared.cli.target import KNOWN, Target, in_words_of_a_url
 from shared.contracts.engines import ENGINES
 from shared.contracts.judging.source import judge
 from shared.contracts.names import DEFAULT_TENANT, SourceName
 from shared.contracts.source import DataSource
-from shared.errors import Failed, UsageError
+from shared.errors import Failed, UsageError, did_you_mean
 
 PLACE = ("engine", "host", "port", "database", "path")  # what makes two sources different ones
 REACHED_BY = (*PLACE, "username", "ssl_config", "replica_config", "auth_database", "srv")  # what a URL says; the rest was declared

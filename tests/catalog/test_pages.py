@@ -19,7 +19,7 @@ from shared.access.actions import ROUTES
 from shared.contracts.compliance import MissingFact, ViolationWaived
 from shared.contracts.connection import SourceUnreachable
 from shared.contracts.examples import BY_EVENT as EXAMPLE
-from shared.contracts.rules import ContractCompared, RulesetPublished
+from shared.contracts.rules import ContractCompared, PolicyPublished, RulesetPublished
 from shared.contracts.tags import JobRejected, Tag, TagsApplied, TagsDerived, TagsFailed
 from shared.web.auth import STYLE
 from shared.web.problem_pages import page_of
@@ -293,6 +293,26 @@ async def test_mistakes_have_a_code_and_a_remedy(client: httpx.AsyncClient, path
     answer = await client.get(path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ("class=emial", "there is no class emial. Did you mean email?"),
+        ("class=zz", "there is no class zz. `pursight review classes` lists them."),
+        ("framework=gdrp", "there is no framework gdrp. Known are: GDPR, PCI DSS 4.0."),
+    ],
+)
+async def test_a_search_by_what_there_is_not_at_all(pool: asyncpg.Pool, client: httpx.AsyncClient, query: str, line: str) -> None:
+    """A typing error is no empty answer, for tools and for people; what there is may be empty, and is called as people call it."""
+    pci = PolicyPublished(name="pci-dss", version="1", digest="d", framework="PCI DSS 4.0")
+    rules = EXAMPLE[RulesetPublished].model_copy(update={"classes": ("email", "iban")})
+    await hear(pool, [*story.scan(), story.heard(rules, rules.name), story.heard(pci, pci.name)])
+    for asks in ({}, HTML):
+        answer = (await client.get(f"/search?{query}", headers=asks)).json()
+        assert f"{answer['title']}. {answer['remedy']}" == line
+    for known, total in (("class=iban", 0), ("framework=PCI-DSS", 0), ("framework=gdpr", 2), ("framework=GDPR", 2)):
+        assert (await client.get(f"/search?{known}")).json()["total"] == total
 
 
 def test_the_vendored_script_is_the_published_one() -> None:

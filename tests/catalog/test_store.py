@@ -216,7 +216,6 @@ async def test_progress_since_a_moment_ignores_earlier_scans(pool: asyncpg.Pool)
         pytest.param(Wanted(class_name="email", source=SOURCE), {"customers", "orders"}, id="by filters"),
         pytest.param(Wanted(framework="GDPR"), {"customers", "orders"}, id="by failing framework"),
         pytest.param(Wanted(framework="gdpr"), {"customers", "orders"}, id="as people type it"),
-        pytest.param(Wanted(framework="HIPAA"), set(), id="no such failure"),
         pytest.param(Wanted(review=True), set(), id="nothing to review"),
         pytest.param(Wanted(named="crm/shop.PUBLIC.orders"), {"orders"}, id="by name"),
         pytest.param(Wanted(named="Orders"), {"orders"}, id="by the end of it"),

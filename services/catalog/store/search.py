@@ -9,7 +9,9 @@ import orjson
 
 from services.catalog.domain.wanted import Wanted
 from services.catalog.domain.words import begins, folded, typed
+from services.catalog.store import read
 from shared.db.scope import in_scope
+from shared.errors import UsageError, did_you_mean
 
 
 def _closes(whole: str, end: str) -> str:
@@ -63,6 +65,7 @@ SELECT word FROM (
 ) AS w
 WHERE strpos(word, $1) > 0 ORDER BY length(word), word LIMIT 40
 """
+_FRAMEWORKS = "SELECT doc ->> 'name', doc ->> 'framework' FROM fact WHERE kind = 'policy.published' ORDER BY 2"
 _NOTHING: dict[str, Any] = {"total": 0, "results": [], "facets": {"class": [], "framework": [], "sensitivity": [], "source": []}}
 _LONG_ENOUGH = 3  # letters of a word that is also looked for inside of words
 
@@ -71,7 +74,9 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
     """`{"total", "results", "facets": {class, framework, sensitivity, source}}`, riskiest first; each result has its `columns`.
 
     A word must begin a word of the table; where nothing is found so, it may also stand inside of one: mail finds email.
+    Raises UsageError where there is no such framework or class.
     """
+    wanted = wanted._replace(framework=await _framework(pool, wanted.framework))
     words = typed(wanted.text)
     if wanted.text.strip() and not words:
         return _NOTHING
@@ -79,12 +84,38 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
         found = await _find(connection, wanted, list(map(begins, words)))
         if not found["total"] and words:
             found = await _find(connection, wanted, [await _inside(connection, word) for word in words])
+        if not found["total"] and wanted.class_name:
+            _require(wanted.class_name, await read.classes(pool))
         assets = [result["asset"] for result in found["results"]]
         verdicts = dict(await connection.fetch(_COLUMNS, assets))
         names = dict(await connection.fetch(_NAMES, [asset for asset in assets if asset not in verdicts]))
     for result in found["results"]:
         result["columns"] = orjson.loads(verdicts.get(result["asset"]) or names[result["asset"]])["columns"]
     return found
+
+
+async def _framework(pool: asyncpg.Pool, wanted: str) -> str:
+    """The framework as judgements name it, of what a person calls it: pci-dss, PCI DSS. Raises UsageError where none is called so."""
+    published = [tuple(record) for record in await pool.fetch(_FRAMEWORKS)] if wanted else []
+    for name, framework in published:
+        if _bare(wanted) in (_bare(name), _bare(framework)):
+            return str(framework)
+    if published:
+        known = ", ".join(framework for _, framework in published)
+        raise UsageError(f"there is no framework {wanted}", remedy=f"Known are: {known}.", code="unknown_framework")
+    return wanted
+
+
+def _bare(name: str) -> str:
+    """Its letters and digits, as it may be compared."""
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _require(class_name: str, known: list[str]) -> None:
+    """Raises UsageError where there is no such class."""
+    if known and class_name not in known:
+        remedy = did_you_mean(class_name, known) or "`pursight review classes` lists them."
+        raise UsageError(f"there is no class {class_name}", remedy=remedy, code="unknown_class")
 
 
 async def _find(connection: asyncpg.Connection, wanted: Wanted, words: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from shared.cli.connect import Edge, edge, listed, scope_of
-from shared.cli.find import RULESET, key_of, require_source
+from shared.cli.find import key_of, require_source
 from shared.cli.output import and_more, as_json, plain, spoken, stderr, stdout, table
 from shared.errors import UsageError
 
@@ -18,6 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="as `pursight search` shows it, or the end of that, such as public.customer")]
 Column = Annotated[str, typer.Argument(metavar="COLUMN")]
 Reason = Annotated[str, typer.Option(help="why, for the ledger")]
+RULESET = "pursight"  # the rules in force
 NAMED = 20  # columns in an error
 
 

@@ -13,14 +13,14 @@ import typer
 from services.registry.commands.editing import in_editor, with_fields
 from services.registry.commands.files import Written, read
 from services.registry.commands.showing import tell
-from shared.cli.connect import Edge, address, did_you_mean, edge, named_as, path_of
+from shared.cli.connect import Edge, address, edge, named_as, path_of
 from shared.cli.output import as_json, plain, spoken, stderr, stdout, sure, table
 from shared.contracts.choices import Answer, explain
 from shared.contracts.document import published_schema
 from shared.contracts.judging.source import Judged, judge
 from shared.contracts.names import SourceName
 from shared.contracts.source import DataSource
-from shared.errors import Failed, PurSightError, UsageError
+from shared.errors import Failed, PurSightError, UsageError, did_you_mean
 
 app = typer.Typer(no_args_is_help=True, help="Data sources: add, check, list, show, edit, remove, explain, schema.")
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from shared.cli import trace
-from shared.cli.connect import Edge, did_you_mean, edge, named_as
-from shared.errors import Failed, UsageError
+from shared.cli.connect import Edge, edge, named_as
+from shared.errors import Failed, UsageError, did_you_mean
 from shared.local.ports import free_ports
 from shared.local.state import Home, Part, Pid, State
 
