@@ -190,7 +190,7 @@ async def test_a_foreign_key_inherits_also_when_its_target_comes_later(house: Ho
 
 async def test_new_rules_judge_again_from_what_is_stored_and_say_only_changes(house: House, judge: Judge) -> None:
     """With other thresholds everything is judged again; only the table that comes out differently is said."""
-    sure, unsure = table("kunden", [column("email", seen(200, email=200))]), table("b", ["username_qux_foo_bazz_zot_plugh"])
+    sure, unsure = table("kunden", [column("email", seen(200, email=200))]), table("b", ["login_qux_foo_bazz"])
     await house.discover(sure, unsure)
     stricter = Judge(judge.ruleset, Thresholds(classify=0.3, abstain=0.2))
     house.classifier = Classifier(house.classifier.store, stricter, house.jobs, at_once)
@@ -214,7 +214,7 @@ async def test_the_rule_set_is_said_once(house: House) -> None:
 async def test_uncertain_columns_queue_for_a_person(house: House) -> None:
     """The queue holds columns that the rules abstained from, with their reasons."""
     doubtful = table("sachen", ["contact_number"])
-    await house.discover(PEOPLE, table("kunden2", ["name", "username_qux_foo_bazz_zot_plugh"]), doubtful)
+    await house.discover(PEOPLE, table("kunden2", ["name", "login_qux_foo_bazz"]), doubtful)
     found, total = await house.classifier.store.uncertain(None, 10, 0)
     assert total == len(found)
     assert all(c["state"] == "abstained" and c["reasons"] for entry in found for c in entry["columns"])

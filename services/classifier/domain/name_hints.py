@@ -49,12 +49,16 @@ class Phrase:
 
 
 class Hint(NamedTuple):
-    """A phrase that fits a name. `weight` is what is left of its grade after the words that it does not explain."""
+    """A phrase that fits a name. `weight` is what is left of its grade after the words that it does not explain.
+
+    `needs`: the context that it asks for and that no other word of the name gives: a word does not vouch for itself.
+    """
 
     class_name: str
     weight: float
     phrase: Phrase
     against: float
+    needs: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,15 @@ def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, bo
         cost = 0.0 if phrase.alone else leftover_cost(words, phrase.grade, lexicon, explained, share)
         if phrase.class_name in _NAMES and explained <= _BARE and _is_of_else(words, lexicon):
             cost += _FOREIGN_NAME * share
-        yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost)
+        needs = _asked(phrase, concepts, lexicon) if share == 1.0 else phrase.needs
+        yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost, needs)
+
+
+def _asked(phrase: Phrase, concepts: frozenset[str], lexicon: Lexicon) -> frozenset[str]:
+    """What a phrase asks for beyond what the other words of the name say."""
+    if not phrase.needs:
+        return ANY
+    return phrase.needs.difference(*[lexicon.tags[concept] for concept in concepts - phrase.concepts if concept in lexicon.tags])
 
 
 def _is_of_else(words: Sequence[Word], lexicon: Lexicon) -> bool:
@@ -236,7 +248,7 @@ def _term_cost(word: Word, lexicon: Lexicon) -> float:
 
 def resolve(hints: Iterable[Hint], tags: frozenset[str]) -> tuple[Hint, ...]:
     """The hints that hold in this context, best per class, without those that a longer phrase covers; strongest first."""
-    holding = [hint for hint in hints if hint.phrase.needs <= tags]
+    holding = [hint for hint in hints if hint.needs <= tags]
     best: dict[str, Hint] = {}
     for hint in holding:
         if any(hint.phrase.concepts < other.phrase.concepts for other in holding if other.class_name != hint.class_name):

@@ -17,7 +17,6 @@ from shared.contracts.asset import Column, Reason
 WEIGHTS_VERSION = "8"
 PRIOR = -4.5
 _HIGHEST = 5.0
-_UNSEEN = 0.4  # what missing samples take away
 _LONELY = -3.2  # a place name far from any person or address
 _SURROGATE = -3.0
 _BARRED = -6.0
@@ -213,8 +212,7 @@ def _candidate(name: str, signs: list[Sign], sight: Sight, entry: DataClass) -> 
     signs = [*signs, *_against(entry, sight)]
     score = PRIOR + sum(sign.weight for sign in signs)
     if not sight.seen:
-        signs.append(Sign("evidence:none", "no values were looked at", -_UNSEEN))
-        score -= _UNSEEN
+        signs.append(Sign("evidence:none", "no values were looked at", 0.0))
     return Candidate(name, score, tuple(signs))
 
 

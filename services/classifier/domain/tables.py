@@ -123,7 +123,7 @@ class Judge:
                 if sight is not None and is_open(verdict, sight, reading):
                     opens.append(Open(len(verdicts), sight, reading, found, understood))
                 if self.descriptions:
-                    sight = sight or self._sight(column, reading, family, context.around(groups) | reading.tags)
+                    sight = sight or self._sight(column, reading, family, context.around(groups))
                     if is_asked(verdict, reading, sight):
                         asked.append(Asked(len(verdicts), text_of(column.name, self.ruleset.lexicon), sight))
             verdicts.append(verdict)
@@ -196,7 +196,7 @@ class Judge:
         if reading.silent and not told and not column.comment and promise is None and family not in TELLING:
             bare = ColumnVerdict(name=column.name, type=column.type, confidence=UNTOLD)
             return bare, None, ()  # by far the most frequent case, so it is the first
-        sight = self._sight(column, reading, family, context.around(groups) | reading.tags)
+        sight = self._sight(column, reading, family, context.around(groups))
         taxonomy = self.ruleset.taxonomy
         said = self._promised(promise, sight) if promise else NOTHING
         found = [one for one in candidates(sight, taxonomy, said) if one.class_name not in limits.without]
@@ -214,12 +214,13 @@ class Judge:
     def _classes(self) -> Classes:
         return Classes(self.ruleset.taxonomy, self.ruleset.elsewhere)
 
-    def _sight(self, column: Column, reading: NameReading, family: str, tags: frozenset[str]) -> Sight:
-        evidence = column.evidence
+    def _sight(self, column: Column, reading: NameReading, family: str, around: frozenset[str]) -> Sight:
+        """`around`: what its table and neighbours say. What its own name says holds for it, too, but vouches for no word of it."""
+        evidence, tags = column.evidence, around | reading.tags
         return Sight(
             column=column,
             family=family,
-            hints=self._hints(reading, tags | _type_tags(column.type, family)),
+            hints=self._hints(reading, around | _type_tags(column.type, family)),
             comments=self._comment_hints(column.comment, tags),
             signals=signals_of(evidence, self.ruleset.detections) if evidence is not None and evidence.matches else (),
             excluded=ruled_out(evidence, self.ruleset.detections) if evidence and evidence.matches else {},
@@ -252,7 +253,8 @@ class Judge:
     def _readings(self, table: SchemaDiscovered) -> list[NameReading]:
         """What the columns' names say; of those that nobody knows without what most of the table's names begin with (`CZIP`, `CDOB`)."""
         lexicon = self.ruleset.lexicon
-        names = lexicon.spelled_out(lexicon.without_prefix([column.name for column in table.columns]), split(table.table))
+        names = lexicon.in_words(lexicon.without_prefix([column.name for column in table.columns]))
+        names = lexicon.spelled_out(names, split(table.table))
         readings = [self._name(name) for name in names]
         unknown = [place for place, reading in enumerate(readings) if reading.unknown]
         for start in starts_of(names) if unknown else ():
