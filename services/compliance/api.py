@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -192,13 +192,21 @@ def waiver(document: dict[str, Any], now: datetime) -> tuple[str, datetime]:
     """Reason and end of a waiver. Raises UsageError where one is missing, past or too far away."""
     reason, expires, days = reason_in(document), document.get("expires"), document.get("days")
     try:
-        until = now + timedelta(days=days) if isinstance(days, int) else datetime.fromisoformat(str(expires))
+        until = now + timedelta(days=days) if isinstance(days, int) else _end(str(expires))
     except (ValueError, OverflowError):
         raise UsageError("a waiver needs an end", remedy="Give a day (2026-12-31) or a number of days.", code="waiver_expiry") from None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
     if not now < until <= now + MAX_WAIVER:
         raise UsageError("a waiver cannot end then", remedy=f"Let it end within the next {MAX_WAIVER.days} days.", code="waiver_expiry")
     return reason, until
+
+
+def _end(text: str) -> datetime:
+    """The moment that is meant, in UTC; a day is over at its end. Raises ValueError."""
+    try:
+        until = datetime.combine(date.fromisoformat(text), time(23, 59, 59))
+    except ValueError:
+        until = datetime.fromisoformat(text)
+    return until.astimezone(UTC) if until.tzinfo else until.replace(tzinfo=UTC)
 
 
 class Reports:

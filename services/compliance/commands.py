@@ -67,7 +67,8 @@ def _nothing(state: str, *, is_narrowed: bool) -> str:
 def _row(found: Found, *, mixed: bool) -> tuple[Any, ...]:
     head = found["violation"][:SHORT], colored(found["severity"]), found["control"], spoken(found["asset"])
     word, at = DAYS[found["state"]]
-    return *head, f"{word} {found[at][:10]}" if mixed else found[at][:10], found["message"]
+    when = _minute(found[at]) if found["state"] == "waived" else found[at][:10]
+    return *head, f"{word} {when}" if mixed else when, found["message"]
 
 
 def _control(found: Found) -> tuple[Any, ...]:
@@ -129,7 +130,7 @@ def waive(
     id: Id,
     reason: Annotated[str, typer.Option(help="why it may stay, for who audits it")],
     days: Annotated[int | None, typer.Option(min=1, help="for how long from now")] = None,
-    expires: Annotated[str, typer.Option(metavar="DATE", help="or until when, in UTC: 2026-12-31, 2026-12-31T18:00")] = "",
+    expires: Annotated[str, typer.Option(metavar="DATE", help="or until when, in UTC: 2026-12-31 (to its end), 2026-12-31T18:00")] = "",
     owner: Annotated[str, typer.Option(metavar="WHO", help="who answers for it, beside you")] = "",
     json_output: Json = False,
 ) -> None:

@@ -135,7 +135,7 @@ async def test_a_waiver_is_shown_with_its_end_and_reason(pool: asyncpg.Pool, cli
     """While it holds; who gave it is no secret to who may read the table."""
     waiver = EXAMPLE[ViolationWaived].model_copy(update={"violation": f"customers|{CONTROL}", "asset": key_of("customers")})
     await hear(pool, [*story.scan(), story.heard(waiver, waiver.asset), story.evaluated("customers", "waived", sequence=2, second=9)])
-    told = f"Accepted until {waiver.expires:%Y-%m-%d} by {waiver.actor}: {waiver.reason}"
+    told = f"Accepted until {waiver.expires:%Y-%m-%d %H:%M} UTC by {waiver.actor}: {waiver.reason}"
     assert told in (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
     await hear(pool, [story.evaluated("customers", "fail", sequence=3, second=10)])
     assert told not in (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
@@ -150,7 +150,7 @@ async def test_a_waiver_that_ran_out_is_told(pool: asyncpg.Pool, client: httpx.A
     waived = story.heard(waiver, waiver.asset, second=10)
     await hear(pool, [*story.scan(), waived, again, story.evaluated("customers", "fail", sequence=2, second=opened)])
     page = (await client.get(f"/assets/{key_of('customers')}", headers=HTML)).text
-    words = f"Was accepted until {waiver.expires:%Y-%m-%d} by {waiver.actor}: {waiver.reason}"
+    words = f"Was accepted until {waiver.expires:%Y-%m-%d %H:%M} UTC by {waiver.actor}: {waiver.reason}"
     assert (words in page) is told
 
 

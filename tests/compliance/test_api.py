@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from hashlib import sha256
 from io import StringIO
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from services.compliance import api
+from services.compliance.api import waiver
 from services.compliance.store import Views
 from shared.errors import Denied
 from shared.settings import Machine
@@ -144,6 +146,18 @@ async def test_a_waiver_without_reason_or_end_is_refused(client: httpx.AsyncClie
     answer = await client.post(f"/violations/{first['violation']}/waive", json=body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert (await client.post("/violations/nonsense/waive", json=body)).json()["code"] == "not_an_id"
+
+
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [
+        pytest.param("2026-12-31", "2026-12-31T23:59:59+00:00", id="a day: its end"),
+        pytest.param("2026-12-31T18:00", "2026-12-31T18:00:00+00:00", id="a moment"),
+        pytest.param("2026-12-31T18:00+02:00", "2026-12-31T16:00:00+00:00", id="elsewhere"),
+    ],
+)
+def test_a_waiver_ends_when_a_person_means(given: str, end: str) -> None:
+    assert waiver({"reason": "because of it all", "expires": given}, datetime(2026, 12, 31, tzinfo=UTC))[1].isoformat() == end
 
 
 async def test_a_report_as_json_and_as_a_table(client: httpx.AsyncClient) -> None:

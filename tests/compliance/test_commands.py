@@ -105,11 +105,11 @@ async def test_a_violation_is_shown_waived_and_shown_again(shell: Shell) -> None
     day = str(datetime.now(UTC).date() + timedelta(days=90))
     words = ("--reason", "numbers are test cards", "--expires", day, "--owner", "payments-team")
     told = await shell("waive", id, *words)
-    assert told.startswith(f"crm/shop.public.payments: pci-dss:3.5.1 is waived until {day} 00:00 UTC, by token:local for payments-team.")
+    assert told.startswith(f"crm/shop.public.payments: pci-dss:3.5.1 is waived until {day} 23:59 UTC, by token:local for payments-team.")
     after = await shell("show", id)
-    assert f"until {day} 00:00 UTC, by token:local for payments-team: numbers are test cards" in after
-    assert f"waived until {day}" in await shell("list", "--state", "all")
-    assert f"  {day}  " in await shell("list", "--state", "waived")
+    assert f"until {day} 23:59 UTC, by token:local for payments-team: numbers are test cards" in after
+    assert f"waived until {day} 23:59 UTC" in await shell("list", "--state", "all")
+    assert f"  {day} 23:59 UTC  " in await shell("list", "--state", "waived")
     assert (await shell("show", id, "--json"))["state"] == "waived"
     assert id not in await shell("list")
     told = await shell("unwaive", id, "--reason", "real numbers were found")

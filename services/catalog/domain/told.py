@@ -154,7 +154,7 @@ _WORDS: dict[type[Contract], Callable[[Any], str]] = {
     ComplianceEvaluated: _evaluated,
     ViolationOpened: _opened,
     ViolationResolved: _resolved,
-    ViolationWaived: lambda event: f"Waived until {event.expires:%Y-%m-%d}: {event.control}",
+    ViolationWaived: lambda event: f"Waived until {event.expires:%Y-%m-%d %H:%M} UTC: {event.control}",
     TagsDerived: _derived,
     TagsApplied: _applied,
     TagsFailed: lambda event: f"Tags not applied: {event.cause}",

@@ -69,6 +69,15 @@ def clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"
 
 
+def minute(moment: str) -> str:
+    """A moment that a document tells in UTC, to the minute.
+
+    >>> minute("2026-12-31T23:59:59Z")
+    '2026-12-31 23:59 UTC'
+    """
+    return f"{moment[:16].replace('T', ' ')} UTC"
+
+
 def path(key: str) -> str:
     """A key as part of an address: its own percent signs are escaped once more."""
     return quote(key, safe="/~")
@@ -127,5 +136,5 @@ def coded(text: str) -> Markup:
 
 FILTERS = {
     function.__name__: function
-    for function in (visible, grouped, size, clock, path, encoded, source_name, asset_name, worded, declared, does, coded)
+    for function in (visible, grouped, size, clock, minute, path, encoded, source_name, asset_name, worded, declared, does, coded)
 }
