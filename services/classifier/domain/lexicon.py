@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 Role = Literal["term", "person", "organisation", "thing", "deny", "doubt", "neutral", "unknown"]
 
@@ -18,18 +18,19 @@ _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "o", "Ø": "O", "æ": "ae", "ı": "i"}
 )
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-_TYPE_PREFIX = (
-    re.compile(  # `strLastName`, `dtmBirth`: the type of a variable, written before its name; `strNr` and `strHaus` are of a street
-        r"(?:str(?!Nr|No[A-Z]?|Haus)|lng|int|dtm|dte|bln|ysn|cur|mem|sng|dbl|byt|chr|vch|nvc|obj|bit)(?=[A-Z][a-z]|[A-Z]{2})"
-    )
+_TYPE_PREFIX = re.compile(  # `strLastName`, `dtmBirth`: the type of a variable, written before its name; `strNr` and `strHaus` are of a street
+    r"(?:str(?!Nr|No[A-Z]?|Haus)|lng(?!A[ct]?tual|Ori|Dest|Home|Start|End)|int|dtm|dte|bln|ysn|cur|mem|sng|dbl|byt|chr|vch|nvc|obj|bit)(?=[A-Z][a-z]|[A-Z]{2})"
 )
 _SHORTEST_PART, _MOST_PARTS = 4, 4
 _VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), re.compile(r"(.)\1"), 4, 2
 _SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which was cut off keeps, that it lost, of a joined second word
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
+_FAINT = frozenset({"loc", "dir", "dom", "mov", "pre", "hab", "mun"})  # words only where nothing else says what they are
 _LONGEST_START, _FEWEST_STARTING, _MOST_STARTING = 4, 5, 0.7  # letters, names, share of a table's names
 _SHORTEST_PREFIX, _LONGEST_PREFIX = 2, 3  # letters of a table's own prefix
 _KINDS, _FEWEST_KINDS = {"no_": "nome_", "nu_": "num_", "co_": "cod_", "ds_": "ds_", "tp_": "tp_", "sg_": "sg_", "dt_": "dt_"}, 4
+_END = re.compile(r"(?:end_|end(?=[A-Z])|END_)(?!(?i:date|time|user|customer))")
+_PORTUGUESE = frozenset({"cep", "bairro", "cpf", "cnpj", "uf", "municipio", "cidade", "nome", "fone", "telefone", "celular"})
 _SHORTEST_ROOT = 6  # letters of a word without its ending
 _ALIKE = str.maketrans("yk", "ic")
 _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?es|ichi|iche)$")
@@ -49,7 +50,7 @@ _LITTLE = frozenset({"neutral", "deny"})
 NUMBER, _OF, _COUNT = frozenset({"no", "num", "nbr", "nr", "number", "numero"}), frozenset({"of", "de"}), "count"
 _LINES, _LINE, _ADDRESS = frozenset("1234"), "line", frozenset({"address"})
 _COMPOUND = frozenset({"person", "organisation", "thing"})
-_JOINABLE = _COMPOUND | {"term"}
+_JOINABLE = _COMPOUND | {"term", "doubt"}
 _IND, _INDIVIDUAL = "ind", "individual"
 _NUMBERS = (frozenset({"id"}), frozenset({"number"}))
 _SHORTEST_MANY, _SHORTEST_START = 6, 3  # letters of several people, of a word of the table's name
@@ -130,16 +131,21 @@ class Lexicon:
         """Two words that together are another one: about whom or which thing it is (`sales_agent`), or more than each says (`job_desc`)."""
         for at in range(len(parts) - 1):
             word = self.words.get(parts[at] + parts[at + 1])
-            if word is not None and parts[at + 1] not in NUMBER and (word.role in _COMPOUND or self._says_more(word, parts[at : at + 2])):
+            if word is not None and self._is_another(word, *parts[at : at + 2]):
                 return [*parts[:at], parts[at] + parts[at + 1], *self._compounds(parts[at + 2 :])]
         return parts
 
-    def _says_more(self, word: Word, parts: Sequence[str]) -> bool:
-        """Not of what says little or nobody knows, nor the key or number of something: that may be anything's."""
-        one, other = (self.words.get(part) for part in parts)
-        if word.role != "term" or not (_is_telling(one) and _is_telling(other)):
+    def _is_another(self, word: Word, first: str, second: str) -> bool:
+        """Not what says little or nobody knows, nor the key or number of anything but a thing: `enrolment_no`."""
+        one, other = self.words.get(first), self.words.get(second)
+        if word.role in _COMPOUND:
+            return second not in NUMBER
+        if word.role != "term" or one is None or other is None or one.role not in _JOINABLE:
             return False
-        return not word.concepts <= one.concepts | other.concepts
+        if second in NUMBER:
+            return one.role == "thing"
+        told = one.concepts not in _NUMBERS and other.concepts not in _NUMBERS and other.role in _JOINABLE
+        return told and not word.concepts <= one.concepts | other.concepts
 
     def _is_deed(self, part: str, by: str) -> bool:
         """`opened`, `taken`, `aprobado`: what somebody did, not what it is about; a change is told by itself."""
@@ -158,7 +164,7 @@ class Lexicon:
         if max(Counter([name[:_SHORTEST_PREFIX].lower() for name in names]).values(), default=0) < least:  # nearly always, and cheap
             return names
         prefix, count = max(Counter(words[0] for words in map(split, names) if words).items(), key=itemgetter(1), default=("", 0))
-        if count < least or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or prefix in self.words:
+        if count < least or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or (prefix in self.words and prefix not in _FAINT):
             return names
         return [name[len(prefix) :].lstrip("_-. ") if self._has_more(name, prefix) else name for name in names]
 
@@ -168,11 +174,14 @@ class Lexicon:
         return name.lower().startswith(prefix) and len(words) > 1 and not (len(words) == 2 and words[1] in NUMBER)
 
     def in_words(self, names: Sequence[str]) -> Sequence[str]:
-        """`NO_MAE`, `CO_UF` and `NU_CPF`: where registers of Brazil write the kind of a column before it, no is a name and no number."""
+        """`NO_MAE`, `CO_UF` and `NU_CPF`: where registers of Brazil write the kind of a column before it, no is a name and no number.
+        `end_cobranca` beside `cep_cobranca`: an address, not an end."""
         kinds = [kind for name in names if (kind := name[:3].lower()) in _KINDS]
-        if "nu_" not in kinds or len(kinds) < _FEWEST_KINDS:  # nearly always, and cheap
-            return names
-        return [_KINDS.get(name[:3].lower(), name[:3]) + name[3:] for name in names]
+        if "nu_" in kinds and len(kinds) >= _FEWEST_KINDS:
+            names = [_KINDS.get(name[:3].lower(), name[:3]) + name[3:] for name in names]
+        if any(map(_END.match, names)) and any(not _PORTUGUESE.isdisjoint(split(name)) for name in names):
+            names = [_END.sub("endereco_", name) for name in names]
+        return names
 
     def spelled_out(self, names: Sequence[str], words: Sequence[str]) -> Sequence[str]:
         """`nm_enf` beside `enfant`: what nobody knows and a person's word among `words` begins with is that word."""
@@ -181,7 +190,9 @@ class Lexicon:
 
     def _begun(self, name: str, people: Sequence[str]) -> str:
         parts = split(name)
-        full = [part if part in self.words or len(part) < _SHORTEST_START else _begun(part, people) for part in parts]
+        full = [
+            part if (part in self.words and part not in _FAINT) or len(part) < _SHORTEST_START else _begun(part, people) for part in parts
+        ]
         return name if full == parts else "_".join(full)
 
     def _is_person(self, text: str) -> bool:
@@ -322,10 +333,6 @@ def _begun(part: str, words: Sequence[str]) -> str:
     return next((word for word in words if word.startswith(part)), part)
 
 
-def _is_telling(word: Word | None) -> TypeGuard[Word]:
-    return word is not None and word.role in _JOINABLE and word.concepts not in _NUMBERS
-
-
 def _unknown(part: str) -> Word:
     if part == HEAD_UNKNOWN:
         return _DOUBTFUL
@@ -428,7 +435,7 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:
         own = (concept,) if " " not in concept else ()
         yield from _spellings((*own, *texts), Word("term", frozenset(concept.split())))
     for concept, texts in document["persons"].items():
-        yield from _spellings((concept, *texts), Word("person", frozenset((concept, "person"))))
+        yield from _spellings((concept, *texts) if " " not in concept else texts, Word("person", frozenset((*concept.split(), "person"))))
     for concept, texts in document["organisations"].items():
         yield from _spellings((concept, *texts), Word("organisation", frozenset((*concept.split(), "organisation"))))
     for concept, texts in document["denying"].items():
