@@ -160,5 +160,7 @@ def _scan(line: Edge, id: str) -> dict[str, Any]:
 def _progress(scan: dict[str, Any]) -> str:
     """How far an open one is; of one that is over, what came of it."""
     if scan["state"] == "completed":
+        if not scan["tables"]:
+            return "none there"
         return f"{scan['tables']:,}, {scan['changed']:,} changed" if scan["changed"] else f"{scan['tables']:,} unchanged"
     return f"{scan['looked']:,} of " + ("?" if scan["tables"] is None else f"{scan['tables']:,}")

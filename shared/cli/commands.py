@@ -61,6 +61,10 @@ def scan_(
     from shared.cli import scan
     from shared.cli.target import parse
 
+    if schemas and tables:
+        raise UsageError(
+            "a scan is of whole schemas or of single tables", remedy="Give --schema or --table, or scan twice.", code="two_scopes"
+        )
     scope = {what: names for what, names in (("schemas", schemas), ("tables", tables)) if names}
     asked = ({"scope": scope} if scope else {}) | ({"mode": "full"} if full else {})
     if url and ":" not in url:

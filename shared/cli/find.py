@@ -126,10 +126,16 @@ def key_of(line: Edge, name: str) -> str:
             f"{len(alike)} tables are called {spoken(name)}", why=named, remedy="Give more of its name.", code="ambiguous_asset"
         )
     if not alike:
-        raise UsageError(
-            f"there is no table {spoken(name).strip() or 'without a name'}", remedy="`pursight search` finds tables.", code="unknown_asset"
-        )
+        near = next(filter(None, (_near(line, *read) for read in _readings(shown))), []) if name.strip() else []
+        told = f"Did you mean {' or '.join(map(spoken, near))}?" if near else "`pursight search` finds tables."
+        raise UsageError(f"there is no table {spoken(name).strip() or 'without a name'}", remedy=told, code="unknown_asset")
     return alike[0]
+
+
+def _near(line: Edge, source: str, name: str) -> list[str]:
+    """The keys of the assets whose names look like it."""
+    found = line.get("/search", limit=1, source=scope_of(source) if source else "", named=_place(name))
+    return list(found.get("near", ()))
 
 
 def _is_asset(line: Edge, name: str) -> bool:

@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
 from shared.cli.connect import Edge, address, as_read, edge, elsewhere, scan_path
-from shared.cli.output import spelled, spoken, stderr, text_as_json
+from shared.cli.output import plain, spelled, spoken, stderr, text_as_json
 from shared.cli.pages import way_in
 from shared.cli.registering import NOTHING_MORE, could_not, known, register, registered
 from shared.cli.stack import interrupted_by_sigterm, say_step
 from shared.cli.target import Target
 from shared.contracts.names import SourceName
-from shared.errors import Failed, UsageError
+from shared.errors import Failed, UsageError, did_you_mean
 from shared.local.stack import Running, Stack, Step
 from shared.settings import ServiceSettings
 
@@ -53,11 +53,13 @@ def run(
             where = "at the next `pursight up`" if running and running.started else "without this command: `pursight scans list` tells"
             stderr.print(f"{spoken(source)}: the scan goes on {where}.", highlight=False, markup=False)
             raise
-        _look_at_what_was_asked_for(source, asked.get("scope", {}), last["manifest"]["tables"])
         text = line.text(f"/export/scan/{quote(source, safe='')}", printed=json_output or None)
+    scope = asked.get("scope", {})
+    found = as_read(text) if scope or fail_on or not json_output else {}
+    if scope:
+        _look_at_what_was_asked_for(source, scope, last["manifest"]["tables"], found["assets"])
     if json_output:
         text_as_json(f'{text[:-1]}, "left_out": {spelled(last["manifest"].get("left_out", []))}}}')
-    found = as_read(text) if fail_on or not json_output else {}
     if not json_output:
         at = address()
         again = f"pursight scan {spoken(source)}" if elsewhere() else "pursight status"
@@ -72,18 +74,17 @@ def run(
         raise typer.Exit(THRESHOLD_MET)
 
 
-def _look_at_what_was_asked_for(source: str, scope: Mapping[str, Sequence[str]], seen: int) -> None:
-    """Say that fewer tables are there than were named. Raises UsageError where nothing is."""
-    if scope and not seen:
-        raise UsageError(
-            f"{spoken(source)} has no such table",
-            why=f"nothing there is called {' or '.join(name for names in scope.values() for name in names)}",
-            remedy="Write the names as the database does: --schema SCHEMA, --table SCHEMA.TABLE.",
-            code="nothing_there",
-        )
-    named = len(set(scope.get("tables", ())))
-    if not scope.get("schemas") and seen < named:
-        stderr.print(f"Of the {named} tables that were asked for {seen} are there.", highlight=False)
+def _look_at_what_was_asked_for(source: str, scope: Mapping[str, Sequence[str]], seen: int, known: Sequence[dict[str, Any]]) -> None:
+    """Say which of the schemas or tables that were named are not there, and what is called alike. Raises UsageError where none is."""
+    there = {"schemas": {each["schema"] for each in known}, "tables": {f"{each['schema']}.{each['table']}" for each in known}}
+    asked = [(name, there[what]) for what, names in scope.items() for name in names]
+    missing = {name: did_you_mean(name, among - {name}) for name, among in asked if not seen or name not in among}
+    told, near = f"nothing there is called {' or '.join(missing)}", " ".join(filter(None, missing.values()))
+    if not seen:
+        remedy = near or "Write the names as the database does: --schema SCHEMA, --table SCHEMA.TABLE."
+        raise UsageError(f"{spoken(source)} has no such table", why=told, remedy=remedy, code="nothing_there")
+    if missing:
+        stderr.print(plain(f"In {spoken(source)} {told}. {near}".rstrip()))
 
 
 @contextmanager

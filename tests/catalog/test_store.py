@@ -233,6 +233,15 @@ async def test_search(pool: asyncpg.Pool, wanted: Wanted, expected: set[str]) ->
     assert sum(one["count"] for one in found["facets"]["source"]) == len(expected)
 
 
+async def test_a_name_that_nothing_has_is_told_what_looks_like_it(pool: asyncpg.Pool) -> None:
+    """In the scope that is asked about, and only where nothing is called so."""
+    await hear(pool, story.scan())
+    for named in ("ordrs", "crm/shop.public.ordrs", "publik.orders"):
+        assert (await search.search(pool, Wanted(named=named, source=SOURCE)))["near"] == [key_of("orders")]
+    assert (await search.search(pool, Wanted(named="ordrs", source="other/")))["near"] == []
+    assert "near" not in await search.search(pool, Wanted(named="orders"))
+
+
 async def test_exact_names_come_first(pool: asyncpg.Pool) -> None:
     """Before riskier ones whose names only end so, which could leave no room for them."""
     await hear(pool, story.scan())

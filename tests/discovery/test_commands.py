@@ -72,6 +72,7 @@ def test_the_beginning_of_several_is_told() -> None:
         ({"state": "paused", "tables": 75, "looked": 12}, "12 of 75"),
         ({"state": "completed", "tables": 75, "looked": 0, "changed": 0}, "75 unchanged"),
         ({"state": "completed", "tables": 75, "looked": 3, "changed": 3}, "75, 3 changed"),
+        ({"state": "completed", "tables": 0, "looked": 0, "changed": 0}, "none there"),
         ({"state": "failed", "tables": 75, "looked": 3}, "3 of 75"),
         ({"state": "running", "tables": 3003, "looked": 2400}, "2,400 of 3,003"),
     ],

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 
+NEAR = 3  # names that are offered instead of a mistyped one
+ALIKE = 0.75  # of 1; two names in one schema are somewhat alike already
 WORD_CHARACTERS = 64  # a longer run of letters is no word; its head is enough to find it
 _SPELT = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa", "æ": "ae", "Æ": "Ae"}
@@ -40,6 +44,20 @@ def folded(name: str) -> str:
     True
     """
     return name.casefold()
+
+
+def look_alike(name: str, places: Mapping[str, str]) -> list[str]:
+    """The assets whose names look most like this one. `places`: of each its `schema.table`, folded; both are compared where both are given.
+
+    >>> places = {"a": "sales.orders", "b": "sales.people", "c": "hr.orders"}
+    >>> look_alike("Ordres", places), look_alike("crm/db.hr.ordres", places)
+    (['a', 'c'], ['c'])
+    """
+    wanted = folded(name)[-WORD_CHARACTERS:].rpartition("/")[2].split(".")[-2:]
+    named = defaultdict[str, list[str]](list)
+    for asset, place in places.items():
+        named[".".join(place.split(".")[-len(wanted) :])].append(asset)
+    return [asset for near in get_close_matches(".".join(wanted), named, n=NEAR, cutoff=ALIKE) for asset in named[near]][:NEAR]
 
 
 @lru_cache(maxsize=16_384)

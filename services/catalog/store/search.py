@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import asyncpg
 import orjson
 
 from services.catalog.domain.wanted import Wanted
-from services.catalog.domain.words import begins, folded, typed
+from services.catalog.domain.words import begins, folded, look_alike, typed
 from services.catalog.store import read
 from shared.db.scope import in_scope
 from shared.errors import UsageError, did_you_mean
@@ -59,6 +60,7 @@ _COLUMNS = "SELECT asset, doc FROM verdict WHERE asset = ANY ($1)"
 _NAMES = "SELECT asset, doc FROM asset WHERE asset = ANY ($1)"
 
 
+_PLACES = f"SELECT asset, place FROM asset WHERE NOT removed AND {in_scope('source', '$1')}"
 _CONTAINING = """
 SELECT word FROM (
     SELECT word FROM ts_stat('SELECT words FROM asset WHERE NOT removed') UNION SELECT word FROM ts_stat('SELECT words FROM verdict')
@@ -73,6 +75,7 @@ _LONG_ENOUGH = 3  # letters of a word that is also looked for inside of words
 async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
     """`{"total", "results", "facets": {class, framework, sensitivity, source}}`, riskiest first; each result has its `columns`.
 
+    Where nothing has the name that is asked for, `near` are the assets whose names look like it.
     A word must begin a word of the table; where nothing is found so, it may also stand inside of one: mail finds email.
     Raises UsageError where there is no such framework or class.
     """
@@ -86,6 +89,8 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
             found = await _find(connection, wanted, [await _inside(connection, word) for word in words])
         if not found["total"] and wanted.class_name:
             _require(wanted.class_name, await read.classes(pool))
+        if not found["total"] and wanted.named:
+            found["near"] = await asyncio.to_thread(look_alike, wanted.named, dict(await connection.fetch(_PLACES, wanted.source)))
         assets = [result["asset"] for result in found["results"]]
         verdicts = dict(await connection.fetch(_COLUMNS, assets))
         names = dict(await connection.fetch(_NAMES, [asset for asset in assets if asset not in verdicts]))

@@ -73,6 +73,18 @@ def test_a_source_and_the_end_of_a_name() -> None:
             key_of(line, wrong)
 
 
+@pytest.mark.parametrize(("name", "scope"), [("ordres", ""), ("lake/ordres", "default/lake")])
+def test_a_table_that_is_not_there_is_told_what_looks_like_it(name: str, scope: str) -> None:
+    """By its source, where that is named."""
+
+    def get(path: str, *, source: str = "", **query: object) -> object:
+        return {"results": [], "total": 0, "near": ["default/lake/db.sales.orders", "acme/lake/db.sales.orders"] if source == scope else []}
+
+    with pytest.raises(UsageError) as refused:
+        key_of(Mock(get=get), name)
+    assert refused.value.line() == f"there is no table {name}. Did you mean lake/db.sales.orders or acme/lake/db.sales.orders?"
+
+
 def catalogue(path: str, **query: object) -> Any:
     """A stack with one source, in which nothing is found."""
     if path.startswith("/sources/") and path != "/sources/default/crm":

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from shared.cli import scan
+from shared.cli.commands import scan_
 from shared.cli.connect import Edge
 from shared.cli.target import Target
-from shared.errors import Failed
+from shared.errors import Failed, UsageError
 from shared.local.stack import Running
 
 
@@ -110,3 +111,31 @@ def test_a_long_look_is_not_stuck(services: list[str], state: str, at_it: bool, 
     """A large table may take longer than anything behind it."""
     now = {"source": "default/crm", "scan_id": scan_id, "stuck": True, "waiting": [{"service": each} for each in services]}
     assert scan._discovery_is_at_it(Answers({"state": state}), now) is at_it
+
+
+@pytest.mark.parametrize(
+    ("scope", "seen", "line"),
+    [
+        ({"schemas": ["sales"]}, 1, ""),
+        ({"schemas": ["sales", "hrr"]}, 1, "In crm nothing there is called hrr. Did you mean hr?"),
+        ({"tables": ["hr.persn", "hr.zz"]}, 0, "crm has no such table: nothing there is called hr.persn or hr.zz. Did you mean hr.person?"),
+        ({"schemas": ["hr"]}, 0, "crm has no such table: nothing there is called hr. Write the names as the database does"),
+    ],
+)
+def test_a_part_that_is_not_there(scope: dict[str, list[str]], seen: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is told with what is called alike, also where it is known from before and gone meanwhile; nothing at all there is wrong use."""
+    known = [{"schema": "sales", "table": "orders"}, {"schema": "hr", "table": "person"}]
+    try:
+        scan._look_at_what_was_asked_for("default/crm", scope, seen, known)
+        told = capsys.readouterr().err
+    except UsageError as error:
+        assert not seen
+        told = error.line()
+    assert told.startswith(line)
+    assert bool(told) == bool(line)
+
+
+def test_a_scan_is_of_schemas_or_of_tables() -> None:
+    """Of both only what is in both would be looked at, which nobody means."""
+    with pytest.raises(UsageError, match="whole schemas or of single tables"):
+        scan_("crm", schemas=["sales"], tables=["hr.person"])
