@@ -101,9 +101,15 @@ def show(id: Id, json_output: Json = False) -> None:
         if text:
             stdout.print(Text(f"  {name:<10}", style="dim") + plain(text), soft_wrap=True)
     if found["state"] == "open":
-        stdout.print(f"Accept it for a time: `pursight violations waive {found['violation'][:SHORT]} --reason TEXT --days N`.", style="dim")
+        stdout.print(
+            f"Accept it for a time: `pursight violations waive {found['violation'][:SHORT]} --reason TEXT --days N`.",
+            style="dim",
+            soft_wrap=True,
+        )
     if found["state"] == "waived":
-        stdout.print(f"End that now: `pursight violations unwaive {found['violation'][:SHORT]} --reason TEXT`.", style="dim")
+        stdout.print(
+            f"End that now: `pursight violations unwaive {found['violation'][:SHORT]} --reason TEXT`.", style="dim", soft_wrap=True
+        )
     return None
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -20,6 +22,7 @@ from shared.errors import UsageError
 COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 SHORT = 12  # characters
 GAP = 2  # between columns
+MARKS = ("/.:,", "_-")  # after which a long name may go on in a new line: at the end of a part of it, or of a word
 FOLDED = 14  # characters in which a long cell can still be read
 WIDE = 1000  # a program reads lines: none is folded for it
 stdout = Console(width=None if sys.stdout.isatty() else WIDE)
@@ -79,7 +82,7 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Non
             *(Column(name, overflow="fold", no_wrap=whole) for name, whole in zip(head, short, strict=True)), header_style="dim", **look
         )
         for row in cells:
-            made.add_row(*row)
+            made.add_row(*map(_Folded, row))
     else:
         made = _blocks(head, cells, look)
     if stdout.is_terminal:
@@ -88,6 +91,37 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Non
         stdout.print(made)
     stdout.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))  # padding is for the eye
     return None
+
+
+class _Folded:
+    """A cell in which a name that is longer than a line goes on after one of its marks, and not in the middle of a word."""
+
+    def __init__(self, cell: Text) -> None:
+        self._cell = cell
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._cell)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = re.finditer(r"\S+", self._cell.plain)
+        breaks = [name.start() + at for name in names for at in _breaks(name[0], options.max_width)]
+        yield Text("\n").join(self._cell.divide(breaks)) if breaks else self._cell
+
+
+def _breaks(name: str, width: int) -> Iterator[int]:
+    """Where it is to go on in a new line: between its parts, else between their words, else where the line ends.
+
+    >>> list(_breaks("demo/shop.customer_address", 12)), list(_breaks("customers", 6))
+    ([10, 19], [6])
+    """
+    begin = 0
+    while cell_len(name[begin:]) > width > 0:
+        line = name[begin : begin + width]
+        while cell_len(line) > width:
+            line = line[:-1]
+        part, word = (max(map(line.rfind, marks)) + 1 for marks in MARKS)
+        begin += part if part > width // 2 else max(part, word) or len(line) or 1
+        yield begin
 
 
 def _least_width(head: Sequence[str], cells: Sequence[Sequence[Text]], short: Sequence[bool]) -> int:
@@ -104,7 +138,7 @@ def _blocks(head: Sequence[str], cells: Sequence[Sequence[Text]], look: dict[str
             made.add_row("", "")
         for name, cell in zip(head, row, strict=True):
             if cell.plain:
-                made.add_row(name, cell)
+                made.add_row(name, _Folded(cell))
     return made
 
 

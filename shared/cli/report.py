@@ -141,7 +141,7 @@ def _controls(violations: list[Found]) -> None:
     if len(order) > CONTROLS:
         rest = sum(len(held) for _, held in order[CONTROLS:])
         more = f"… and {_many(len(order) - CONTROLS, 'more control')} with {_many(rest, 'violation')}"
-        stdout.print(f"{more}: `pursight violations list --by-control`, or the pages.", style="dim", highlight=False)
+        stdout.print(f"{more}: `pursight violations list --by-control`, or the pages.", style="dim", highlight=False, soft_wrap=True)
 
 
 def _waived(count: int, source: str) -> None:
