@@ -70,6 +70,8 @@ class TableContext:
                         known -= _OF_SCHEMAS
                     if "last_name" in siblings:
                         known -= {"animal"}
+                if "animal" in known and "person" not in self.tags:  # a tutor's name does not make the animal's one a person's
+                    known -= {"person"}
             self._known[own_groups] = known
         return known
 
@@ -131,10 +133,11 @@ def clear_groups(hints: Iterable[Hint], family: str, taxonomy: Taxonomy) -> froz
 
     A person alone in a name does not: an `owner` owns a thing.
     """
+    plain = [hint for hint in hints if not (hint.phrase.needs or hint.phrase.alone)]
     clear = {
         hint.class_name
-        for hint in hints
-        if not (hint.phrase.needs or hint.phrase.alone)
+        for hint in plain
+        if not any(hint.phrase.concepts < other.phrase.concepts and hint.class_name != other.class_name for other in plain)
         and hint.weight - hint.against >= _CLEAR
         and family in taxonomy[hint.class_name].families
     }

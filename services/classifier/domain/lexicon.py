@@ -18,8 +18,10 @@ _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "o", "Ø": "O", "æ": "ae", "ı": "i"}
 )
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-_TYPE_PREFIX = re.compile(  # `strLastName`, `dtmBirth`: the type of a variable, written before its name; `strNr` and `strHaus` are of a street
-    r"(?:str(?!Nr|No[A-Z]?|Haus)|lng(?!A[ct]?tual|Ori|Dest|Home|Start|End)|int|dtm|dte|bln|ysn|cur|mem|sng|dbl|byt|chr|vch|nvc|obj|bit)(?=[A-Z][a-z]|[A-Z]{2})"
+# `strLastName`, `dtmBirth`: the type of a variable, written before its name; `strNr` and `strHaus` are of a street, `lngAtual` of a place
+_TYPE_PREFIX = re.compile(
+    r"(?:str(?!Nr|No[A-Z]?|Haus)|lng(?!A[ct]?tual|Ori|Dest|Home|Start|End)|int|dtm|dte|bln|ysn|cur|mem|sng|dbl|byt|chr|vch|nvc|obj|bit)"
+    r"(?=[A-Z][a-z]|[A-Z]{2})"
 )
 _SHORTEST_PART, _MOST_PARTS = 4, 4
 _VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), re.compile(r"(.)\1"), 4, 2
@@ -55,7 +57,7 @@ _IND, _INDIVIDUAL = "ind", "individual"
 _NUMBERS = (frozenset({"id"}), frozenset({"number"}))
 _SHORTEST_MANY, _SHORTEST_START = 6, 3  # letters of several people, of a word of the table's name
 _HALVES = frozenset({"first", "middle", "last", "full"})
-_NEAR = frozenset({"member", "guardian", "child"})  # words of a person that are terms
+_NEAR = frozenset({"member", "guardian", "child", "contact"})  # words of a person that are terms
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
 _TELLING_ROLES = frozenset({"term", "person", "organisation", "thing", "deny"})
 HEAD_UNKNOWN = "?"  # in place of the end of a joined word: it decides what the word is about
