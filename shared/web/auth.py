@@ -92,7 +92,7 @@ class SignIns:
         if who := self._session(request.cookies.get(COOKIE, "")):
             if request.method in SAFE_METHODS or same_origin(request.headers):
                 return who
-            return problem(403, "cross_origin", "The request came from another site")
+            return problem(403, "cross_origin", "The request came from another site", "Do it on our own page.")
         return _unknown()
 
     async def _bearer(self, request: Request, offered: str) -> Actor | Response:
@@ -127,7 +127,7 @@ class SignIns:
 def _unknown() -> Response:
     return _refused(
         problem(
-            401, "not_signed_in", "Sign in first", "Send 'Authorization: Bearer TOKEN', or open the link that `pursight status` prints."
+            401, "not_signed_in", "Sign in first", "Open the link that `pursight status` prints, or send 'Authorization: Bearer TOKEN'."
         )
     )
 

@@ -36,7 +36,7 @@ async def body_of(request: Request, *, most_kib: int = 256, form: bool = False) 
     async for part in request.stream():
         raw += part
         if len(raw) > most_kib * KIB:
-            raise UsageError("the body is too large", why=f"more than {most_kib} KiB", code="body_too_large")
+            raise UsageError("the body is too large", why=f"more than {most_kib} KiB", remedy="Send less.", code="body_too_large")
     try:
         if form and is_form(request):
             return _once(parse_qsl(raw.decode(), max_num_fields=MOST_FIELDS))
@@ -44,5 +44,5 @@ async def body_of(request: Request, *, most_kib: int = 256, form: bool = False) 
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise UsageError("the body is not a JSON object", code="not_an_object")
+        raise UsageError("the body is not a JSON object", remedy="Send one: {…}.", code="not_an_object")
     return document

@@ -32,7 +32,12 @@ async def on_named_error(request: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own refusals (no such page, wrong method)."""
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, "http_" + str(error.status_code), str(error.detail))
+    titles = {404: "Nothing is at this address", 405: f"This address takes no {request.method}"}
+    takes = (error.headers or {}).get("Allow", "")
+    remedy = f"It takes {takes}." if takes else "Check its spelling; the pages begin at /." if error.status_code == 404 else ""
+    answer = problem(error.status_code, f"http_{error.status_code}", titles.get(error.status_code, str(error.detail)), remedy)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def on_unknown_error(request: Request, error: Exception) -> Response:

@@ -50,3 +50,18 @@ async def test_others_get_the_document(http: httpx.AsyncClient) -> None:
     for headers in ({"accept": "*/*"}, {"accept": BROWSER, "hx-request": "true"}):
         assert (await http.post("/refused", headers=headers)).json()["code"] == "refused"
     assert (await http.get("/", headers={"accept": BROWSER})).json() == {"title": "all is well"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "line"),
+    [
+        ("GET", "/nosuch", "Nothing is at this address. Check its spelling; the pages begin at /."),
+        ("DELETE", "/refused", "This address takes no DELETE. It takes GET, HEAD, POST."),
+    ],
+)
+async def test_what_the_framework_refuses_is_told_in_our_words(http: httpx.AsyncClient, method: str, path: str, line: str) -> None:
+    """What, and what to do; what a 405 allows stands in its header, too."""
+    answer = await http.request(method, path)
+    told = answer.json()
+    told["remedy"] = told["remedy"].replace(allow := answer.headers.get("allow", ""), ", ".join(sorted(allow.split(", "))))
+    assert f"{told['title']}. {told['remedy']}" == line
