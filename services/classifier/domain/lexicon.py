@@ -25,7 +25,7 @@ _TYPE_PREFIX = re.compile(
 )
 _SHORTEST_PART, _MOST_PARTS = 4, 4
 _VOWELS, _TWICE, _FEWEST_BONES, _FEWEST_VOWELS = re.compile("(?<=.)[aeiouy]"), re.compile(r"(.)\1"), 4, 2
-_SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 3  # letters that a word which was cut off keeps, that it lost, of a joined second word
+_SHORTEST_CUT, _LEAST_CUT, _SHORTEST_TAIL = 6, 2, 2  # letters that a word which was cut off keeps, that it lost, of a joined second word
 _SHORTEST_PARTLY, _LONG_PART = 11, 7
 _FAINT = frozenset({"loc", "dir", "dom", "mov", "pre", "hab", "mun"})  # words only where nothing else says what they are
 _LONGEST_START, _FEWEST_STARTING, _MOST_STARTING = 4, 5, 0.7  # letters, names, share of a table's names
@@ -138,14 +138,14 @@ class Lexicon:
         return parts
 
     def _is_another(self, word: Word, first: str, second: str) -> bool:
-        """Not what says little or nobody knows, nor the key or number of anything but a thing: `enrolment_no`."""
+        """Not what says little or nobody knows, nor the key or number of any but a thing or firm: `company_no`."""
         one, other = self.words.get(first), self.words.get(second)
         if word.role in _COMPOUND:
             return second not in NUMBER
         if word.role != "term" or one is None or other is None or one.role not in _JOINABLE:
             return False
         if second in NUMBER:
-            return one.role == "thing"
+            return one.role in ("thing", "organisation")
         told = one.concepts not in _NUMBERS and other.concepts not in _NUMBERS and other.role in _JOINABLE
         return told and not word.concepts <= one.concepts | other.concepts
 
