@@ -20,7 +20,7 @@ from shared.access.proof import Proofs
 from shared.bus.received import Cause
 from shared.contracts.asset import ClassificationReviewed
 from shared.contracts.names import AssetName
-from shared.errors import UsageError
+from shared.errors import UsageError, did_you_mean
 from shared.web.auth import actor_of
 from shared.web.body import body_of, is_form
 from shared.web.guard import check, narrowed
@@ -28,6 +28,7 @@ from shared.web.problems import problem
 
 MAX_BODY_KIB = 64
 MOST = 1000
+NO_CLASS = (422, "There is no such class")
 MOST_SHOWN = 128  # characters of a name in an address, where each may take a dozen
 _FIELDS = ("asset", "column", "decision", "class_name", "reason")
 
@@ -107,14 +108,14 @@ class Reviews:
             told = {"refused": wanted.column[:MOST_SHOWN], "class_name": wanted.class_name} if refusal else {"reviewed": wanted.column}
             return RedirectResponse(f"/assets/{quote(wanted.asset, safe='/')}?{urlencode(told, quote_via=quote)}#columns", 303)
         if refusal:
-            return problem(
-                refusal[0], "review_refused", refusal[1], "`pursight review list` shows columns, `pursight review classes` the classes."
-            )
+            near = did_you_mean(wanted.class_name, self._judge().ruleset.taxonomy) if refusal == NO_CLASS else ""
+            remedy = near or "`pursight review list` shows columns, `pursight review classes` the classes."
+            return problem(refusal[0], "review_refused", refusal[1], remedy)
         return JSONResponse({"accepted": f"{wanted.asset}#{wanted.column}", "trace_id": cause.trace_id}, status_code=202)
 
     async def _refusal(self, unit: Any, wanted: ClassificationReviewed) -> tuple[int, str] | None:
         if not self._judge().ruleset.knows(wanted.class_name):
-            return 422, "There is no such class"
+            return NO_CLASS
         stored = await unit.bodies([wanted.asset])
         if not any(column.name == wanted.column for item in stored for column in item.table.columns):
             return 404, "There is no such column"

@@ -153,7 +153,7 @@ def _scan(line: Edge, id: str) -> dict[str, Any]:
         if not found:
             raise
     if len(found) > 1:
-        raise UsageError(f"{len(found)} scans begin with {plain(id)}", remedy="Give more of its id.", code="ambiguous_scan")
+        raise UsageError(f"{len(found)} scans begin with {plain(id or 'nothing')}", remedy="Give more of its id.", code="ambiguous_scan")
     return dict(line.get(scan_path(found[0])))
 
 

@@ -11,7 +11,7 @@ import typer
 
 from services.registry.domain.ledger import Entry, Verdict
 from shared.cli.connect import edge
-from shared.cli.output import as_json, plain, stdout, table
+from shared.cli.output import as_json, plain, stderr, stdout, table
 from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import Failed, UsageError
 
@@ -35,11 +35,15 @@ def show(
     with edge() as line:
         entries = line.get(_path(tenant), limit=limit)["entries"]
     if json_output:
-        return as_json({"entries": entries})
-    if not entries:
-        return stdout.print(plain(f"The ledger of {tenant} is empty: nobody did anything there. A source's tenant stands before its name."))
-    head = ("number", "at", "actor", "action", "object", "result")
-    return table(f"Ledger of {tenant}", head, ([_shown(name, entry[name]) for name in head] for entry in entries))
+        as_json({"entries": entries})
+    elif entries:
+        head = ("number", "at", "actor", "action", "object", "result")
+        table(f"Ledger of {tenant}", head, ([_shown(name, entry[name]) for name in head] for entry in entries))
+    else:
+        stdout.print(plain(f"The ledger of {tenant} is empty: nobody did anything there. A source's tenant stands before its name."))
+    if entries and (older := entries[-1]["number"] - 1):
+        stdout.file.flush()
+        stderr.print(f"… and {older:,} older: `pursight audit export` gives all.", style="dim", highlight=False)
 
 
 def _shown(name: str, value: Any) -> Any:

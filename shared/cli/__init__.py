@@ -21,6 +21,7 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's
 
 def main() -> None:
     """The console script. Errors are one line; PURSIGHT_DEBUG=1 shows where they came from, and what libraries would log."""
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115  `>&-` closed it
     if not os.environ.get("PURSIGHT_DEBUG"):
         logging.lastResort = logging.NullHandler()
     try:

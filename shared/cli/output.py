@@ -121,7 +121,8 @@ def _breaks(name: str, width: int) -> Iterator[int]:
             line = line[:-1]
         part, word = (max(map(line.rfind, marks)) + 1 for marks in MARKS)
         begin += part if part > width // 2 else max(part, word) or len(line) or 1
-        yield begin
+        if begin < len(name):
+            yield begin
 
 
 def _least_width(head: Sequence[str], cells: Sequence[Sequence[Text]], short: Sequence[bool]) -> int:

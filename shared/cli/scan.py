@@ -17,11 +17,11 @@ from shared.cli.connect import Edge, address, as_read, edge, elsewhere, scan_pat
 from shared.cli.output import plain, spelled, spoken, stderr, text_as_json
 from shared.cli.pages import way_in
 from shared.cli.registering import NOTHING_MORE, could_not, known, register, registered
-from shared.cli.stack import interrupted_by_sigterm, say_step
+from shared.cli.stack import interrupted_by_sigterm, news_of
 from shared.cli.target import Target
 from shared.contracts.names import SourceName
 from shared.errors import Failed, UsageError, did_you_mean
-from shared.local.stack import Running, Stack, Step
+from shared.local.stack import Running, Stack
 from shared.settings import ServiceSettings
 
 STAGES = {"found": "tables found", "classified": "classified", "judged": "judged", "tagged": "tagged"}
@@ -113,7 +113,7 @@ def _stopping_what_was_started() -> Iterator[Running]:
     stack = Stack(ServiceSettings().home)
     with interrupted_by_sigterm():
         with _not_asked_for_yet():
-            running = stack.up(_only_waits if stack.home.load().supervised() else say_step)
+            running = stack.up(news_of(stack))
         try:
             yield running
         except Exception:
@@ -124,12 +124,6 @@ def _stopping_what_was_started() -> Iterator[Running]:
                 stderr.print("Stopping what this command started …")
                 stack.down()
             raise
-
-
-def _only_waits(step: Step) -> None:
-    """Of a stack that is up nothing is told but what it waits for."""
-    if step.part == "stack":
-        say_step(step)
 
 
 def _stays(error: Failed, source: str) -> Failed:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shared.errors import Failed
-from shared.local.stack import Stack, Step
+from shared.local.stack import Progress, Stack, Step
 from shared.local.status import PartStatus, Status, status_of
 
 if TYPE_CHECKING:  # they are imported where they are used: most commands need neither
@@ -34,7 +34,7 @@ def up(
     """Start the local stack and wait until it is ready. It stays up when this command has ended."""
     stack = Stack()
     with interrupted_by_sigterm():
-        running = stack.up(say_step, new_ports=new_ports)
+        running = stack.up(news_of(stack), new_ports=new_ports)
     found = _settled(stack)
     kept = "Already up" + (", on the ports that it has: `pursight down` comes before others." if new_ports else ".")
     _show_status(stack, found, json=json, first="Up." if running.started else kept)
@@ -102,6 +102,16 @@ def say(line: str) -> None:
 
 def say_step(step: Step) -> None:
     say(f"{step.seconds:6.1f} s  {step.part}: {step.what}")
+
+
+def news_of(stack: Stack) -> Progress:
+    """How its start is told; of a stack that is up nothing but what it waits for."""
+    return _only_waits if stack.home.load().supervised() else say_step
+
+
+def _only_waits(step: Step) -> None:
+    if step.part == "stack":
+        say_step(step)
 
 
 def _settled(stack: Stack) -> Status:

@@ -131,7 +131,7 @@ class Home:
         file = self.path / "state.json"
         try:
             state = State.model_validate_json(file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return State()
         except (ValidationError, UnicodeDecodeError) as error:
             remedy = "Delete that file: ports are chosen anew, data stays."

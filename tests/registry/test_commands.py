@@ -116,6 +116,7 @@ async def test_a_source_from_first_to_last(shell: Shell, edge: list[Any], tmp_pa
     assert "version 3" in (await shell("edit", "crm", "--set", "owner=")).out
     assert "owner" not in json.loads((await shell("show", "crm", "--json")).out)["spec"]
     assert "db.example:3307" in (await shell("explain", "crm")).out
+    assert "valid" in (await shell("check", "crm")).out
     assert (await shell("remove", "crm", "--yes")).code == 0
     assert (await shell("show", "crm")).code == 2
 

@@ -82,12 +82,12 @@ def add(
 
 @app.command()
 def check(
-    which: Which,
+    which: Annotated[str, typer.Argument(help="the name of a source, a YAML or JSON file, - for standard input, or a database URL")],
     wait: Annotated[float | None, typer.Option(min=0.1, max=50, help="seconds after which a connection is given up")] = None,
     json_output: Json = False,
 ) -> None:
     """Validate, and try it gate by gate where the stack is up; nothing is kept."""
-    given = read(which)
+    given = _stored(which) if _is_name(which) else read(which)
     found = judged(given, json_output=json_output)
     assert found.spec
     dialled = _preflight(found.spec, given.password, wait) if _is_up() else None
@@ -240,22 +240,22 @@ def explain_(
     which: Annotated[str, typer.Argument(help="the name of a source, a YAML or JSON file, -, or a database URL")], json_output: Json = False
 ) -> None:
     """What location, engine and identity lead to: endpoints, TLS, sign-in, secrets, pool, what to install, each with the reason."""
-    spec = _from_file(which, json_output) if which == "-" or "://" in which or Path(which).is_file() else _from_registry(which)
+    spec = judged(_stored(which) if _is_name(which) else read(which), json_output=json_output).spec
+    assert spec
     answers = [*explain(spec), _driver(spec.engine)]
     if json_output:
         return as_json({"source": spec.key, "answers": [answer._asdict() for answer in answers]})
     table(spoken(spec.key), ("", "choice", "why"), answers)
 
 
-def _from_file(which: str, json_output: bool) -> DataSource:
-    spec = judged(read(which), json_output=json_output).spec
-    assert spec
-    return spec
+def _is_name(which: str) -> bool:
+    """Of a source that is registered, rather than of a file?"""
+    return not (which == "-" or "://" in which or Path(which).exists() or Path(which).suffix in (".yaml", ".yml", ".json"))
 
 
-def _from_registry(name: str) -> DataSource:
+def _stored(name: str) -> Written:
     with edge() as line:
-        return DataSource.model_validate(_found(line, name)[1]["spec"])
+        return Written(name, _found(line, name)[1]["spec"])
 
 
 def _driver(engine: str) -> Answer:

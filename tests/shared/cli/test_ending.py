@@ -42,6 +42,15 @@ def test_an_output_that_is_full_is_told(option: str, monkeypatch: pytest.MonkeyP
     assert told.startswith("pursight: the output cannot be written: No space left on device.")
 
 
+def test_a_closed_output_is_no_error(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """`pursight … >&-`: nobody wants to know."""
+    monkeypatch.setattr(sys, "argv", ["pursight", "--version"])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code or 0, capfd.readouterr()) == (0, ("", ""))
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
