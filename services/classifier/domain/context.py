@@ -16,12 +16,14 @@ _PEOPLE = frozenset({"name", "government"})
 _PERSONS = frozenset({"name", "person", "government"})
 _SEVERAL = 2
 _HALVES, FIRM, FIRMS = "halves", "firm", "firms"
+TOLD = frozenset({FIRM, "idkind"})  # what one column says of the others
 ACTOR, _PERSONAL = "actor", frozenset({"first_name", "last_name", "government"})
 _HALVES_OF_NAMES = ("first_name", "last_name")
 _THINGS = frozenset({"organisation", "animal", "goods", "software", "fault", "ledger", "site", "prepared", "vacancy", "reference"})
 _OF_CODES = frozenset(
     {"code", "codes", "cd", "codeset", "type", "types", "lookup", "lkp", "dictionary", "category", "categories"}
 )  # what such a table holds is there to be chosen from
+_TOLD_OF_ALL = (("species", "animal"), ("bank", "banking"))
 _UNMISTAKABLE = _PERSONAL | {"birth_date"}
 _ONLY_PEOPLE = frozenset({"first_name", "last_name", "birth_date", "national_id"})
 _OF_SCHEMAS = frozenset({"goods", "software", "fault", "ledger", "prepared", "reference"})  # a schema of things may have a table of people
@@ -126,6 +128,12 @@ def halves_of(readings: Iterable[NameReading], families: Iterable[str]) -> froze
         if _HALVES in hint.phrase.needs and hint.against in (0.0, ONE_UNKNOWN)
     }
     return frozenset({_HALVES}) if len(found) == _SEVERAL else frozenset()
+
+
+def told_of(readings: Iterable[NameReading]) -> frozenset[str]:
+    """What one column says of all: what has a species is an animal, and beside a bank stands an account there (`banking`)."""
+    said = frozenset[str]().union(*(reading.tags for reading in readings))
+    return frozenset(tag for word, tag in _TOLD_OF_ALL if word in said)
 
 
 def clear_groups(hints: Iterable[Hint], family: str, taxonomy: Taxonomy) -> frozenset[str]:

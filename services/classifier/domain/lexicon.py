@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -33,6 +34,11 @@ _SHORTEST_PREFIX, _LONGEST_PREFIX = 2, 3  # letters of a table's own prefix
 _KINDS, _FEWEST_KINDS = {"no_": "nome_", "nu_": "num_", "co_": "cod_", "ds_": "ds_", "tp_": "tp_", "sg_": "sg_", "dt_": "dt_"}, 4
 _END = re.compile(r"(?:end_|end(?=[A-Z])|END_)(?!(?i:date|time|user|customer))")
 _PORTUGUESE = frozenset({"cep", "bairro", "cpf", "cnpj", "uf", "municipio", "cidade", "nome", "fone", "telefone", "celular"})
+_SPELLINGS = {
+    part: tuple(other for other in group if other != part)
+    for group in (("num", "nr", "nro", "no", "numero", "n"), ("cod", "cd", "codigo", "code"), ("nom", "nome", "nm", "nombre"))
+    for part in group
+}
 _SHORTEST_ROOT = 6  # letters of a word without its ending
 _ALIKE = str.maketrans("yk", "ic")
 _OF_KIND = re.compile(r"(?:i[sz]ch(?:e[mnrs]?)?|iques?|ic[aoe]s?|icos|ical|ical?es|ichi|iche)$")
@@ -44,7 +50,7 @@ _BY = {
     "by": ("ed",),
     "par": ("e", "i", "u", "it", "is"),
     "por": ("ado", "ada", "ido", "ida", "to", "ta"),
-    "durch": ("t", "en"),
+    "durch": ("t", "en", "ung", "gabe", "nahme"),
     "von": ("t",),
 }  # who did it, and how deeds end
 _ENDINGS = frozenset({"idade", "edad"})  # ages alone, but mostly what `-ity` is in English
@@ -209,6 +215,7 @@ class Lexicon:
 
     def _joined(self, parts: list[str]) -> list[str]:
         """Neighbours that are one known word are put together (`e`, `mail`), unknown ones taken apart (`telefonnummer`)."""
+        parts = self._respelled(parts)
         joined: list[str] = []
         at = 0
         while at < len(parts):
@@ -216,6 +223,14 @@ class Lexicon:
             joined.extend(("".join(parts[at : at + width]),) if width > 1 else self.segment(parts[at]))
             at += width
         return joined
+
+    def _respelled(self, parts: list[str]) -> list[str]:
+        """`numero_cracha` where `numcracha` is the word: numbers, codes and names before what nobody knows are cut in many ways."""
+        respelled = list(parts)
+        for at, (part, following) in enumerate(pairwise(parts)):
+            if part in _SPELLINGS and following not in self.words and part + following not in self.words:
+                respelled[at] = next((other for other in _SPELLINGS[part] if other + following in self.words), part)
+        return respelled
 
     def _width(self, parts: list[str], at: int) -> int:
         """How many parts from here are one known word: two or three, where one of them alone says nothing."""
@@ -441,9 +456,9 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Word]]:
     for concept, texts in document["organisations"].items():
         yield from _spellings((concept, *texts), Word("organisation", frozenset((*concept.split(), "organisation"))))
     for concept, texts in document["denying"].items():
-        yield from _spellings(texts, Word("deny", frozenset((concept,))))
+        yield from _spellings(texts, Word("deny", frozenset(concept.split())))
     for concept, texts in document["telling_things"].items():
-        yield from _spellings(texts, Word("thing", frozenset((concept,))))
+        yield from _spellings(texts, Word("thing", frozenset(concept.split())))
     yield from _spellings(document["things"], Word("thing", frozenset()))
     yield from _spellings(document["doubtful"], Word("doubt", frozenset()))
     yield from _spellings(document["neutral"], _NEUTRAL)

@@ -23,6 +23,7 @@ _UNKNOWN = frozenset({"unknown", "neutral"})
 _NUMBERED = frozenset({"other"})
 _HAVING = frozenset({"customer", "user"})
 _OWNED = frozenset({"neutral", "unknown", "thing", "organisation", "person", "term"})
+_WHOSE = frozenset({"person", "neutral"})
 _ROLES = frozenset({frozenset({"contact"}), frozenset({"holder"})})
 _TOLD = frozenset(
     {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last", "relationship"}
@@ -210,8 +211,11 @@ def _is_alone(words: Sequence[Word], phrase: Phrase) -> bool:
 
 
 def _is_role(words: Sequence[Word], phrase: Phrase) -> bool:
-    """`project_manager`, `vehicle_owner`: before a person stands whose or of what. What follows a customer is theirs."""
+    """`project_manager`, `vehicle_owner`: before a person stands whose or of what; before a firm (`owner_org`) whose it is. What follows a
+    customer is theirs."""
     *before, head = words
+    if head.role == "organisation" and phrase.concepts <= head.concepts:
+        return all(word.role in _WHOSE for word in before)
     if (head.role != "person" and head.concepts not in _ROLES) or not phrase.concepts <= head.concepts or "customer" in head.concepts:
         return False
     return all(word.role in _OWNED and not word.concepts & _TOLD for word in before)

@@ -232,7 +232,7 @@ def _against(entry: DataClass, sight: Sight) -> Iterable[Sign]:
         yield Sign("context:no_person", "the table is about animals, machines or things", _NO_PERSON)
     if entry.group == "place" and ("table:lookup" in sight.tags or not sight.tags & _COMPANIONS or _stands_anywhere(sight.tags)):
         yield Sign("context:alone", "no person and no address stands beside it", _LONELY)
-    if column.evidence is None or not column.evidence.sampled:
+    if column.evidence is None or not column.evidence.sampled or "encrypted" in sight.tags:  # what is encrypted looks like anything
         return
     supported = any(signal.class_name == entry.name and signal.share > 0.05 for signal in sight.signals)
     for rule, text, weight in objections(entry, column.evidence, supported, unique=column.unique or column.primary_key):

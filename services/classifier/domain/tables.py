@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from services.classifier.domain.column_types import family_of, room_of
-from services.classifier.domain.context import ACTOR, FIRM, FIRMS, TableContext, clear_groups, count_groups, halves_of, table_tags
+from services.classifier.domain.context import ACTOR, FIRMS, TOLD, TableContext, clear_groups, count_groups, halves_of, table_tags, told_of
 from services.classifier.domain.evidence import growth, ruled_out, signals_of
 from services.classifier.domain.lexicon import NUMBER, split, starts_of
 from services.classifier.domain.meaning import MEANING_VERSION, Asked, Descriptions, Meanings, is_asked, meant_again, text_of
@@ -108,7 +108,7 @@ class Judge:
         readings = self._readings(table)
         own = [self._groups_of(column, reading, family) for column, reading, family in zip(table.columns, readings, families, strict=True)]
         linked = any(reading.person and not reading.mute for reading in readings)
-        about = self.about(table) | halves_of(readings, families)
+        about = self.about(table) | halves_of(readings, families) | told_of(readings)
         context = TableContext(about, count_groups(own), self._name(table.table).thing, linked)
         verdicts: list[ColumnVerdict] = []
         opens: list[Open] = []
@@ -280,7 +280,7 @@ class Judge:
             return frozenset({"company_name", FIRMS})
         if "full_name" in clear and "subject" not in reading.tags and any("person" in hint.phrase.concepts for hint in reading.hints):
             clear |= {ACTOR}
-        return clear | {FIRM} if FIRM in reading.tags else clear
+        return clear | (reading.tags & TOLD)
 
     def _are_firms(self, evidence: ColumnEvidence) -> bool:
         """Are firms named here, and no people between them?"""
