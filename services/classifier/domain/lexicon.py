@@ -166,15 +166,24 @@ class Lexicon:
             return True
         return part.endswith(_BY[by]) and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
 
-    def without_prefix(self, names: Sequence[str]) -> Sequence[str]:
-        """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own, and left out."""
+    def without_prefix(self, names: Sequence[str], about: Sequence[str] = ()) -> Sequence[str]:
+        """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own, and left out; so are those that
+        somebody knows as something else, where they stand for `about`, the words of the table's name: `ph_city` of a policy holder."""
         least = max(_FEWEST_STARTING, _MOST_STARTING * len(names))
         if max(Counter([name[:_SHORTEST_PREFIX].lower() for name in names]).values(), default=0) < least:  # nearly always, and cheap
             return names
         prefix, count = max(Counter(words[0] for words in map(split, names) if words).items(), key=itemgetter(1), default=("", 0))
-        if count < least or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or (prefix in self.words and prefix not in _FAINT):
+        if count < least or not _SHORTEST_PREFIX <= len(prefix) <= _LONGEST_PREFIX or not self._is_own(prefix, about):
             return names
         return [name[len(prefix) :].lstrip("_-. ") if self._has_more(name, prefix) else name for name in names]
+
+    def _is_own(self, prefix: str, about: Sequence[str]) -> bool:
+        word = self.words.get(prefix)
+        if word is None or prefix in _FAINT:
+            return True
+        if self._is_person(prefix) or any(word.concepts & self.words[part].concepts for part in about if part in self.words):
+            return False
+        return prefix == "".join(part[0] for part in about) or any(bones_of(part).startswith(bones_of(prefix)) for part in about)
 
     def _has_more(self, name: str, prefix: str) -> bool:
         """A number behind a prefix is the number of the thing, not any."""

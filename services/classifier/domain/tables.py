@@ -253,8 +253,9 @@ class Judge:
     def _readings(self, table: SchemaDiscovered) -> list[NameReading]:
         """What the columns' names say; of those that nobody knows without what most of the table's names begin with (`CZIP`, `CDOB`)."""
         lexicon = self.ruleset.lexicon
-        names = lexicon.in_words(lexicon.without_prefix([column.name for column in table.columns]))
-        names = lexicon.spelled_out(names, split(table.table))
+        about = split(table.table)
+        names = lexicon.in_words(lexicon.without_prefix([column.name for column in table.columns], about))
+        names = lexicon.spelled_out(names, about)
         readings = [self._name(name) for name in names]
         unknown = [place for place, reading in enumerate(readings) if reading.unknown]
         for start in starts_of(names) if unknown else ():
