@@ -180,6 +180,19 @@ def test_a_name_beside_a_last_name_is_a_first_name(judge: Judge) -> None:
     assert [v.class_name for v in judged(judge, "name", "preis:numeric", name="produkte")] == ["none", "none"]
 
 
+def test_a_tables_own_prefix_says_nothing_though_it_is_a_word(judge: Judge) -> None:
+    """`st_` before all columns of a table of students is no state; of another table it is."""
+    names = ("st_name", "st_city", "st_zip", "st_phone", "st_email")
+    assert judged(judge, *names, name="students")[0].class_name == "full_name"
+    assert judged(judge, *names, name="shipments")[0].class_name == "street"
+
+
+def test_a_documents_kind_tells_what_its_number_is(judge: Judge) -> None:
+    """Without it the same number may be anything's."""
+    assert judged(judge, "ident_type", "ident_no")[1].class_name == "national_id"
+    assert judged(judge, "lot_type", "ident_no")[1].class_name == "none"
+
+
 def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
     """Only where both are there, as text, with nothing but a person's word beside them."""
 
@@ -260,6 +273,9 @@ def test_what_most_names_of_a_table_begin_with_is_left_out(judge: Judge) -> None
         pytest.param("passengers", "pax_surname", "last_name", id="a person's last name is not the whole one"),
         pytest.param("passengers", "pax_first_name", "first_name", id="nor is the first"),
         pytest.param("voyages", "captain", "full_name", id="a captain is somebody"),
+        pytest.param("apps", "owner_org", "company_name", id="a person's firm is a firm"),
+        pytest.param("orders", "vendor_no", "none", id="a vendor's number is nobody's tax number"),
+        pytest.param("shifts", "cashier_no", "employee_id", id="who works somewhere has a number there"),
         pytest.param("comments", "content", "free_text", id="what people said"),
         pytest.param("comment_templates", "content", "none", id="what a template says"),
         pytest.param("pages", "content", "none", id="what a page says"),

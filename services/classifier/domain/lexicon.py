@@ -167,7 +167,7 @@ class Lexicon:
         return part.endswith(_BY[by]) and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
 
     def without_prefix(self, names: Sequence[str], about: Sequence[str] = ()) -> Sequence[str]:
-        """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own, and left out; so are those that
+        """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own and left out; so are those that
         somebody knows as something else, where they stand for `about`, the words of the table's name: `ph_city` of a policy holder."""
         least = max(_FEWEST_STARTING, _MOST_STARTING * len(names))
         if max(Counter([name[:_SHORTEST_PREFIX].lower() for name in names]).values(), default=0) < least:  # nearly always, and cheap
