@@ -51,7 +51,8 @@ def scan_(
     tenant: Annotated[str, typer.Option(help="whose source it is")] = "",
     schemas: Annotated[list[str] | None, typer.Option("--schema", help="of a registered source only this schema; may be repeated")] = None,
     tables: Annotated[
-        list[str] | None, typer.Option("--table", metavar="SCHEMA.TABLE", help="of a registered source only this table; may be repeated")
+        list[str] | None,
+        typer.Option("--table", metavar="TABLE", help="of a registered source only this table, as `show` takes it; may be repeated"),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="say every table of a registered source again, also what did not change")] = False,
     json_output: Json = False,

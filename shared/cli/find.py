@@ -120,16 +120,29 @@ def key_of(line: Edge, name: str) -> str:
     if _is_asset(line, name):
         return name
     alike = next(filter(None, (_alike(line, *read) for read in _readings(shown))), []) if name.strip() else []
-    if len(alike) > 1:
-        named = ", ".join(map(spoken, alike[:ALIKE])) + (" …" if len(alike) > ALIKE else "")
-        raise UsageError(
-            f"{len(alike)} tables are called {spoken(name)}", why=named, remedy="Give more of its name.", code="ambiguous_asset"
-        )
+    _require_one(alike, name)
     if not alike:
         near = next(filter(None, (_near(line, *read) for read in _readings(shown))), []) if name.strip() else []
         told = f"Did you mean {' or '.join(map(spoken, near))}?" if near else "`pursight search` finds tables."
         raise UsageError(f"there is no table {spoken(name).strip() or 'without a name'}", remedy=told, code="unknown_asset")
     return alike[0]
+
+
+def table_in(line: Edge, source: str, name: str) -> str:
+    """`schema.table` of what a person calls so in a source, where it is known already; else the name as it is. Raises UsageError where
+    several are called so."""
+    alike = _alike(line, source, name)
+    _require_one(alike, name)
+    found = [AssetName.parse(key) for key in alike]
+    return f"{found[0].schema}.{found[0].table}" if found else name
+
+
+def _require_one(alike: Sequence[str], name: str) -> None:
+    if len(alike) > 1:
+        named = ", ".join(map(spoken, alike[:ALIKE])) + (" …" if len(alike) > ALIKE else "")
+        raise UsageError(
+            f"{len(alike)} tables are called {spoken(name)}", why=named, remedy="Give more of its name.", code="ambiguous_asset"
+        )
 
 
 def _near(line: Edge, source: str, name: str) -> list[str]:

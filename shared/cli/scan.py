@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shared.cli import report
 from shared.cli.connect import Edge, address, as_read, edge, elsewhere, scan_path
+from shared.cli.find import table_in
 from shared.cli.output import plain, spelled, spoken, stderr, text_as_json
 from shared.cli.pages import way_in
 from shared.cli.registering import NOTHING_MORE, could_not, known, register, registered
@@ -43,6 +44,8 @@ def run(
     with _where() as running, edge() as line:
         with _not_asked_for_yet():
             target = target_of(running)
+            if isinstance(target, str) and (tables := asked.get("scope", {}).get("tables")):
+                asked = {**asked, "scope": {"tables": [table_in(line, target, name) for name in tables]}}
             since = datetime.now(UTC)
             source = known(line, target, asked) if isinstance(target, str) else register(line, target)
         try:

@@ -12,7 +12,7 @@ import pytest
 
 from shared.cli import find
 from shared.cli.connect import listed
-from shared.cli.find import key_of
+from shared.cli.find import key_of, table_in
 from shared.contracts.names import AssetName
 from shared.errors import UsageError
 
@@ -136,3 +136,22 @@ def test_a_long_list_comes_page_by_page() -> None:
     line = Mock(get=get)
     for limit, come in ((3, 3), (501, 501), (5000, 1100)):
         assert listed(line, "/rows", "rows", limit=limit) == {"rows": list(range(come)), "total": 1200}
+
+
+def test_a_part_of_a_scan_is_named_as_people_name_it() -> None:
+    """What is known is looked up, files at the root too; what is new is taken as it is written."""
+    keys = {
+        "orders.csv": [KEY.replace("2024%0A", "")],
+        "person": ["default/lake/db.hr.person"],
+        "log": ["default/lake/db.a.log", "default/lake/db.b.log"],
+    }
+
+    def get(path: str, *, named: str = "", source: str = "", **query: object) -> object:
+        assert source == "default/lake"
+        found = keys.get(named, [])
+        return {"results": [{"asset": key} for key in found], "total": len(found)}
+
+    line = Mock(get=get)
+    assert [table_in(line, "lake", name) for name in ("orders.csv", "person", "hr.new")] == ["/.orders.csv", "hr.person", "hr.new"]
+    with pytest.raises(UsageError, match="2 tables are called log"):
+        table_in(line, "lake", "log")
