@@ -99,6 +99,13 @@ async def test_the_asset_page_says_why(told: None, client: httpx.AsyncClient) ->
         assert shown in page, shown
 
 
+async def test_what_is_too_long_for_a_page_is_said_to_be_cut(told: None, client: httpx.AsyncClient) -> None:
+    """A timeline has its newest events, a trace its first ones."""
+    for path, words in ((f"/timeline/{key_of('orders')}", "newest"), (f"/traces/{TRACE}", "first")):
+        assert f"Only the {words} 2 events" in (await client.get(f"{path}?limit=2", headers=HTML)).text
+        assert "Only the" not in (await client.get(path, headers=HTML)).text
+
+
 async def test_who_may_review_finds_a_form_at_each_column(told: None, pool: asyncpg.Pool, client: httpx.AsyncClient) -> None:
     """With the classes of the rule set in force and the one that the column has chosen; after it, the page says so and comes again."""
     address = f"/assets/{key_of('customers')}"

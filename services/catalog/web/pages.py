@@ -189,18 +189,22 @@ class Pages:
     async def timeline(self, request: Request) -> Response:
         """`/timeline/{subject}`: which service said what, when, after which event, in which trace."""
         subject = clean(request.path_params["subject"])
-        events = await self._events(read.subjects_of(subject), number(request.query_params, "limit", 500, 5000))
+        limit = number(request.query_params, "limit", 500, 5000)
+        events = await self._events(read.subjects_of(subject), limit)
         if not events:
             return self.missing("timeline", subject)
-        return self._page("timeline.html", title=subject, trace=None, events=events, tag_sets=await read.tags(self._pool, job=subject))
+        cut, tag_sets = "newest" if len(events) == limit else "", await read.tags(self._pool, job=subject)
+        return self._page("timeline.html", title=subject, trace=None, events=events, cut=cut, tag_sets=tag_sets)
 
     async def trace(self, request: Request) -> Response:
         """`/traces/{trace_id}`: one trace from the first event to the last, with the traces linked to it."""
         trace_id = clean(request.path_params["trace_id"])
-        found = await read.trace(self._pool, trace_id)
+        limit = number(request.query_params, "limit", 1000, 5000)
+        found = await read.trace(self._pool, trace_id, limit=limit)
         if not found["events"]:
             return self.missing("trace", trace_id)
-        return self._page("timeline.html", title=trace_id, trace=found, events=shown.with_causes(found["events"]), tag_sets=[])
+        events, cut = shown.with_causes(found["events"]), "first" if len(found["events"]) == limit else ""
+        return self._page("timeline.html", title=trace_id, trace=found, events=events, cut=cut, tag_sets=[])
 
     async def _events(self, subjects: list[str], limit: int = 200) -> list[dict[str, Any]]:
         return shown.with_causes(await read.timeline(self._pool, subjects, limit=limit))
