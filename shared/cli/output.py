@@ -22,7 +22,7 @@ from shared.errors import UsageError
 COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "restricted": "bold red", "confidential": "yellow"}
 SHORT = 12  # characters
 GAP = 2  # between columns
-MARKS = ("/.:,", "_-")  # after which a long name may go on in a new line: at the end of a part of it, or of a word
+MARKS = (r"[/:,]|\.(?!\d)", "[_-]")  # after which a long name may go on in a new line: at the end of a part of it, or of a word
 FOLDED = 14  # characters in which a long cell can still be read
 WIDE = 1000  # a program reads lines: none is folded for it
 stdout = Console(width=None if sys.stdout.isatty() else WIDE)
@@ -111,15 +111,15 @@ class _Folded:
 def _breaks(name: str, width: int) -> Iterator[int]:
     """Where it is to go on in a new line: between its parts, else between their words, else where the line ends.
 
-    >>> list(_breaks("demo/shop.customer_address", 12)), list(_breaks("customers", 6))
-    ([10, 19], [6])
+    >>> [list(_breaks(name, 12)) for name in ("demo/shop.customer_address", "constellation", "http://127.0.0.1")]
+    [[10, 19], [12], [7]]
     """
     begin = 0
     while cell_len(name[begin:]) > width > 0:
         line = name[begin : begin + width]
         while cell_len(line) > width:
             line = line[:-1]
-        part, word = (max(map(line.rfind, marks)) + 1 for marks in MARKS)
+        part, word = (max((found.end() for found in re.finditer(marks, line)), default=0) for marks in MARKS)
         begin += part if part > width // 2 else max(part, word) or len(line) or 1
         if begin < len(name):
             yield begin
