@@ -44,7 +44,7 @@ def elsewhere() -> bool:
 def address() -> Address:
     """PURSIGHT_URL and PURSIGHT_TOKEN where set, else the local stack. Raises UsageError where neither is there, or the URL is none."""
     if url := os.environ.get(DOOR):
-        return Address(_checked(url), os.environ.get("PURSIGHT_TOKEN", ""))
+        return Address(_checked(url), os.environ.get("PURSIGHT_TOKEN", "").strip())
     home = Home(ServiceSettings().home)
     state = home.load()
     if state.supervised() is None:
@@ -74,7 +74,8 @@ class Edge:
 
     def __init__(self, at: Address) -> None:
         self._answered = not elsewhere()  # what never answered there is not waited for; a stack of ours may just be starting
-        self._http = httpx.Client(base_url=at.url, headers={"Authorization": f"Bearer {at.token}"}, timeout=60.0, trust_env=False)
+        signs_in = {"Authorization": f"Bearer {at.token}"} if at.token else {}
+        self._http = httpx.Client(base_url=at.url, headers=signs_in, timeout=60.0, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at `path`; waits for a part that is being restarted. Raises PurSightError with what the service said."""

@@ -42,10 +42,12 @@ def test_an_address_elsewhere_where_nothing_listens_is_named_at_once(monkeypatch
 
 @pytest.mark.parametrize(("code", "told"), [("not_signed_in", "Set PURSIGHT_TOKEN"), ("token_expired", "its own words")])
 def test_a_door_elsewhere_that_stays_shut_is_told_in_words_of_the_shell(code: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How a browser or a program signs in helps nobody here; what is wrong with a token does."""
+    """How a browser or a program signs in helps nobody here; what is wrong with a token does. None is a token that cannot be sent."""
     monkeypatch.setenv("PURSIGHT_URL", "https://there.example")
+    monkeypatch.setenv("PURSIGHT_TOKEN", " \n")
     shut = httpx.MockTransport(lambda _: httpx.Response(401, json={"code": code, "title": "no", "remedy": "its own words"}))
     with edge() as line:
+        assert "authorization" not in line._http.headers
         line._http = httpx.Client(transport=shut, base_url="https://there.example")
         with pytest.raises(UsageError, match=told):
             line.get("/sources")
