@@ -26,7 +26,7 @@ _OWNED = frozenset({"neutral", "unknown", "thing", "organisation", "person", "te
 _WHOSE = frozenset({"person", "neutral"})
 _ROLES = frozenset({frozenset({"contact"}), frozenset({"holder"})})
 _TOLD = frozenset(
-    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last", "relationship"}
+    {"number", "code", "id", "date", "year", "month", "day", "age", "name", "count", "first", "last", "relationship", "origin"}
 )  # what is told of a person, not whose they are
 _BARE = frozenset({"name", "consent", "state"})  # words that are as often a thing's
 _NAMES = frozenset({"full_name", "first_name", "last_name", "region"})
