@@ -236,7 +236,8 @@ async def test_a_role_that_may_read_nothing_gets_an_answer_that_says_so(line: Li
 
 
 async def test_json_is_one_object_of_the_promised_shape(line: Line, places: dict[str, str]) -> None:
-    """Exactly these fields, nothing else on stdout, also with a closed input, no colours, a narrow terminal, and --fail-on."""
+    """Exactly these fields, each told in README, nothing else on stdout, also with a closed input, no colours, a narrow terminal, and
+    --fail-on."""
     url = at(line, "bad_reader", "right", "bad_shop")
     done = line.shell("scan", url, "--name", "shape", "--json", "--fail-on", "low", COLUMNS="40")
     assert done.returncode == THRESHOLD, done.stderr
@@ -248,6 +249,10 @@ async def test_json_is_one_object_of_the_promised_shape(line: Line, places: dict
     [asset] = found["assets"]
     assert set(asset) == {"asset", "schema", "table", "kind", "columns"}
     assert all(set(column) == COLUMN_FIELDS for column in asset["columns"])
+    readme = Path("README.md").read_text()
+    assert [
+        name for name in (*found, *asset, *COLUMN_FIELDS, *found["violations"][0], *found["tags"][0]) if f"`{name}`" not in readme
+    ] == []
     classes = {column["name"]: column["class"] for column in asset["columns"]}
     assert classes["email"] == "email"
     assert classes["card"] == "card_pan"
