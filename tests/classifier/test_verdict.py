@@ -204,6 +204,22 @@ def test_first_and_last_alone_are_halves_of_a_name(judge: Judge) -> None:
     assert labels("first") == ["none"]
 
 
+def test_what_is_encrypted_may_look_like_anything(judge: Judge) -> None:
+    """Values that look like no IBAN speak against one, unless the name says why."""
+    long = seen(200, mean=88)
+    labels = [verdict.class_name for verdict in judged(judge, column("iban", long), column("iban_encrypted", long))]
+    assert labels == ["none", "iban"]
+
+
+def test_a_pin_makes_no_expiry_that_of_a_card(judge: Judge) -> None:
+    """A card's number beside it does."""
+
+    def expiry(beside: str) -> str:
+        return judged(judge, column(beside), column("valid_until_expiry:date"))[1].class_name
+
+    assert (expiry("pin_code"), expiry("card_number")) == ("none", "card_expiry")
+
+
 def test_what_most_names_of_a_table_begin_with_is_left_out(judge: Judge) -> None:
     """Glued to them or before a line, where nobody knows it: it says nothing of any one column."""
 
@@ -277,6 +293,10 @@ def test_what_most_names_of_a_table_begin_with_is_left_out(judge: Judge) -> None
         pytest.param("orders", "vendor_no", "none", id="a vendor's number is nobody's tax number"),
         pytest.param("shifts", "cashier_no", "employee_id", id="who works somewhere has a number there"),
         pytest.param("comments", "content", "free_text", id="what people said"),
+        pytest.param("manuals", "procedure", "none", id="a word does not vouch for itself"),
+        pytest.param("patients", "procedure", "medical_procedure", id="its table does"),
+        pytest.param("earnings", "regular_amt:numeric", "income", id="an amount in a table of pay"),
+        pytest.param("shipments", "regular_amt:numeric", "none", id="an amount elsewhere"),
         pytest.param("comment_templates", "content", "none", id="what a template says"),
         pytest.param("pages", "content", "none", id="what a page says"),
         pytest.param("jobs", "noreply_email", "company_email", id="a mailbox of nobody"),
