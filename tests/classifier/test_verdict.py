@@ -187,6 +187,12 @@ def test_a_tables_own_prefix_says_nothing_though_it_is_a_word(judge: Judge) -> N
     assert judged(judge, *names, name="shipments")[0].class_name == "street"
 
 
+def test_beside_people_a_place_is_theirs_though_the_table_is_of_a_site(judge: Judge) -> None:
+    """Where a museum stands is its own; where somebody lives who bought a pass is theirs."""
+    assert judged(judge, "museum", "city", "zip", name="museums")[2].class_name == "company_address"
+    assert judged(judge, "first_name", "last_name", "zip", name="museum_buyers")[2].class_name == "postal_code"
+
+
 def test_a_documents_kind_tells_what_its_number_is(judge: Judge) -> None:
     """Without it the same number may be anything's."""
     assert judged(judge, "ident_type", "ident_no")[1].class_name == "national_id"

@@ -62,6 +62,7 @@ _JOINABLE = _COMPOUND | {"term", "doubt"}
 _IND, _INDIVIDUAL = "ind", "individual"
 _NUMBERS = (frozenset({"id"}), frozenset({"number"}))
 _SHORTEST_MANY, _SHORTEST_START = 6, 3  # letters of several people, of a word of the table's name
+_ISSUED, _PAPERS = "issued", frozenset({"licence", "passport", "id", "identity", "document", "certificate"})
 _HALVES = frozenset({"first", "middle", "last", "full"})
 _NEAR = frozenset({"member", "guardian", "child", "contact"})  # words of a person that are terms
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
@@ -131,8 +132,10 @@ class Lexicon:
         return word is not None and word.role == "person" and len(part) >= _SHORTEST_MANY and part.endswith("s")
 
     def _done_by(self, parts: list[str], by: str) -> list[str]:
-        """What is left of `last_edited_by` and `order_taken_by`: what was changed, and that somebody did it."""
+        """What is left of `last_edited_by` and `order_taken_by`: what was changed, and that somebody did it. Offices issue papers."""
         deeds = [at for at, part in enumerate(parts) if self._is_deed(part, by)]
+        if deeds and deeds[-1] and parts[deeds[-1]] == _ISSUED and self.words.get(parts[deeds[-1] - 1], _UNKNOWN).concepts & _PAPERS:
+            return [*parts[: deeds[-1]], "issuer"]
         return [*(parts[deeds[-1] + 1 :] if deeds else parts), "by"]
 
     def _compounds(self, parts: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ _WORTH_NAMING = 0.2
 UNTOLD = 0.04  # how likely a column holds something though nothing tells so: on schemas that the rules were not made for, one in 25 does
 _STAYS_PERSONAL = frozenset({"email", "full_name"})  # a supplier's e-mail is mostly a person's
 _MOST_ALSO = 5
+_OF_PEOPLE = frozenset({"first_name", "last_name"})  # beside them a place is a person's, though the schema is of a museum or an airport
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,6 @@ def organisation_class(name: str, sight: Sight, taxonomy: Taxonomy) -> str:
         return other
     placed = taxonomy[name].group in ("place", "address") or name == "phone"
     of_table = "table:organisation" in sight.tags and name not in _STAYS_PERSONAL
-    if placed and "site" in sight.tags:
+    if placed and "site" in sight.tags and not ("open" in sight.tags and sight.tags & _OF_PEOPLE):
         return other
     return other if of_table and (placed or "person" not in sight.tags) else name
