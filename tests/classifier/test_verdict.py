@@ -187,10 +187,10 @@ def test_a_tables_own_prefix_says_nothing_though_it_is_a_word(judge: Judge) -> N
     assert judged(judge, *names, name="shipments")[0].class_name == "street"
 
 
-def test_beside_people_a_place_is_theirs_though_the_table_is_of_a_site(judge: Judge) -> None:
-    """Where a museum stands is its own; where somebody lives who bought a pass is theirs."""
+def test_beside_people_a_place_is_theirs_though_the_table_names_a_site(judge: Judge) -> None:
+    """Where a museum stands is its own; where its guests live is theirs."""
     assert judged(judge, "museum", "city", "zip", name="museums")[2].class_name == "company_address"
-    assert judged(judge, "first_name", "last_name", "zip", name="museum_buyers")[2].class_name == "postal_code"
+    assert judged(judge, "first_name", "last_name", "zip", name="museum_guests")[2].class_name == "postal_code"
 
 
 def test_a_documents_kind_tells_what_its_number_is(judge: Judge) -> None:
