@@ -182,6 +182,7 @@ def _holds_both_names(words: Sequence[Word]) -> bool:
 
 def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, book: PhraseBook, share: float) -> Iterator[Hint]:
     fitting = [phrase for phrase in book.candidates(concepts) if not phrase.alone or _is_alone(words, phrase)]
+    telling = {concept: lexicon.tags[concept] for concept in concepts if concept in lexicon.tags} if share == 1.0 else {}
     said: dict[str, frozenset[str]] = {}
     for phrase in fitting:
         said[phrase.class_name] = said.get(phrase.class_name, ANY) | phrase.concepts
@@ -190,15 +191,13 @@ def _hints(words: Sequence[Word], concepts: frozenset[str], lexicon: Lexicon, bo
         cost = 0.0 if phrase.alone else leftover_cost(words, phrase.grade, lexicon, explained, share)
         if phrase.class_name in _NAMES and explained <= _BARE and _is_of_else(words, lexicon):
             cost += _FOREIGN_NAME * share
-        needs = _asked(phrase, concepts, lexicon) if share == 1.0 else phrase.needs
+        needs = _asked(phrase, telling) if phrase.needs and telling else phrase.needs
         yield Hint(phrase.class_name, _weight(phrase) * share, phrase, cost, needs)
 
 
-def _asked(phrase: Phrase, concepts: frozenset[str], lexicon: Lexicon) -> frozenset[str]:
-    """What a phrase asks for beyond what the other words of the name say."""
-    if not phrase.needs:
-        return ANY
-    return phrase.needs.difference(*[lexicon.tags[concept] for concept in concepts - phrase.concepts if concept in lexicon.tags])
+def _asked(phrase: Phrase, telling: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """What a phrase asks for beyond what the other words of the name tell."""
+    return phrase.needs.difference(*[tags for concept, tags in telling.items() if concept not in phrase.concepts])
 
 
 def _is_of_else(words: Sequence[Word], lexicon: Lexicon) -> bool:
