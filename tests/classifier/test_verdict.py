@@ -526,3 +526,24 @@ def test_reasons_hold_no_values(judge: Judge) -> None:
     told = "".join(reason.rule + reason.text for reason in verdict.reasons)
     assert verdict.reasons
     assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("names", "table_name", "place", "expected"),
+    [
+        pytest.param(("no_mae", "nu_cpf", "co_uf", "ds_obs"), "cadastro", 0, "full_name", id="registers of Brazil write no for a name"),
+        pytest.param(("end_cobranca", "cep_cobranca"), "devedores", 0, "postal_address", id="and end for an address"),
+        pytest.param(("end_date:date", "cep_cobranca"), "devedores", 0, "none", id="but an end is one"),
+        pytest.param(("doc_titular", "tarjeta_num"), "lineas", 0, "national_id", id="an identity card is no bank card"),
+        pytest.param(("sexo", "especie", "propietario"), "fichas", 0, "none", id="what has a species is an animal"),
+        pytest.param(("sexo", "edad", "nombre_paciente"), "fichas", 0, "gender", id="what has none is not"),
+        pytest.param(("numero_caf",), "foyers", 0, "national_id", id="a number's word however it is cut"),
+        pytest.param(("documento", "cantidad:integer"), "movimientos", 0, "none", id="a document of things is no identity card"),
+        pytest.param(("lngAtual:double precision", "latAtual:double precision"), "rotas", 0, "coordinates", id="lng is no type of its own"),
+    ],
+)
+def test_words_of_portuguese_spanish_and_french_in_their_tables(
+    judge: Judge, names: tuple[str, ...], table_name: str, place: int, expected: str
+) -> None:
+    """What stands beside a column tells which of two languages' words it is."""
+    assert judged(judge, *names, name=table_name)[place].class_name == expected
