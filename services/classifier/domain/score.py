@@ -14,7 +14,7 @@ from services.classifier.domain.taxonomy import DataClass, Taxonomy
 from shared.contracts.asset import Column, Reason
 
 # To be raised when a number below or in evidence.py, lexicon.py, name_hints.py or second.py changes: verdicts are judged again.
-WEIGHTS_VERSION = "8"
+WEIGHTS_VERSION = "9"
 PRIOR = -4.5
 _HIGHEST = 5.0
 _LONELY = -3.2  # a place name far from any person or address
