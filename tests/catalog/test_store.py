@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -240,6 +241,15 @@ async def test_a_name_that_nothing_has_is_told_what_looks_like_it(pool: asyncpg.
         assert (await search.search(pool, Wanted(named=named, source=SOURCE)))["near"] == [key_of("orders")]
     assert (await search.search(pool, Wanted(named="ordrs", source="other/")))["near"] == []
     assert "near" not in await search.search(pool, Wanted(named="orders"))
+
+
+async def test_many_searches_for_what_is_not_there_at_once(pool: asyncpg.Pool) -> None:
+    """None waits for a second connection while it holds one: all of them would for ever."""
+    await hear(pool, story.scan())
+    asked = (Wanted(class_name="iban", named="ordrs", source=SOURCE) for _ in range(4 * pool.get_max_size()))
+    async with asyncio.timeout(20):
+        found = await asyncio.gather(*(search.search(pool, each) for each in asked))
+    assert all(each["near"] == [key_of("orders")] for each in found)
 
 
 async def test_exact_names_come_first(pool: asyncpg.Pool) -> None:

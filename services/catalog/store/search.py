@@ -87,13 +87,13 @@ async def search(pool: asyncpg.Pool, wanted: Wanted) -> dict[str, Any]:
         found = await _find(connection, wanted, list(map(begins, words)))
         if not found["total"] and words:
             found = await _find(connection, wanted, [await _inside(connection, word) for word in words])
-        if not found["total"] and wanted.class_name:
-            _require(wanted.class_name, await read.classes(pool))
-        if not found["total"] and wanted.named:
-            found["near"] = await asyncio.to_thread(look_alike, wanted.named, dict(await connection.fetch(_PLACES, wanted.source)))
         assets = [result["asset"] for result in found["results"]]
         verdicts = dict(await connection.fetch(_COLUMNS, assets))
         names = dict(await connection.fetch(_NAMES, [asset for asset in assets if asset not in verdicts]))
+    if not found["total"] and wanted.class_name:
+        _require(wanted.class_name, await read.classes(pool))
+    if not found["total"] and wanted.named:
+        found["near"] = await asyncio.to_thread(look_alike, wanted.named, dict(await pool.fetch(_PLACES, wanted.source)))
     for result in found["results"]:
         result["columns"] = orjson.loads(verdicts.get(result["asset"]) or names[result["asset"]])["columns"]
     return found
