@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -271,8 +270,7 @@ async def _ahead(found: AsyncGenerator[T]) -> AsyncIterator[T]:
             yield each
     finally:
         reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
+        await asyncio.wait((reading,))
         await found.aclose()
 
 

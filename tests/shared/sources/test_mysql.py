@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from time import monotonic, perf_counter
 from typing import Any
@@ -20,6 +20,7 @@ from shared.sources.base import Dial, SampleTask, TableFacts
 from shared.sources.failures import BY_CODE
 from shared.sources.mongo_knock import knock
 from shared.sources.mysql import MariadbDriver, MysqlDriver
+from shared.sources.mysql_catalog import _ahead
 from shared.sources.mysql_failures import mysql_failed, mysql_failure
 from shared.sources.mysql_grants import parse
 from shared.sources.mysql_release import release
@@ -273,6 +274,32 @@ async def test_reading_ahead(mariadb: MysqlServer) -> None:
     async with asyncio.timeout(9):
         while asyncio.all_tasks() != {asyncio.current_task()}:
             await asyncio.sleep(0)
+
+
+async def test_who_is_cancelled_while_what_is_read_ahead_ends() -> None:
+    """Is cancelled: the end of the reader, which is cancelled, too, is not taken for it."""
+    ending, end = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end() -> AsyncGenerator[int]:
+        yield 1
+        try:
+            await asyncio.sleep(50)
+        finally:
+            ending.set()
+            await end.wait()
+
+    async def first() -> None:
+        found = _ahead(slow_to_end())
+        assert await anext(found) == 1
+        await found.aclose()
+
+    asked = asyncio.create_task(first())
+    await ending.wait()
+    asked.cancel()
+    await asyncio.sleep(0)
+    end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
 
 
 async def test_an_answer_that_nobody_waits_for(mariadb: MysqlServer) -> None:
