@@ -81,7 +81,7 @@ def _look_at_what_was_asked_for(source: str, scope: Mapping[str, Sequence[str]],
     """Say which of the schemas or tables that were named are not there, and what is called alike. Raises UsageError where none is."""
     there = {"schemas": {each["schema"] for each in known}, "tables": {f"{each['schema']}.{each['table']}" for each in known}}
     asked = [(name, there[what]) for what, names in scope.items() for name in names]
-    missing = {name: did_you_mean(name, among - {name}) for name, among in asked if not seen or name not in among}
+    missing = {name: did_you_mean(name, sorted(among - {name})) for name, among in asked if not seen or name not in among}
     told, near = f"nothing there is called {' or '.join(missing)}", " ".join(filter(None, missing.values()))
     if not seen:
         remedy = near or "Write the names as the database does: --schema SCHEMA, --table SCHEMA.TABLE."

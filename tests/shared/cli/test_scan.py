@@ -119,12 +119,14 @@ def test_a_long_look_is_not_stuck(services: list[str], state: str, at_it: bool, 
         ({"schemas": ["sales"]}, 1, ""),
         ({"schemas": ["sales", "hrr"]}, 1, "In crm nothing there is called hrr. Did you mean hr?"),
         ({"tables": ["hr.persn", "hr.zz"]}, 0, "crm has no such table: nothing there is called hr.persn or hr.zz. Did you mean hr.person?"),
+        ({"schemas": ["s"]}, 0, "crm has no such table: nothing there is called s. Did you mean sales or shop or stock?"),
         ({"schemas": ["hr"]}, 0, "crm has no such table: nothing there is called hr. Write the names as the database does"),
     ],
 )
 def test_a_part_that_is_not_there(scope: dict[str, list[str]], seen: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Is told with what is called alike, also where it is known from before and gone meanwhile; nothing at all there is wrong use."""
     known = [{"schema": "sales", "table": "orders"}, {"schema": "hr", "table": "person"}]
+    known += [{"schema": schema, "table": "item"} for schema in ("stock", "shop", "sys")]
     try:
         scan._look_at_what_was_asked_for("default/crm", scope, seen, known)
         told = capsys.readouterr().err
