@@ -47,7 +47,8 @@ def list_(
         stdout.print(plain(f"{whose} `pursight scan {'NAME' if source else 'URL'}` begins one."), soft_wrap=True)
     if len(scans) == limit:
         stdout.file.flush()
-        stderr.print(f"… the newest {limit}: --limit, up to {MOST}, shows older ones.", style="dim", highlight=False)
+        more = f": --limit, up to {MOST}, shows older ones" if limit < MOST else ""
+        stderr.print(f"… the newest {limit}{more}.", style="dim", highlight=False)
 
 
 def _row(scan: dict[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 
-NEAR = 3  # names that are offered instead of a mistyped one
+from shared.errors import NEAR
+
 ALIKE = 0.75  # of 1; two names in one schema are somewhat alike already
 WORD_CHARACTERS = 64  # a longer run of letters is no word; its head is enough to find it
 _SPELT = str.maketrans(

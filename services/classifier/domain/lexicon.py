@@ -32,8 +32,11 @@ _FAINT = frozenset({"loc", "dir", "dom", "mov", "pre", "hab", "mun"})  # words o
 _LONGEST_START, _FEWEST_STARTING, _MOST_STARTING = 4, 5, 0.7  # letters, names, share of a table's names
 _SHORTEST_PREFIX, _LONGEST_PREFIX = 2, 3  # letters of a table's own prefix
 _KINDS, _FEWEST_KINDS = {"no_": "nome_", "nu_": "num_", "co_": "cod_", "ds_": "ds_", "tp_": "tp_", "sg_": "sg_", "dt_": "dt_"}, 4
-_END = re.compile(r"(?:end_|end(?=[A-Z])|END_)(?!(?i:date|time|user|customer))")
-_PORTUGUESE = frozenset({"cep", "bairro", "cpf", "cnpj", "uf", "municipio", "cidade", "nome", "fone", "telefone", "celular"})
+_END = re.compile(
+    r"(?:end_|end(?=[A-Z])|END_)"
+    r"(?!(?i:date|time|user|customer|loc|lat|lon|lng|place|point|port|plan|level|reason|status|code|value|dt|at|on|by|year|month|day|saldo))"
+)
+_PORTUGUESE = frozenset({"cep", "bairro", "cpf", "cnpj", "uf", "municipio", "cidade", "fone", "telefone"})
 _SPELLINGS = {
     part: tuple(other for other in group if other != part)
     for group in (("num", "nr", "nro", "no", "numero", "n"), ("cod", "cd", "codigo", "code"), ("nom", "nome", "nm", "nombre"))
@@ -62,7 +65,7 @@ _JOINABLE = _COMPOUND | {"term", "doubt"}
 _IND, _INDIVIDUAL = "ind", "individual"
 _NUMBERS = (frozenset({"id"}), frozenset({"number"}))
 _SHORTEST_MANY, _SHORTEST_START = 6, 3  # letters of several people, of a word of the table's name
-_ISSUED, _PAPERS = "issued", frozenset({"licence", "passport", "id", "identity", "document", "certificate"})
+_ISSUED, _ISSUER, _PAPERS = "issued", "issuer", frozenset({"licence", "passport", "id", "identity", "document", "certificate", "card"})
 _HALVES = frozenset({"first", "middle", "last", "full"})
 _NEAR = frozenset({"member", "guardian", "child", "contact"})  # words of a person that are terms
 _CUT_ROLES = frozenset({"term", "person", "organisation"})
@@ -135,7 +138,7 @@ class Lexicon:
         """What is left of `last_edited_by` and `order_taken_by`: what was changed, and that somebody did it. Offices issue papers."""
         deeds = [at for at, part in enumerate(parts) if self._is_deed(part, by)]
         if deeds and deeds[-1] and parts[deeds[-1]] == _ISSUED and self.words.get(parts[deeds[-1] - 1], _UNKNOWN).concepts & _PAPERS:
-            return [*parts[: deeds[-1]], "issuer"]
+            return [_ISSUER]
         return [*(parts[deeds[-1] + 1 :] if deeds else parts), "by"]
 
     def _compounds(self, parts: list[str]) -> list[str]:
@@ -169,7 +172,7 @@ class Lexicon:
             return True
         return part.endswith(_BY[by]) and (word is None or (word.role in _LITTLE and "change" not in word.concepts))
 
-    def without_prefix(self, names: Sequence[str], about: Sequence[str] = ()) -> Sequence[str]:
+    def without_prefix(self, names: Sequence[str], about: Sequence[str]) -> Sequence[str]:
         """`ARC_PHONE`, `ARC_CITY`: a few letters that nobody knows before most names of a table are its own and left out; so are those that
         somebody knows as something else, where they stand for `about`, the words of the table's name: `ph_city` of a policy holder."""
         least = max(_FEWEST_STARTING, _MOST_STARTING * len(names))
@@ -184,9 +187,14 @@ class Lexicon:
         word = self.words.get(prefix)
         if word is None or prefix in _FAINT:
             return True
-        if self._is_person(prefix) or any(word.concepts & self.words[part].concepts for part in about if part in self.words):
+        if self._is_person(prefix) or word.role == "organisation" or prefix in NUMBER:
             return False
-        return prefix == "".join(part[0] for part in about) or any(bones_of(part).startswith(bones_of(prefix)) for part in about)
+        if any(word.concepts & self.words[part].concepts for part in about if part in self.words):
+            return False
+        bones = bones_of(prefix)
+        return prefix == "".join(part[0] for part in about) or any(
+            part.startswith(prefix) or (len(bones) > 1 and bones_of(part).startswith(bones)) for part in about
+        )
 
     def _has_more(self, name: str, prefix: str) -> bool:
         """A number behind a prefix is the number of the thing, not any."""

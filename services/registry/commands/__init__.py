@@ -250,7 +250,7 @@ def explain_(
 
 def _is_name(which: str) -> bool:
     """Of a source that is registered, rather than of a file?"""
-    return not (which == "-" or "://" in which or Path(which).exists() or Path(which).suffix in (".yaml", ".yml", ".json"))
+    return not (which == "-" or "://" in which or Path(which).is_file() or Path(which).suffix in (".yaml", ".yml", ".json"))
 
 
 def _stored(name: str) -> Written:
