@@ -24,7 +24,6 @@ _OF_CODES = frozenset(
     {"code", "codes", "cd", "codeset", "type", "types", "lookup", "lkp", "dictionary", "category", "categories"}
 )  # what such a table holds is there to be chosen from
 _TOLD_OF_ALL = (("species", "animal"), ("bank", "banking"))
-_HAVE_NO_ANIMALS = frozenset({"last_name", "government"})
 _UNMISTAKABLE = _PERSONAL | {"birth_date"}
 _ONLY_PEOPLE = frozenset({"first_name", "last_name", "birth_date", "national_id"})
 _OF_SCHEMAS = frozenset({"goods", "software", "fault", "ledger", "prepared", "reference"})  # a schema of things may have a table of people
@@ -71,7 +70,7 @@ class TableContext:
                     known |= {"being"}
                     if siblings & _UNMISTAKABLE:
                         known -= _OF_SCHEMAS
-                    if siblings & _HAVE_NO_ANIMALS:
+                    if "last_name" in siblings or self.groups["government"]:
                         known -= {"animal"}
                 if "animal" in known and "person" not in self.tags:  # a tutor's name does not make the animal's one a person's
                     known -= {"person"}
