@@ -39,7 +39,9 @@ class Api:
         asked, scope = wanted(request.query_params), narrowed(request, ACTION)
         found = await search.search(self._pool, asked._replace(source=clean(scope or "")))
         for result in found["results"]:
-            result["matching"] = [column["name"] for column in shown.matching(result["columns"], asked.text, asked.class_name)]
+            result["matching"] = [
+                column["name"] for column in shown.matching(result["columns"], asked.text, asked.class_name, review=asked.review)
+            ]
         return answer(found)
 
     async def sources(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from shared.cli.connect import Edge, edge, listed, named_as, path_of, scope_of
 from shared.cli.output import and_more, as_json, colored, plain, spoken, stdout, table
-from shared.contracts.names import AssetName
+from shared.contracts.names import DEFAULT_TENANT, AssetName
 from shared.errors import UsageError, did_you_mean
 
 COLUMNS, ALIKE, MOST = 4, 5, 500  # columns of a table that are named in a list; names in an error; tables among which one is looked for
@@ -121,6 +121,8 @@ def key_of(line: Edge, name: str) -> str:
         return name
     alike = next(filter(None, (_alike(line, *read) for read in _readings(shown))), []) if name.strip() else []
     _require_one(alike, name)
+    if not alike and _is_asset(line, f"{DEFAULT_TENANT}/{name}"):
+        return f"{DEFAULT_TENANT}/{name}"
     if not alike:
         near = next(filter(None, (_near(line, *read) for read in _readings(shown))), []) if name.strip() else []
         told = f"Did you mean {' or '.join(map(spoken, near))}?" if near else "`pursight search` finds tables."

@@ -44,3 +44,12 @@ def test_the_columns_that_explain_why_a_table_was_found(text: str) -> None:
     assert [column["name"] for column in matching([{"name": "email", "class": "email"}, {"name": "SchuhGröße"}], text, "")] == [
         "SchuhGröße"
     ]
+
+
+def test_the_columns_that_wait_for_a_person_explain_why_theirs_was_found() -> None:
+    """Not those that are sensitive and settled."""
+    columns = [
+        {"name": "email", "class": "email", "sensitivity": "confidential", "state": "classified"},
+        {"name": "origin", "class": "none", "sensitivity": "internal", "state": "abstained"},
+    ]
+    assert [column["name"] for column in matching(columns, "", "", review=True)] == ["origin"]

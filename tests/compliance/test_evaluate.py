@@ -67,6 +67,16 @@ def test_what_is_not_known_is_neither_a_violation_nor_a_pass(event: AssetClassif
     assert set(told) == {name for result in after.values() for name in result.missing}
 
 
+@pytest.mark.parametrize(
+    ("environment", "result"),
+    [("prod-eu", "pass"), ("test2", "fail"), ("Non-Production", "fail"), ("pre-prod", "fail"), ("tset", "unknown"), ("", "unknown")],
+)
+def test_an_environment_that_nobody_knows_passes_nothing(environment: str, result: str) -> None:
+    """Personal data may be in production, not in a copy for tests; a slip of the pen says which it is of neither."""
+    judged = results(asset(column("mail", "email"), spec=spec(environment=environment)))
+    assert judged["gdpr:5(1)(c)"].result == result
+
+
 UNDECLARED = spec(owner="", environment="", labels={})
 
 

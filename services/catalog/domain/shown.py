@@ -80,8 +80,9 @@ def with_causes(events: list[Record]) -> list[Record]:
     return [{**event, "after": after(event)} for event in events]
 
 
-def matching(shown: list[Record], text: str, class_name: str) -> list[Record]:
-    """The columns that explain why a table was found: those of the class, those whose names or classes match, else the sensitive ones."""
+def matching(shown: list[Record], text: str, class_name: str, *, review: bool = False) -> list[Record]:
+    """The columns that explain why a table was found: those of the class, those that wait for a person, those whose names or classes
+    match, else the sensitive ones."""
     starts = frozenset[str]().union(*typed(text))
 
     def matches(column: Record) -> bool:
@@ -90,5 +91,7 @@ def matching(shown: list[Record], text: str, class_name: str) -> list[Record]:
 
     if class_name:
         return [column for column in shown if column.get("class") == class_name]
+    if review:
+        return [column for column in shown if column.get("state") == "abstained"]
     judged = [{**UNJUDGED, **column} for column in shown]
     return [column for column in judged if matches(column)] or sensitive_first(judged)

@@ -132,7 +132,7 @@ class Pages:
         asked = wanted(request.query_params, limit=PAGE)
         found = await search.search(self._pool, asked._replace(source=clean(narrowed(request, ACTION) or "")))
         for result in found["results"]:
-            result["columns"] = shown.matching(result["columns"], asked.text, asked.class_name)[:FEW_COLUMNS]
+            result["columns"] = shown.matching(result["columns"], asked.text, asked.class_name, review=asked.review)[:FEW_COLUMNS]
         part = "results.html" if request.headers.get("hx-target") == "results" else "search.html"
         return self._page(part, asked=asked, found=found, filters=_filters(asked))
 

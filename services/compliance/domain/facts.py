@@ -20,9 +20,12 @@ Value = bool | int | str
 Section = dict[str, Value]
 GROUP_SECTIONS = ("holds", "stored", "plain", "embedded", "count")
 COMBINATION = "combination"
+PRODUCTION = re.compile(r"prod|prd|production|productive|produktion|produktiv|produccion|producao|live")
 NONPRODUCTION = re.compile(
-    r"(dev|develop|development|test|testing|stag|staging|stage|qa|uat|sandbox|demo|training|preprod)\d*", re.IGNORECASE
+    r"dev|devel|develop|development|te?st|testing|sta?g|staging|stage|qa|uat|sit|int|integration|sandbox|sbx|demo|training|local|ci|perf"
+    r"|pre|preprd|preprod|preproduction|non|nonprod|nonproduction"
 )
+_WORDS = re.compile(r"[^\W\d_]+")
 SECONDARY = re.compile(r"analytic|research|report|training|test|statistic|demo|experiment", re.IGNORECASE)
 YES = frozenset({"true", "yes", "1"})
 NOT_SAID = frozenset({"", "-", "?", "n/a", "na", "tbd", "todo", "unknown"})  # a placeholder declares nothing
@@ -149,7 +152,7 @@ def source_facts(spec: DataSource, posture: Posture, residency: Residency) -> di
     """The sections that all assets of one source share."""
     labels = spec.labels
     purpose = said(labels.get("purpose") or spec.description)
-    nonproduction = bool(NONPRODUCTION.fullmatch(spec.environment)) if spec.environment else None
+    nonproduction = _is_nonproduction(spec.environment)
     region = posture.region or getattr(spec.cloud_config, "region", "") or labels.get("region", "")
     known: dict[str, Value | None] = {
         "owner": said(spec.owner or labels.get("owner", "")),
@@ -165,6 +168,18 @@ def source_facts(spec: DataSource, posture: Posture, residency: Residency) -> di
         "assessment": said(labels.get("impact_assessment", "")),
     }
     return {"source": known_only(known), "posture": known_only(posture.model_dump(exclude={"region"}))}
+
+
+def _is_nonproduction(environment: str) -> bool | None:
+    """None where no word of it is known: what is misspelt passes nothing.
+
+    >>> [_is_nonproduction(name) for name in ("prod-eu", "test2", "non-prod", "tset", "")]
+    [False, True, True, None, None]
+    """
+    words = _WORDS.findall(environment.casefold())
+    if any(map(NONPRODUCTION.fullmatch, words)):
+        return True
+    return False if any(map(PRODUCTION.fullmatch, words)) else None
 
 
 def said(declaration: str) -> str | None:

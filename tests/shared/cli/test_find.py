@@ -47,6 +47,19 @@ def test_a_key_is_asked_for_itself() -> None:
     assert line.get.mock_calls == [call("/assets/" + quote(KEY, safe=""))]
 
 
+def test_a_key_without_its_tenant() -> None:
+    """As `--json` tells it, less `default/`."""
+
+    def get(path: str, **_: object) -> dict[str, object]:
+        if path == "/search":
+            return {"results": [], "total": 0}
+        if path != "/assets/" + quote(KEY, safe=""):
+            raise UsageError("there is no such asset", code="asset_unknown")
+        return {"asset": KEY}
+
+    assert key_of(Mock(get=get), KEY.removeprefix("default/")) == KEY
+
+
 @pytest.mark.parametrize("name", ["orders.csv", "lake/orders.csv"])
 def test_more_than_are_looked_at(name: str) -> None:
     """None among those that came is no word on the others."""
