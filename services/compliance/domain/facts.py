@@ -46,7 +46,7 @@ class Fact:
 
 
 _OWNER_CAN = "Let the connector's role read it, or register the cloud resource that holds this source."
-_SAMPLE = "Allow values to be sampled for this source (sampling: sample), then scan again."
+_SAMPLE = "Allow values to be sampled for this source (sampling: sample), then scan again; of a view, look at the tables that it reads."
 
 
 def _declared(kind: type[bool] | type[str], says: str, field: str, how: str = "") -> Fact:
