@@ -64,6 +64,9 @@ def run(
     if json_output:
         text_as_json(f'{text[:-1]}, "left_out": {spelled(last["manifest"].get("left_out", []))}}}')
     if not json_output:
+        if scope:
+            told = f"Looked at: {last['manifest']['tables']:,} of {len(found['assets']):,} tables; what is told is of all of them."
+            stderr.print(told, highlight=False)
         at = address()
         again = f"pursight scan {spoken(source)}" if elsewhere() else "pursight status"
         report.show(found, pages=way_in(at.url, at.token, again=again), manifest=last["manifest"])

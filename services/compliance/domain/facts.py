@@ -109,7 +109,7 @@ _GROUP_QUESTIONS: dict[str, tuple[type[bool] | type[int], str, str]] = {
     "holds": (bool, "whether {columns} holds {group}", "Review the class of the column."),
     "stored": (bool, "whether there are {group} in {columns}; no values were seen", _SAMPLE),
     "plain": (bool, "whether {group} in {columns} can be read as they are; the values gave no answer", _SAMPLE),
-    "embedded": (bool, "whether {group} hide in the text of {columns}", _SAMPLE),
+    "embedded": (bool, "whether the text of {columns} hides {group}", _SAMPLE),
     "count": (int, "how many columns hold {group}", "Review the class of the column."),
 }
 
