@@ -170,7 +170,7 @@ class MysqlSnapshot:
             yield replace(mark, mark=table.digest(mark, self._comments[mark.schema, mark.table]))
 
     async def describe(self, tables: Sequence[TableMark]) -> AsyncIterator[list[TableFacts]]:
-        """In chunks of 50."""
+        """In chunks of 50. The line is in use until the last of them, and is lost where the caller stops earlier."""
         chunk: list[TableFacts] = []
         async for mark, table in self._tables(tables):
             place = (mark.schema, mark.table)
