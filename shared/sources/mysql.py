@@ -150,7 +150,10 @@ class MysqlSession:
             async with self._reading():
                 self.statements += 1
                 found = MysqlSnapshot(self._line, self._release, await mysql_facts.grants_of(self._line, self._release))
-                yield found
+                try:
+                    yield found
+                finally:
+                    await found.close()
                 self.statements += found.statements
         except _ERRORS as error:
             raise mysql_failed(error) from None

@@ -21,7 +21,7 @@ from asyncmy.errors import MySQLError
 from shared.contracts.source import Scope
 from shared.evidence.literals import mask_literals
 from shared.evidence.scrub import scrub
-from shared.sources.base import BINARY, NO_TEXT, TOLD_BY_TYPE, Index, Key, ReadFrom, TableFacts, TableMark
+from shared.sources.base import BINARY, CLOSE_SECONDS, NO_TEXT, TOLD_BY_TYPE, Index, Key, ReadFrom, TableFacts, TableMark
 from shared.sources.mysql_grants import Grants
 from shared.sources.mysql_line import Line, literal, quoted
 from shared.sources.mysql_release import Release
@@ -132,6 +132,7 @@ class MysqlSnapshot:
         self._line, self._release, self._grants = line, release, grants
         self._comments: dict[tuple[str, str], str] = {}
         self._parts: dict[tuple[str, str], _Parts] = {}
+        self._reader: asyncio.Task[None] | None = None
         self.statements = 0
 
     async def marks(self, scope: Scope, *, compare: bool) -> list[TableMark]:
@@ -182,7 +183,7 @@ class MysqlSnapshot:
             yield chunk
 
     async def _tables(self, marks: Sequence[TableMark]) -> AsyncIterator[tuple[TableMark, _Table]]:
-        async for by_name, around, found in _ahead(self._read(marks)):
+        async for by_name, around, found in self._ahead(self._read(marks)):
             for name, columns in found:
                 if mark := by_name.get(name):
                     yield (
@@ -195,6 +196,26 @@ class MysqlSnapshot:
                             around.views.get(name, ""),
                         ),
                     )
+
+    async def _ahead(self, found: AsyncGenerator[T]) -> AsyncIterator[T]:
+        """The same, read while its earlier parts are worked on: the server makes an answer whole before it sends any of it."""
+        read: asyncio.Queue[T | Exception | None] = asyncio.Queue(_AHEAD)
+        reader = self._reader = asyncio.create_task(_put(found, read))
+        try:
+            while (each := await read.get()) is not None:
+                if isinstance(each, Exception):
+                    raise each
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                yield each
+        finally:
+            await _ended(reader)
+            await found.aclose()
+
+    async def close(self) -> None:
+        """End what is still read ahead for somebody who stopped half way."""
+        if self._reader:
+            await _ended(self._reader)
 
     async def _read(self, marks: Sequence[TableMark]) -> AsyncGenerator[tuple[dict[str, TableMark], _Around, list[Named]]]:
         """Schema by schema, and in each by chunks: its marks by name, what stands beside the columns, and the tables' columns."""
@@ -257,23 +278,6 @@ class MysqlSnapshot:
         return await self._line.rows(_statement(query, schema, tables, place))
 
 
-async def _ahead(found: AsyncGenerator[T]) -> AsyncIterator[T]:
-    """The same, read while its earlier parts are worked on: the server makes an answer whole before it sends any of it."""
-    read: asyncio.Queue[T | Exception | None] = asyncio.Queue(_AHEAD)
-    reading = asyncio.create_task(_put(found, read))
-    try:
-        while (each := await read.get()) is not None:
-            if isinstance(each, Exception):
-                raise each
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
-            yield each
-    finally:
-        reading.cancel()
-        await asyncio.wait((reading,))
-        await found.aclose()
-
-
 async def _put(found: AsyncGenerator[T], read: asyncio.Queue[T | Exception | None]) -> None:
     try:
         async for each in found:
@@ -281,6 +285,11 @@ async def _put(found: AsyncGenerator[T], read: asyncio.Queue[T | Exception | Non
         await read.put(None)
     except Exception as error:
         await read.put(error)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,), timeout=CLOSE_SECONDS)
 
 
 def _wanted(schema: str, tables: Sequence[str]) -> list[str] | None:
