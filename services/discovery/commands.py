@@ -10,7 +10,7 @@ import typer
 
 from shared.cli.connect import Edge, edge, named_as, path_of, scan_path, scope_of
 from shared.cli.find import require_source
-from shared.cli.output import as_json, plain, spoken, stderr, stdout, table
+from shared.cli.output import as_json, aside, plain, spoken, stdout, table
 from shared.errors import Failed, PurSightError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Scans: list, show, pause, resume, cancel, record.")
@@ -46,9 +46,8 @@ def list_(
         whose = f"No scans of {source}: `pursight source list` shows what is registered, and" if source else "No scans yet:"
         stdout.print(plain(f"{whose} `pursight scan {'NAME' if source else 'URL'}` begins one."), soft_wrap=True)
     if len(scans) == limit:
-        stdout.file.flush()
         more = f": --limit, up to {MOST}, shows older ones" if limit < MOST else ""
-        stderr.print(f"… the newest {limit}{more}.", style="dim", highlight=False)
+        aside(f"… the newest {limit}{more}.")
 
 
 def _row(scan: dict[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import typer
 
 from services.registry.domain.ledger import Entry, Verdict
 from shared.cli.connect import edge
-from shared.cli.output import as_json, plain, stderr, stdout, table
+from shared.cli.output import as_json, aside, plain, stdout, table
 from shared.contracts.names import DEFAULT_TENANT
 from shared.errors import Failed, UsageError
 
@@ -42,8 +42,7 @@ def show(
     else:
         stdout.print(plain(f"The ledger of {tenant} is empty: nobody did anything there. A source's tenant stands before its name."))
     if entries and (older := entries[-1]["number"] - 1):
-        stdout.file.flush()
-        stderr.print(f"… and {older:,} older: `pursight audit export` gives all.", style="dim", highlight=False)
+        aside(f"… and {older:,} older: `pursight audit export` gives all.")
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -119,21 +119,23 @@ def key_of(line: Edge, name: str) -> str:
     shown = plain(name).plain
     if _is_asset(line, name):
         return name
-    alike = next(filter(None, (_alike(line, *read) for read in _readings(shown))), []) if name.strip() else []
-    _require_one(alike, name)
-    if not alike and _is_asset(line, f"{DEFAULT_TENANT}/{name}"):
-        return f"{DEFAULT_TENANT}/{name}"
-    if not alike:
-        near = next(filter(None, (_near(line, *read) for read in _readings(shown))), []) if name.strip() else []
-        told = f"Did you mean {' or '.join(map(spoken, near))}?" if near else "`pursight search` finds tables."
-        raise UsageError(f"there is no table {spoken(name).strip() or 'without a name'}", remedy=told, code="unknown_asset")
-    return alike[0]
+    near: list[str] = []
+    for read in _readings(shown) if name.strip() else ():
+        alike, looks_like = _alike(line, *read)
+        _require_one(alike, name)
+        if alike:
+            return alike[0]
+        near = near or looks_like
+    if _is_asset(line, key := f"{DEFAULT_TENANT}/{name}"):
+        return key
+    told = f"Did you mean {' or '.join(map(spoken, near))}?" if near else "`pursight search` finds tables."
+    raise UsageError(f"there is no table {spoken(name).strip() or 'without a name'}", remedy=told, code="unknown_asset")
 
 
 def table_in(line: Edge, source: str, name: str) -> str:
     """`schema.table` of what a person calls so in a source, where it is known already; else the name as it is. Raises UsageError where
     several are called so."""
-    alike = _alike(line, source, name)
+    alike, _ = _alike(line, source, name)
     _require_one(alike, name)
     found = [AssetName.parse(key) for key in alike]
     return f"{found[0].schema}.{found[0].table}" if found else name
@@ -145,12 +147,6 @@ def _require_one(alike: Sequence[str], name: str) -> None:
         raise UsageError(
             f"{len(alike)} tables are called {spoken(name)}", why=named, remedy="Give more of its name.", code="ambiguous_asset"
         )
-
-
-def _near(line: Edge, source: str, name: str) -> list[str]:
-    """The keys of the assets whose names look like it."""
-    found = line.get("/search", limit=1, source=scope_of(source) if source else "", named=_place(name))
-    return list(found.get("near", ()))
 
 
 def _is_asset(line: Edge, name: str) -> bool:
@@ -175,8 +171,9 @@ def _readings(name: str) -> Iterator[tuple[str, str]]:
         yield "/".join(parts[:at]), "/".join(parts[at:])
 
 
-def _alike(line: Edge, source: str, name: str) -> list[str]:
-    """The keys of the assets that are called so; of those whose names only end so, none where one is called exactly so.
+def _alike(line: Edge, source: str, name: str) -> tuple[list[str], list[str]]:
+    """The keys of the assets that are called so; of those whose names only end so, none where one is called exactly so. Then, where nothing
+    is, of those whose names look like it.
 
     Raises UsageError where none is among those that are looked at, and there are more.
     """
@@ -188,7 +185,7 @@ def _alike(line: Edge, source: str, name: str) -> list[str]:
     if not alike and found["total"] > len(assets) and (source or "/" not in name):
         why = f"{found['total']:,} have such names"
         raise UsageError(f"too many tables to tell which is {name}", why=why, remedy="Give more of its name.", code="ambiguous_asset")
-    return alike
+    return alike, list(found.get("near", ()))
 
 
 def _place(name: str) -> str:

@@ -65,10 +65,15 @@ def colored(word: str, shown: int | None = None) -> Text:
 
 
 def and_more(total: int, shown: int, of: str = "") -> None:
-    """Beside a list that was cut, for who reads it or what it is piped to: how many there are besides, and what shows them."""
+    """Of a list that was cut: how many there are besides, and what shows them."""
     if (more := total - shown) > 0:
-        stdout.file.flush()
-        stderr.print(f"… and {more:,} more{f' {of}' if of else ''}: --limit {total} shows all.", style="dim", highlight=False)
+        aside(f"… and {more:,} more{f' {of}' if of else ''}: --limit {total} shows all.")
+
+
+def aside(text: str) -> None:
+    """Below what was printed, for who reads it and not for a program that it is piped to."""
+    stdout.file.flush()
+    stderr.print(text, style="dim", highlight=False)
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
